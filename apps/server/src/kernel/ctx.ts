@@ -1,0 +1,27 @@
+import type { Database } from '../database/index.ts'
+import type { Instance } from '../domains/instances/index.ts'
+import type { Log } from './log.ts'
+
+/** Who asks. A face authenticates the caller once a request; nothing below reads a header. */
+export type Actor =
+  | { type: 'anonymous' }
+  /** A person in a browser, through one session of one client. */
+  | { type: 'user'; userId: string; sessionId: string; clientId: string; organizationId: string | null }
+  /** The application's own server, with the instance's secret key: it may do everything in its instance. */
+  | { type: 'backend' }
+  | { type: 'system'; job: string }
+
+/**
+ * Who asks, where, and with what. A face builds it once a request; nothing below reads a global.
+ * The clock is part of it, so that expiry is tested without waiting.
+ *
+ * There is no database handle in here that could be queried directly: rows are reached only inside `transaction`,
+ * which sets the instance that row-level security checks.
+ */
+export type Ctx = {
+  instance: Instance
+  actor: Actor
+  database: Database
+  now: () => Date
+  log: Log
+}

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto'
+
+const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+/** The kinds of things that have ids, and the prefix that tells a reader (and the SDKs) which is which. */
+export const idPrefixes = {
+  application: 'app',
+  instance: 'ins',
+  secretKey: 'skey',
+  user: 'user',
+  identification: 'idn',
+  client: 'client',
+  session: 'sess',
+  signIn: 'sia',
+  signUp: 'sua',
+  verification: 'ver',
+  oneTimeToken: 'ott',
+  signInToken: 'sit',
+  organization: 'org',
+  membership: 'orgmem',
+  organizationInvitation: 'orginv',
+  invitation: 'inv',
+  role: 'role',
+  permission: 'perm',
+  message: 'msg',
+} as const
+
+export type IdKind = keyof typeof idPrefixes
+
+/** A new id: the kind's prefix and 27 characters that carry 160 bits from the CSPRNG. */
+export function newId(kind: IdKind): string {
+  return `${idPrefixes[kind]}_${randomBase62(27)}`
+}
+
+/** `length` characters of [0-9A-Za-z], uniform, from the CSPRNG. */
+export function randomBase62(length: number): string {
+  let out = ''
+  while (out.length < length) {
+    for (const byte of randomBytes(length * 2)) {
+      // 248 = 4 * 62: larger bytes would make the first characters of the alphabet more likely.
+      if (byte < 248 && out.length < length) out += alphabet[byte % 62]
+    }
+  }
+  return out
+}
+
+/** `length` decimal digits, uniform, from the CSPRNG. */
+export function randomDigits(length: number): string {
+  let out = ''
+  while (out.length < length) {
+    for (const byte of randomBytes(length * 2)) {
+      if (byte < 250 && out.length < length) out += String(byte % 10)
+    }
+  }
+  return out
+}

@@ -1,0 +1,62 @@
+import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton } from '@clerk/nextjs'
+import type { Metadata } from 'next'
+import Link from 'next/link'
+import type { ReactNode } from 'react'
+import './globals.css'
+
+export const metadata: Metadata = {
+  title: 'Tasks',
+  description: 'A task manager for teams: organizations, roles and a shared note, on Usher.',
+}
+
+export default function RootLayout({ children }: { children: ReactNode }) {
+  return (
+    <html lang="en">
+      <body>
+        <ClerkProvider appearance={appearance}>
+          <header className="top">
+            <Link className="brand" href="/">
+              <span aria-hidden="true">✓</span> Tasks
+            </Link>
+            <Show when="signed-in">
+              <OrganizationSwitcher
+                afterSelectOrganizationUrl="/tasks"
+                afterSelectPersonalUrl="/tasks"
+                afterCreateOrganizationUrl="/tasks"
+                afterLeaveOrganizationUrl="/tasks"
+                organizationProfileMode="navigation"
+                organizationProfileUrl="/organization-profile"
+              />
+              <UserButton userProfileMode="navigation" userProfileUrl="/user-profile" />
+            </Show>
+            <Show when="signed-out">
+              <SignInButton>
+                <button className="button" type="button">
+                  Sign in
+                </button>
+              </SignInButton>
+            </Show>
+          </header>
+          <main>{children}</main>
+        </ClerkProvider>
+      </body>
+    </html>
+  )
+}
+
+/** Clerk's components take their colours from globals.css, so that they follow the page into the dark. */
+const appearance = {
+  variables: {
+    colorPrimary: 'var(--accent)',
+    colorPrimaryForeground: 'var(--on-accent)',
+    colorBackground: 'var(--surface)',
+    colorForeground: 'var(--ink)',
+    colorMutedForeground: 'var(--quiet)',
+    colorInput: 'var(--surface)',
+    colorInputForeground: 'var(--ink)',
+    colorNeutral: 'var(--ink)',
+    colorDanger: 'var(--danger)',
+    borderRadius: '10px',
+    fontFamily: 'inherit',
+  },
+}

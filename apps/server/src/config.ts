@@ -56,7 +56,9 @@ export type Overrides = { port?: string | undefined; dataDir?: string | undefine
  * @throws {Error} that names every problem at once, and never repeats a value (it could be a secret)
  */
 export function loadConfig(env: Record<string, string | undefined>, overrides: Overrides = {}): Config {
-  const given = Object.fromEntries(Object.entries(env).filter(([name, value]) => value !== '' || name === 'USHER_SYNC_TOKEN'))
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => value !== '' || name === 'USHER_SYNC_TOKEN'),
+  )
   const parsed = Environment.safeParse({
     ...given,
     ...(overrides.port !== undefined && { USHER_PORT: overrides.port }),
@@ -92,7 +94,11 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     keyring: keyring ?? localKeyring(dataDir),
     smtpUrl: e.SMTP_URL,
     mailFrom: e.USHER_MAIL_FROM,
-    trustedProxies: new Set(e.USHER_TRUSTED_PROXIES.split(',').map((p) => p.trim()).filter(Boolean)),
+    trustedProxies: new Set(
+      e.USHER_TRUSTED_PROXIES.split(',')
+        .map((p) => p.trim())
+        .filter(Boolean),
+    ),
     syncToken: e.USHER_SYNC_TOKEN,
     logLevel: e.LOG_LEVEL,
   }

@@ -18,6 +18,8 @@ export type EmbeddedCluster = {
   database: string
   /** Process id of the postmaster. */
   pid: number
+  /** Whether this process launched it, or found it running. */
+  launched: boolean
   /** Fast shutdown: open transactions are rolled back, everything committed is on disk. */
   stop: () => Promise<void>
 }
@@ -38,8 +40,10 @@ export async function startEmbeddedCluster(dataDir: string): Promise<EmbeddedClu
   refuseOtherMajor(cluster)
 
   const running = findPostmaster(cluster)
-  const pid = running && (await answers(socketPath)) ? running : await launch(native, cluster, socketDir, socketPath)
+  const found = running && (await answers(socketPath)) ? running : undefined
+  const pid = found ?? (await launch(native, cluster, socketDir, socketPath))
   return {
+    launched: found === undefined,
     socketPath,
     username: superuser,
     database: 'postgres',
@@ -69,7 +73,10 @@ function socketDirectory(dataDir: string): string {
   const dir =
     inside.length <= 80
       ? inside
-      : join(tmpdir(), `usher-${process.getuid?.() ?? 0}-${createHash('sha256').update(dataDir).digest('hex').slice(0, 12)}`)
+      : join(
+          tmpdir(),
+          `usher-${process.getuid?.() ?? 0}-${createHash('sha256').update(dataDir).digest('hex').slice(0, 12)}`,
+        )
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   // In a shared temporary directory somebody else could have made it first, to catch our connections.
   if (statSync(dir).uid !== (process.getuid?.() ?? 0)) throw new ConfigError(`${dir} belongs to another user`)
@@ -142,7 +149,14 @@ const settings = {
 
 async function launch(native: string, cluster: string, socketDir: string, socketPath: string): Promise<number> {
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  const command = [join(native, 'bin', 'postgres'), '-D', cluster, '-c', `unix_socket_directories=${socketDir}`, ...flags]
+  const command = [
+    join(native, 'bin', 'postgres'),
+    '-D',
+    cluster,
+    '-c',
+    `unix_socket_directories=${socketDir}`,
+    ...flags,
+  ]
   const [program = '', ...args] = asPostgres(command)
   // A group of its own: Ctrl-C in a terminal reaches Usher only, which then stops the database after its requests.
   const child = spawn(program, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })

@@ -28,10 +28,19 @@ function describeError(error: unknown): Record<string, unknown> {
   const cause = (error.cause ?? error) as { errno?: unknown; constraint?: unknown; table?: unknown }
   const fromDatabase = typeof cause.errno === 'string' && /^[0-9A-Z]{5}$/.test(cause.errno)
   return fromDatabase
-    ? { name: error.name, sqlstate: cause.errno, constraint: cause.constraint, table: cause.table, stack: frames(error) }
+    ? {
+        name: error.name,
+        sqlstate: cause.errno,
+        constraint: cause.constraint,
+        table: cause.table,
+        stack: frames(error),
+      }
     : { name: error.name, message: error.message, stack: frames(error) }
 }
 
 function frames(error: Error): string | undefined {
-  return error.stack?.split('\n').filter((line) => line.trimStart().startsWith('at ')).join('\n')
+  return error.stack
+    ?.split('\n')
+    .filter((line) => line.trimStart().startsWith('at '))
+    .join('\n')
 }

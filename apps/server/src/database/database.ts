@@ -1,0 +1,92 @@
+import { SQL } from 'bun'
+import type { BunSQLDatabase } from 'drizzle-orm/bun-sql'
+import { drizzle } from 'drizzle-orm/bun-sql'
+import type { Config } from '../config.ts'
+import { type EmbeddedCluster, startEmbeddedCluster } from './embedded.ts'
+import { migrate } from './migrate.ts'
+
+/** What queries run on: a transaction that has its instance set, or the system's own connection. */
+export type Db = Pick<
+  BunSQLDatabase,
+  'select' | 'selectDistinct' | 'insert' | 'update' | 'delete' | 'execute' | 'with' | '$with' | '$count'
+>
+
+export type Database = {
+  kind: 'embedded' | 'postgres'
+  /** Rows of one instance at a time, under row-level security. Only `transaction` uses it. */
+  tenant: BunSQLDatabase
+  /** The few tables that the server reads across instances (keys, events, outgoing mail, rooms). Its role can see no others. */
+  system: BunSQLDatabase
+  /** The driver under `system`, for statements that Drizzle cannot say. */
+  systemSql: SQL
+  /** Makes a further driver with the system role, e.g. one connection a writer. */
+  connectSystem: (max: number) => SQL
+  /** Process id of the embedded postmaster. */
+  postmasterPid: number | undefined
+  /** Throws when the database cannot answer a trivial query. */
+  ping: () => Promise<void>
+  close: () => Promise<void>
+}
+
+type Options = {
+  tenantConnections?: number
+  systemConnections?: number
+  /** A command beside a running server leaves the server's embedded database running. */
+  visitor?: boolean
+}
+
+/** Opens the database that the configuration names, brings its schema up to date and checks its isolation. */
+export async function openDatabase(config: Config, options: Options = {}): Promise<Database> {
+  const embedded = config.databaseUrl ? undefined : await startEmbeddedCluster(config.dataDir)
+  const connect = connector(config.databaseUrl, embedded)
+  const owner = connect({ max: 1 })
+  try {
+    await migrate(owner)
+  } finally {
+    await owner.close()
+  }
+  const connectSystem = (max: number) => connect({ max, role: 'usher_system' })
+  const tenantSql = connect({ max: options.tenantConnections ?? 10, role: 'usher_app' })
+  const systemSql = connectSystem(options.systemConnections ?? 4)
+  await refuseBypass(tenantSql)
+  return {
+    kind: embedded ? 'embedded' : 'postgres',
+    tenant: drizzle({ client: tenantSql }),
+    system: drizzle({ client: systemSql }),
+    systemSql,
+    connectSystem,
+    postmasterPid: embedded?.pid,
+    ping: async () => {
+      await systemSql`select 1`
+    },
+    close: async () => {
+      await Promise.all([tenantSql.close({ timeout: 5 }), systemSql.close({ timeout: 5 })])
+      if (embedded && (!options.visitor || embedded.launched)) await embedded.stop()
+    },
+  }
+}
+
+function connector(databaseUrl: string | undefined, embedded: EmbeddedCluster | undefined) {
+  return ({ max, role }: { max: number; role?: string }): SQL => {
+    const common = {
+      adapter: 'postgres' as const,
+      max,
+      idleTimeout: 0,
+      connectionTimeout: 10,
+      connection: {
+        application_name: 'usher',
+        // A transaction that a stalled node holds must not hold up the others for longer than this.
+        ...(role && { role, statement_timeout: '15000', idle_in_transaction_session_timeout: '5000' }),
+      },
+    }
+    return embedded
+      ? new SQL({ ...common, path: embedded.socketPath, username: embedded.username, database: embedded.database })
+      : new SQL({ ...common, url: databaseUrl as string })
+  }
+}
+
+/** Isolation rests on a role that row-level security binds: without it the server does not start. */
+async function refuseBypass(sql: SQL) {
+  const [role] = await sql`select rolsuper or rolbypassrls as bypasses from pg_roles where rolname = current_user`
+  if (role?.bypasses !== false) throw new Error('the role usher_app could bypass row-level security')
+}

@@ -1,0 +1,3 @@
+export { instanceId, instant, json, type Metadata, metadata } from './columns.ts'
+export { type Database, type Db, openDatabase } from './database.ts'
+export { type NewEvent, type Tx, transaction } from './transaction.ts'

@@ -1,0 +1,338 @@
+CREATE TABLE "permissions" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"key" text NOT NULL,
+	"name" text NOT NULL,
+	"description" text DEFAULT '' NOT NULL,
+	"type" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "permissions_key" UNIQUE("instance_id","key")
+);
+--> statement-breakpoint
+CREATE TABLE "role_permissions" (
+	"instance_id" text NOT NULL,
+	"role_id" text NOT NULL,
+	"permission_id" text NOT NULL,
+	CONSTRAINT "role_permissions_role_id_permission_id_pk" PRIMARY KEY("role_id","permission_id")
+);
+--> statement-breakpoint
+CREATE TABLE "roles" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"key" text NOT NULL,
+	"name" text NOT NULL,
+	"description" text DEFAULT '' NOT NULL,
+	"is_creator_eligible" boolean DEFAULT false NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "roles_key" UNIQUE("instance_id","key")
+);
+--> statement-breakpoint
+CREATE TABLE "passwords" (
+	"user_id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"hash" text NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "events" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "events_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"instance_id" text NOT NULL,
+	"type" text NOT NULL,
+	"subject" text NOT NULL,
+	"actor" jsonb NOT NULL,
+	"data" jsonb NOT NULL,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "applications" (
+	"id" text PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "instances" (
+	"id" text PRIMARY KEY NOT NULL,
+	"application_id" text NOT NULL,
+	"environment" text NOT NULL,
+	"name" text NOT NULL,
+	"host" text,
+	"settings" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "instances_name_unique" UNIQUE("name"),
+	CONSTRAINT "instances_host_unique" UNIQUE("host")
+);
+--> statement-breakpoint
+CREATE TABLE "instance_secret_keys" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"key_hash" text NOT NULL,
+	"sealed_key" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"revoked_at" timestamp (3) with time zone,
+	CONSTRAINT "instance_secret_keys_key_hash_unique" UNIQUE("key_hash")
+);
+--> statement-breakpoint
+CREATE TABLE "instance_signing_keys" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"algorithm" text NOT NULL,
+	"state" text NOT NULL,
+	"public_jwk" jsonb NOT NULL,
+	"sealed_private_key" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "messages" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"template" text NOT NULL,
+	"to_address" text NOT NULL,
+	"subject" text NOT NULL,
+	"html" text NOT NULL,
+	"text" text NOT NULL,
+	"state" text NOT NULL,
+	"attempts" integer DEFAULT 0 NOT NULL,
+	"next_attempt_at" timestamp (3) with time zone NOT NULL,
+	"last_error" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"sent_at" timestamp (3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "memberships" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"role_id" text NOT NULL,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "memberships_once" UNIQUE("organization_id","user_id")
+);
+--> statement-breakpoint
+CREATE TABLE "organization_invitations" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"email_address" text NOT NULL,
+	"role_id" text NOT NULL,
+	"status" text NOT NULL,
+	"inviter_user_id" text,
+	"redirect_url" text,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "organizations" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"name" text NOT NULL,
+	"slug" text NOT NULL,
+	"created_by" text,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"max_allowed_memberships" integer NOT NULL,
+	"admin_delete_enabled" boolean DEFAULT true NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "organizations_slug" UNIQUE("instance_id","slug")
+);
+--> statement-breakpoint
+CREATE TABLE "client_tokens" (
+	"token_hash" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"client_id" text,
+	"carrier" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "clients" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"last_active_session_id" text,
+	"last_authentication_strategy" text,
+	"sign_in_id" text,
+	"sign_up_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "sessions" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"client_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"status" text NOT NULL,
+	"last_active_organization_id" text,
+	"first_factor_at" timestamp (3) with time zone NOT NULL,
+	"second_factor_at" timestamp (3) with time zone,
+	"actor" jsonb,
+	"user_agent" text,
+	"ip_address" text,
+	"last_active_at" timestamp (3) with time zone NOT NULL,
+	"expire_at" timestamp (3) with time zone NOT NULL,
+	"abandon_at" timestamp (3) with time zone NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "sign_ins" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"client_id" text NOT NULL,
+	"status" text NOT NULL,
+	"identifier" text,
+	"user_id" text,
+	"first_factor_strategy" text,
+	"first_factor_verified_at" timestamp (3) with time zone,
+	"email_address_id" text,
+	"created_session_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"abandon_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "invitations" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"email_address" text NOT NULL,
+	"status" text NOT NULL,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"redirect_url" text,
+	"notify" boolean DEFAULT true NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "sign_ups" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"client_id" text NOT NULL,
+	"status" text NOT NULL,
+	"email_address" text,
+	"email_verified_at" timestamp (3) with time zone,
+	"email_verification_strategy" text,
+	"username" text,
+	"first_name" text,
+	"last_name" text,
+	"password_hash" text,
+	"unsafe_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"one_time_token_id" text,
+	"legal_accepted_at" timestamp (3) with time zone,
+	"created_user_id" text,
+	"created_session_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"abandon_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "email_addresses" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"email_address" text NOT NULL,
+	"verified_at" timestamp (3) with time zone,
+	"verification_strategy" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "users" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"external_id" text,
+	"username" text,
+	"first_name" text,
+	"last_name" text,
+	"primary_email_address_id" text,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"unsafe_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"banned" boolean DEFAULT false NOT NULL,
+	"locked" boolean DEFAULT false NOT NULL,
+	"create_organization_enabled" boolean DEFAULT true NOT NULL,
+	"delete_self_enabled" boolean DEFAULT true NOT NULL,
+	"legal_accepted_at" timestamp (3) with time zone,
+	"last_sign_in_at" timestamp (3) with time zone,
+	"last_active_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "one_time_tokens" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"kind" text NOT NULL,
+	"token_hash" text NOT NULL,
+	"subject_id" text NOT NULL,
+	"payload" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"consumed_at" timestamp (3) with time zone,
+	"revoked_at" timestamp (3) with time zone,
+	CONSTRAINT "one_time_tokens_token_hash_unique" UNIQUE("token_hash")
+);
+--> statement-breakpoint
+CREATE TABLE "verification_codes" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"purpose" text NOT NULL,
+	"subject_id" text NOT NULL,
+	"email_address" text NOT NULL,
+	"code_hash" text NOT NULL,
+	"attempts" integer DEFAULT 0 NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"consumed_at" timestamp (3) with time zone
+);
+--> statement-breakpoint
+ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_permission_id_permissions_id_fk" FOREIGN KEY ("permission_id") REFERENCES "public"."permissions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "passwords" ADD CONSTRAINT "passwords_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "memberships" ADD CONSTRAINT "memberships_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "memberships" ADD CONSTRAINT "memberships_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "memberships" ADD CONSTRAINT "memberships_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "client_tokens" ADD CONSTRAINT "client_tokens_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sessions" ADD CONSTRAINT "sessions_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sessions" ADD CONSTRAINT "sessions_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sign_ins" ADD CONSTRAINT "sign_ins_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sign_ups" ADD CONSTRAINT "sign_ups_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
+CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
+CREATE INDEX "events_subject" ON "events" USING btree ("instance_id","subject","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "instances_default" ON "instances" USING btree ((host is null)) WHERE host is null;--> statement-breakpoint
+CREATE INDEX "instances_application" ON "instances" USING btree ("application_id");--> statement-breakpoint
+CREATE INDEX "instance_secret_keys_instance" ON "instance_secret_keys" USING btree ("instance_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "instance_signing_keys_active" ON "instance_signing_keys" USING btree ("instance_id") WHERE state = 'active';--> statement-breakpoint
+CREATE INDEX "messages_due" ON "messages" USING btree ("next_attempt_at") WHERE state = 'queued';--> statement-breakpoint
+CREATE INDEX "messages_recent" ON "messages" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "memberships_user" ON "memberships" USING btree ("instance_id","user_id");--> statement-breakpoint
+CREATE INDEX "memberships_role" ON "memberships" USING btree ("role_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint
+CREATE INDEX "organization_invitations_email" ON "organization_invitations" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint
+CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id") WHERE status in ('active', 'pending');--> statement-breakpoint
+CREATE INDEX "sessions_user" ON "sessions" USING btree ("instance_id","user_id","created_at");--> statement-breakpoint
+CREATE UNIQUE INDEX "invitations_open" ON "invitations" USING btree ("instance_id","email_address") WHERE status = 'pending';--> statement-breakpoint
+CREATE UNIQUE INDEX "email_addresses_verified" ON "email_addresses" USING btree ("instance_id","email_address") WHERE verified_at is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "email_addresses_of_user" ON "email_addresses" USING btree ("user_id","email_address");--> statement-breakpoint
+CREATE INDEX "email_addresses_address" ON "email_addresses" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id",lower("username"));--> statement-breakpoint
+CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id");--> statement-breakpoint
+CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "one_time_tokens_subject" ON "one_time_tokens" USING btree ("instance_id","kind","subject_id");--> statement-breakpoint
+CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("instance_id","purpose","subject_id");

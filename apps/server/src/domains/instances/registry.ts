@@ -1,0 +1,193 @@
+import { asc, eq, isNull, sql } from 'drizzle-orm'
+import type { Database, Db } from '../../database/index.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { hashToken, type Keyring, unseal } from '../../kernel/secrets.ts'
+import { events } from '../events/tables.ts'
+import { createInstance, type NewInstance } from './create-instance.ts'
+import type { Instance, SigningKey } from './instance.ts'
+import { cookieSuffixFor, publishableKeyFor } from './publishable-key.ts'
+import { InstanceSettings } from './settings.ts'
+import { instances, secretKeys, signingKeys } from './tables.ts'
+
+export type InstanceSummary = {
+  id: string
+  name: string
+  environment: 'development' | 'production'
+  host: string
+  publishableKey: string
+  secretKey: string
+}
+
+/**
+ * The instances of this server. Requests find theirs here without a query: all are held in memory and read again
+ * when an event says that one changed.
+ */
+export class InstanceRegistry {
+  private byId = new Map<string, Instance>()
+  private byHost = new Map<string, Instance>()
+  private bySecretKeyHash = new Map<string, Instance>()
+  private defaultInstance: Instance | undefined
+
+  private readonly database: Database
+  private readonly keyring: Keyring
+  /** Host of the default instance's publishable key. It must hold a dot, so `localhost` will not do. */
+  readonly defaultHost: string
+
+  constructor(database: Database, keyring: Keyring, defaultHost: string) {
+    this.database = database
+    this.keyring = keyring
+    this.defaultHost = defaultHost
+  }
+
+  /** Loads every instance; makes the first application with its development instance when there is none. */
+  async start(): Promise<void> {
+    await this.database.system.transaction(async (db) => {
+      // Two nodes that start at once on an empty database must not both make one.
+      await db.execute(sql`select pg_advisory_xact_lock(39130002)`)
+      const [existing] = await db.select({ id: instances.id }).from(instances).where(isNull(instances.host)).limit(1)
+      if (existing) return
+      await createInstance(
+        db,
+        this.keyring,
+        { name: 'development', environment: 'development', host: null },
+        new Date(),
+      )
+    })
+    await this.reload()
+  }
+
+  async reload(): Promise<void> {
+    const [rows, keys, secrets] = await Promise.all([
+      this.database.system.select().from(instances).orderBy(asc(instances.createdAt)),
+      this.database.system.select().from(signingKeys),
+      this.database.system.select().from(secretKeys).where(isNull(secretKeys.revokedAt)),
+    ])
+    const known = this.byId
+    this.byId = new Map()
+    this.byHost = new Map()
+    for (const row of rows) {
+      const host = row.host ?? this.defaultHost
+      const publishableKey = publishableKeyFor(row.environment, host)
+      const held = known.get(row.id)?.signingKeys ?? []
+      const instance: Instance = {
+        ...row,
+        host,
+        publishableKey,
+        cookieSuffix: cookieSuffixFor(publishableKey),
+        settings: InstanceSettings.parse({
+          applicationName: row.name === 'development' ? 'Usher' : row.name,
+          ...row.settings,
+        }),
+        signingKeys: await Promise.all(
+          keys
+            .filter((k) => k.instanceId === row.id)
+            .map((k) => held.find((h) => h.kid === k.id && h.state === k.state) ?? this.open(k)),
+        ),
+      }
+      this.byId.set(row.id, instance)
+      this.byHost.set(host, instance)
+      if (row.host === null) this.defaultInstance = instance
+    }
+    this.bySecretKeyHash = new Map(
+      secrets.flatMap((s) => {
+        const instance = this.byId.get(s.instanceId)
+        return instance ? [[s.keyHash, instance] as const] : []
+      }),
+    )
+  }
+
+  private async open(row: typeof signingKeys.$inferSelect): Promise<SigningKey> {
+    const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
+    const privateJwk = JSON.parse(unseal(this.keyring, `signing_key:${row.instanceId}`, row.sealedPrivateKey))
+    return {
+      kid: row.id,
+      algorithm: row.algorithm,
+      state: row.state,
+      publicJwk: row.publicJwk,
+      privateKey: await crypto.subtle.importKey('jwk', privateJwk, algorithm, false, ['sign']),
+      publicKey: await crypto.subtle.importKey('jwk', row.publicJwk, algorithm, false, ['verify']),
+    }
+  }
+
+  find(id: string): Instance | undefined {
+    return this.byId.get(id)
+  }
+
+  findByHost(host: string): Instance | undefined {
+    return this.byHost.get(host)
+  }
+
+  /** By hash, so that the comparison's time says nothing about the key. */
+  findBySecretKey(secretKey: string): Instance | undefined {
+    return this.bySecretKeyHash.get(hashToken(secretKey))
+  }
+
+  getDefault(): Instance {
+    if (!this.defaultInstance) throw new UsherError('unavailable', 'The server has no instance yet.')
+    return this.defaultInstance
+  }
+
+  list(): Instance[] {
+    return [...this.byId.values()]
+  }
+
+  async create(input: NewInstance): Promise<InstanceSummary> {
+    const { id } = await this.database.system.transaction(async (db) => {
+      const made = await createInstance(db, this.keyring, input, new Date())
+      await announce(db, made.id, 'instance.created')
+      return made
+    })
+    await this.reload()
+    return this.summarize(id)
+  }
+
+  /** Replaces the named settings. @throws {UsherError} `form_param_value_invalid` naming every problem */
+  async changeSettings(id: string, change: unknown): Promise<InstanceSettings> {
+    const parsed = InstanceSettings.partial().safeParse(change)
+    if (!parsed.success) {
+      const problems = parsed.error.issues.map((i) => `${i.path.join('.') || 'settings'}: ${i.message}`).join('; ')
+      throw new UsherError('form_param_value_invalid', problems)
+    }
+    const given = Object.fromEntries(
+      Object.keys(change as object).map((k) => [k, parsed.data[k as keyof InstanceSettings]]),
+    )
+    await this.database.system.transaction(async (db) => {
+      await db
+        .update(instances)
+        .set({ settings: sql`${instances.settings} || ${JSON.stringify(given)}::text::jsonb`, updatedAt: new Date() })
+        .where(eq(instances.id, id))
+      await announce(db, id, 'instance.updated')
+    })
+    await this.reload()
+    const changed = this.byId.get(id)
+    if (!changed) throw new UsherError('resource_not_found', 'There is no such instance.')
+    return changed.settings
+  }
+
+  async summarize(id: string): Promise<InstanceSummary> {
+    const instance = this.byId.get(id)
+    if (!instance) throw new UsherError('resource_not_found', 'There is no such instance.')
+    const db: Db = this.database.system
+    const [key] = await db
+      .select()
+      .from(secretKeys)
+      .where(eq(secretKeys.instanceId, id))
+      .orderBy(asc(secretKeys.createdAt))
+      .limit(1)
+    const { name, environment, host, publishableKey } = instance
+    return {
+      id,
+      name,
+      environment,
+      host,
+      publishableKey,
+      secretKey: key ? unseal(this.keyring, `secret_key:${id}`, key.sealedKey) : '',
+    }
+  }
+}
+
+/** Tells running servers, this one included, to read the instances again. */
+async function announce(db: Db, instanceId: string, type: 'instance.created' | 'instance.updated') {
+  const actor = { type: 'system', job: 'operator' }
+  await db.insert(events).values({ instanceId, type, subject: instanceId, actor, data: {} })
+}

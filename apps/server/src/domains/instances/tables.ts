@@ -1,0 +1,67 @@
+import { sql } from 'drizzle-orm'
+import { index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { instant, json } from '../../database/columns.ts'
+import type { InstanceSettings } from './settings.ts'
+
+export const applications = pgTable('applications', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
+  createdAt: instant('created_at').notNull(),
+})
+
+export const instances = pgTable(
+  'instances',
+  {
+    id: text('id').primaryKey(),
+    applicationId: text('application_id')
+      .notNull()
+      .references(() => applications.id, { onDelete: 'cascade' }),
+    environment: text('environment', { enum: ['development', 'production'] }).notNull(),
+    name: text('name').notNull().unique(),
+    /** Host (with port) inside the publishable key; requests are told apart by it. Null: the default of its server. */
+    host: text('host').unique(),
+    settings: json<Partial<InstanceSettings>>('settings').notNull().default({}),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    // The one instance that requests without a known host belong to.
+    uniqueIndex('instances_default').on(sql`(host is null)`).where(sql`host is null`),
+    index('instances_application').on(t.applicationId),
+  ],
+)
+
+export const secretKeys = pgTable(
+  'instance_secret_keys',
+  {
+    id: text('id').primaryKey(),
+    instanceId: text('instance_id')
+      .notNull()
+      .references(() => instances.id, { onDelete: 'cascade' }),
+    /** SHA-256 of the key: how a request finds it. */
+    keyHash: text('key_hash').notNull().unique(),
+    /** Sealed, because `usher keys` shows it to the operator again. */
+    sealedKey: text('sealed_key').notNull(),
+    createdAt: instant('created_at').notNull(),
+    revokedAt: instant('revoked_at'),
+  },
+  (t) => [index('instance_secret_keys_instance').on(t.instanceId)],
+)
+
+export const signingKeys = pgTable(
+  'instance_signing_keys',
+  {
+    /** The `kid` of the tokens that it signs. */
+    id: text('id').primaryKey(),
+    instanceId: text('instance_id')
+      .notNull()
+      .references(() => instances.id, { onDelete: 'cascade' }),
+    algorithm: text('algorithm', { enum: ['RS256'] }).notNull(),
+    /** `active` signs, `retiring` only verifies. */
+    state: text('state', { enum: ['active', 'retiring'] }).notNull(),
+    publicJwk: json<{ kty: string; n: string; e: string }>('public_jwk').notNull(),
+    sealedPrivateKey: text('sealed_private_key').notNull(),
+    createdAt: instant('created_at').notNull(),
+  },
+  (t) => [uniqueIndex('instance_signing_keys_active').on(t.instanceId).where(sql`state = 'active'`)],
+)

@@ -1,0 +1,28 @@
+import { sql } from 'drizzle-orm'
+import { index, integer, pgTable, text } from 'drizzle-orm/pg-core'
+import { instanceId, instant } from '../../database/columns.ts'
+
+/** Emails: written in the transaction that causes them, sent after it. The development inbox reads them here. */
+export const messages = pgTable(
+  'messages',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    template: text('template').notNull(),
+    toAddress: text('to_address').notNull(),
+    subject: text('subject').notNull(),
+    html: text('html').notNull(),
+    text: text('text').notNull(),
+    /** `kept`: there is no SMTP server, the inbox is where it goes. */
+    state: text('state', { enum: ['queued', 'sent', 'kept', 'failed'] }).notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    nextAttemptAt: instant('next_attempt_at').notNull(),
+    lastError: text('last_error'),
+    createdAt: instant('created_at').notNull(),
+    sentAt: instant('sent_at'),
+  },
+  (t) => [
+    index('messages_due').on(t.nextAttemptAt).where(sql`state = 'queued'`),
+    index('messages_recent').on(t.instanceId, t.createdAt),
+  ],
+)

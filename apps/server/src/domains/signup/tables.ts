@@ -1,0 +1,47 @@
+import { sql } from 'drizzle-orm'
+import { boolean, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { instanceId, instant, metadata } from '../../database/columns.ts'
+import { clients } from '../sessions/tables.ts'
+
+export const signUps = pgTable('sign_ups', {
+  id: text('id').primaryKey(),
+  instanceId: instanceId(),
+  /** The browser that began it is the only one that can go on with it. */
+  clientId: text('client_id')
+    .notNull()
+    .references(() => clients.id, { onDelete: 'cascade' }),
+  status: text('status', { enum: ['missing_requirements', 'complete', 'abandoned'] }).notNull(),
+  emailAddress: text('email_address'),
+  emailVerifiedAt: instant('email_verified_at'),
+  emailVerificationStrategy: text('email_verification_strategy', { enum: ['email_code', 'ticket'] }),
+  username: text('username'),
+  firstName: text('first_name'),
+  lastName: text('last_name'),
+  passwordHash: text('password_hash'),
+  unsafeMetadata: metadata('unsafe_metadata'),
+  /** The ticket that brought the person here; it is spent when the sign-up completes. */
+  oneTimeTokenId: text('one_time_token_id'),
+  legalAcceptedAt: instant('legal_accepted_at'),
+  createdUserId: text('created_user_id'),
+  createdSessionId: text('created_session_id'),
+  createdAt: instant('created_at').notNull(),
+  abandonAt: instant('abandon_at').notNull(),
+})
+
+/** An invitation to the application (not to an organization). */
+export const invitations = pgTable(
+  'invitations',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    emailAddress: text('email_address').notNull(),
+    status: text('status', { enum: ['pending', 'accepted', 'revoked', 'expired'] }).notNull(),
+    publicMetadata: metadata('public_metadata'),
+    redirectUrl: text('redirect_url'),
+    notify: boolean('notify').notNull().default(true),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+  },
+  (t) => [uniqueIndex('invitations_open').on(t.instanceId, t.emailAddress).where(sql`status = 'pending'`)],
+)

@@ -1,0 +1,41 @@
+import { index, integer, pgTable, text } from 'drizzle-orm/pg-core'
+import { instanceId, instant, json } from '../../database/columns.ts'
+
+/** A code that was sent to somebody, and how often it was guessed. */
+export const verificationCodes = pgTable(
+  'verification_codes',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    /** What the code proves. A code of one purpose opens no other door. */
+    purpose: text('purpose', { enum: ['sign_in', 'sign_up', 'reset_password', 'email_address'] }).notNull(),
+    /** Id of the sign-in, sign-up or email address that it belongs to. */
+    subjectId: text('subject_id').notNull(),
+    emailAddress: text('email_address').notNull(),
+    codeHash: text('code_hash').notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    consumedAt: instant('consumed_at'),
+  },
+  (t) => [index('verification_codes_subject').on(t.instanceId, t.purpose, t.subjectId)],
+)
+
+/** Every single-use bearer value: its kind is part of the key, and only its SHA-256 is stored. */
+export const oneTimeTokens = pgTable(
+  'one_time_tokens',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    kind: text('kind', { enum: ['sign_in_token', 'organization_invitation', 'invitation', 'handshake'] }).notNull(),
+    tokenHash: text('token_hash').notNull().unique(),
+    /** Id of what the token is for: a user, an invitation. */
+    subjectId: text('subject_id').notNull(),
+    payload: json<Record<string, unknown>>('payload').notNull().default({}),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    consumedAt: instant('consumed_at'),
+    revokedAt: instant('revoked_at'),
+  },
+  (t) => [index('one_time_tokens_subject').on(t.instanceId, t.kind, t.subjectId)],
+)

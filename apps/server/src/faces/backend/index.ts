@@ -1,0 +1,18 @@
+import { Hono } from 'hono'
+import { UsherError } from '../../kernel/errors.ts'
+import { createCtx } from '../../runtime.ts'
+import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
+
+/** The server API under `/v1`, for an application's own server with its secret key. */
+export function backendFace(): Hono<Env> {
+  const face = new Hono<Env>()
+  face.use(resolveInstance)
+  face.use(async (c, next) => {
+    // The path decided on this face, and only a secret key leads here; checked again so that the face stands alone.
+    if (!secretKeyOf(c.req.header('authorization')))
+      throw new UsherError('clerk_key_invalid', 'A secret key is needed here.')
+    c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'backend' }, c.var.log))
+    await next()
+  })
+  return face
+}

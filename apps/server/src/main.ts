@@ -1,0 +1,61 @@
+#!/usr/bin/env bun
+import { parseArgs } from 'node:util'
+import { ConfigError, loadConfig } from './config.ts'
+import { UsherError } from './kernel/errors.ts'
+
+const usage = `usher <command>
+
+  start [--port N] [--data DIR] [--listen HOST] [--json]     serve everything on one port
+  sync-server start [--token T] [--port N] [--data DIR] [--listen HOST] [--json]
+                                                             serve realtime documents alone
+  keys [--data DIR] [--json]                                 show the default instance's keys
+  instances create NAME [--host HOST] [--production] [--application ID] [--json]
+  instances list [--json]
+  instances settings NAME [--set FILE.json] [--json]
+
+Settings come from the environment too: see docs/configuration.md.`
+
+const options = {
+  port: { type: 'string' },
+  data: { type: 'string' },
+  listen: { type: 'string' },
+  token: { type: 'string' },
+  host: { type: 'string' },
+  application: { type: 'string' },
+  set: { type: 'string' },
+  production: { type: 'boolean' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+async function main() {
+  const { values, positionals } = parseArgs({ args: process.argv.slice(2), options, allowPositionals: true })
+  const [command, ...rest] = positionals
+  if (values.help || command === undefined) return console.log(usage)
+  const flags = { port: values.port, dataDir: values.data, listen: values.listen }
+  // Each command loads only what it needs: the stand-alone sync server never loads the identity plane.
+  switch (command) {
+    case 'start':
+      return (await import('./commands/start.ts')).start(loadConfig(process.env, flags), { json: values.json ?? false })
+    case 'sync-server': {
+      if (rest[0] !== 'start') throw new ConfigError(usage)
+      return (await import('./commands/sync-server.ts')).startSyncServer(loadConfig(process.env, flags), {
+        json: values.json ?? false,
+        token: values.token,
+      })
+    }
+    case 'keys':
+      return (await import('./commands/instances.ts')).showKeys(loadConfig(process.env, flags), values)
+    case 'instances':
+      return (await import('./commands/instances.ts')).manageInstances(loadConfig(process.env, flags), rest, values)
+    default:
+      throw new ConfigError(`There is no command "${command}".\n\n${usage}`)
+  }
+}
+
+main().catch((error) => {
+  const expected =
+    error instanceof ConfigError || error instanceof UsherError || error?.code?.startsWith('ERR_PARSE_ARGS')
+  console.error(expected ? error.message : error)
+  process.exit(1)
+})

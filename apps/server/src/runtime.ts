@@ -1,0 +1,45 @@
+import type { Config } from './config.ts'
+import { type Database, openDatabase } from './database/index.ts'
+import { announceOn, EventBus } from './domains/events/index.ts'
+import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
+import type { Actor, Ctx } from './kernel/ctx.ts'
+import { createLog, type Log } from './kernel/log.ts'
+
+/** Host in the publishable key of the default instance, when no public URL says better. The SDKs demand a dot. */
+const localHost = 'usher.localhost'
+
+/** What one running server has: made once at start, handed to every face. */
+export type Runtime = {
+  config: Config
+  database: Database
+  instances: InstanceRegistry
+  bus: EventBus
+  log: Log
+  now: () => Date
+  /** The only source of URLs. Known once the port is. */
+  publicUrl: string
+}
+
+/** Opens everything below the faces. */
+export async function openRuntime(config: Config, options: { visitor?: boolean } = {}): Promise<Runtime> {
+  const log = createLog(config.logLevel)
+  const database = await openDatabase(config, {
+    visitor: options.visitor,
+    ...(options.visitor && { tenantConnections: 1, systemConnections: 1 }),
+  })
+  const publicHost = config.publicUrl && new URL(config.publicUrl).host
+  const instances = new InstanceRegistry(database, config.keyring, publicHost?.includes('.') ? publicHost : localHost)
+  await instances.start()
+  const bus = new EventBus(database, log)
+  announceOn(database, bus)
+  bus.subscribe((event) => {
+    if (!event.type.startsWith('instance.')) return
+    instances.reload().catch((error) => log.error({ err: error }, 'the instances could not be read again'))
+  })
+  return { config, database, instances, bus, log, now: () => new Date(), publicUrl: config.publicUrl ?? '' }
+}
+
+/** The context of one caller. */
+export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, log: Log = runtime.log): Ctx {
+  return { instance, actor, database: runtime.database, now: runtime.now, log }
+}

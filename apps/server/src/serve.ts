@@ -1,0 +1,61 @@
+import type { Server } from 'bun'
+import type { Config } from './config.ts'
+import { createApp } from './faces/app.ts'
+import { randomBase62 } from './kernel/ids.ts'
+import { openRuntime, type Runtime } from './runtime.ts'
+
+export type RunningServer = {
+  runtime: Runtime
+  url: string
+  port: number
+  /** Lets requests under way finish, tells sockets that the server goes, then stops the database. */
+  stop: () => Promise<void>
+}
+
+/** Longest time that a shutdown waits for requests under way. */
+const drainMs = 10_000
+
+/** Starts everything on one port. */
+export async function serve(config: Config): Promise<RunningServer> {
+  const runtime = await openRuntime(config)
+  const app = createApp(runtime)
+  let draining = false
+  const server = Bun.serve({
+    port: config.port,
+    hostname: config.listen,
+    // A sign-in holds no connection open; sockets have their own timeouts.
+    idleTimeout: 60,
+    maxRequestBodySize: 10 * 1024 * 1024,
+    fetch(request, server) {
+      if (draining)
+        return new Response('The server is going away.', {
+          status: 503,
+          headers: { 'retry-after': '1', connection: 'close' },
+        })
+      return app(request, { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` })
+    },
+  })
+  const port = server.port as number
+  runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
+  runtime.bus.start()
+  return {
+    runtime,
+    url: runtime.publicUrl,
+    port,
+    stop: async () => {
+      draining = true
+      runtime.bus.stop()
+      await Promise.race([server.stop(false), Bun.sleep(drainMs)])
+      await server.stop(true)
+      await runtime.database.close()
+    },
+  }
+}
+
+/** The peer's address; a trusted proxy's word about it counts, anybody else's does not. */
+function clientIp(request: Request, server: Server<unknown>, config: Config): string {
+  const peer = server.requestIP(request)?.address.replace(/^::ffff:/, '') ?? 'unknown'
+  if (!config.trustedProxies.has(peer)) return peer
+  // The last entry is the one that the proxy next to us added.
+  return request.headers.get('x-forwarded-for')?.split(',').at(-1)?.trim() || peer
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+/**
+ * Runs `usher <command>` on a machine that has Node and npm and nothing else: brings the pinned Bun through npm,
+ * installs what the server needs, and goes. Plain JavaScript on Node, because nothing else is there yet.
+ */
+import { spawn } from 'node:child_process'
+import { bunPath, installServer, root } from './setup.mjs'
+
+const args = process.argv.slice(2)
+const watch = args[0] === '--watch'
+const usherArgs = watch ? args.slice(1) : args
+
+installServer()
+const child = spawn(bunPath(), [...(watch ? ['--watch'] : []), `${root}/apps/server/src/main.ts`, ...usherArgs], { stdio: 'inherit' })
+// npm passes signals on to us; the server shuts down by itself and we follow with its exit code.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)))

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+/**
+ * `npm test`: installs what the tests need and runs all of them, each group in a process of its own. What a machine
+ * lacks (Chromium, a PostgreSQL 15) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
+ *
+ * The last line is `N passed, N failed` and, where something was skipped, `, N skipped`.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { bunPath, installTests, root, run, say } from './setup.mjs'
+
+const ci = Boolean(process.env.CI)
+const only = process.argv.slice(2)
+
+const findChromium = () =>
+  [process.env.USHER_TEST_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+    (path) => path && existsSync(path),
+  )
+const findPostgres = () =>
+  [process.env.USHER_TEST_POSTGRES_BIN, '/usr/lib/postgresql/15/bin'].find((dir) => dir && existsSync(join(dir, 'initdb')))
+
+if (ci && (!findChromium() || !findPostgres())) installDebianPackages(['chromium', 'postgresql-15'])
+installTests()
+
+const bun = bunPath()
+const env = {
+  ...process.env,
+  PATH: [join(bun, '..'), join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
+  USHER_TEST_CHROMIUM: findChromium() ?? '',
+  USHER_TEST_POSTGRES_BIN: findPostgres() ?? '',
+}
+const totals = { pass: 0, fail: 0, skip: 0 }
+const missing = []
+if (!env.USHER_TEST_CHROMIUM) missing.push('Chromium: the browser tests (Debian: apt install chromium)')
+if (!env.USHER_TEST_POSTGRES_BIN) missing.push('PostgreSQL 15: the tests with DATABASE_URL (Debian 12: apt install postgresql-15)')
+
+const groups = only.length > 0 ? [only] : [['apps/server/src'], ...testFolders().map((dir) => [dir])]
+if (ci && only.length === 0) {
+  countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
+  countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
+}
+for (const group of groups) await runGroup(group)
+
+for (const what of missing) say(`skipped for want of ${what}`)
+if (ci && totals.skip > 0) {
+  say(`${totals.skip} tests were skipped, and in CI nothing may be`)
+  totals.fail += totals.skip
+}
+console.log(`${totals.pass} passed, ${totals.fail} failed${totals.skip > 0 ? `, ${totals.skip} skipped` : ''}`)
+process.exit(totals.fail > 0 ? 1 : 0)
+
+function testFolders() {
+  return readdirSync(join(root, 'tests'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== 'node_modules')
+    .map((entry) => `tests/${entry.name}`)
+    .filter((dir) => readdirSync(join(root, dir), { recursive: true }).some((file) => String(file).endsWith('.test.ts')))
+}
+
+function countCheck(name, [command, ...args]) {
+  const done = spawnSync(command, args, { cwd: root, env, stdio: 'inherit' })
+  totals[done.status === 0 ? 'pass' : 'fail'] += 1
+  say(`${name}: ${done.status === 0 ? 'ok' : 'failed'}`)
+}
+
+/** Counts by bun's own summary; a process that dies without one counts as a failure. */
+function runGroup(paths) {
+  say(`tests in ${paths.join(' ')}`)
+  return new Promise((resolve) => {
+    const child = spawn(bun, ['test', ...paths.map((p) => (p.startsWith('-') ? p : `./${p.replace(/^\.\//, '')}`))], {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let text = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
+        process.stderr.write(chunk)
+        text = (text + chunk).slice(-20_000)
+      })
+    }
+    child.on('close', (code) => {
+      const count = (word) => Number(text.match(new RegExp(`^\\s*(\\d+) ${word}`, 'm'))?.[1] ?? 0)
+      const counted = { pass: count('pass'), fail: count('fail'), skip: count('skip') + count('todo') }
+      if (code !== 0 && counted.fail === 0) counted.fail = 1
+      for (const key of Object.keys(totals)) totals[key] += counted[key]
+      resolve()
+    })
+  })
+}
+
+function installDebianPackages(packages) {
+  if (process.getuid?.() !== 0) return say(`not root: cannot install ${packages.join(', ')}`)
+  const aptEnv = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  run('apt-get', ['update', '-qq'], { quiet: true, env: aptEnv })
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { quiet: true, env: aptEnv })
+}

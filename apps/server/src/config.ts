@@ -29,6 +29,8 @@ const Environment = z.object({
   USHER_TRUSTED_PROXIES: z.string().default(''),
   /** Shared token of the stand-alone sync server (`usher sync-server start`). */
   USHER_SYNC_TOKEN: z.string().optional(),
+  /** Bearer token for `/metrics`. Without it only loopback callers that came through no proxy see them. */
+  USHER_METRICS_TOKEN: z.string().min(16).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 })
 
@@ -45,6 +47,7 @@ export type Config = {
   mailFrom: string
   trustedProxies: ReadonlySet<string>
   syncToken: string | undefined
+  metricsToken: string | undefined
   logLevel: string
 }
 
@@ -100,6 +103,7 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
         .filter(Boolean),
     ),
     syncToken: e.USHER_SYNC_TOKEN,
+    metricsToken: e.USHER_METRICS_TOKEN,
     logLevel: e.LOG_LEVEL,
   }
 }

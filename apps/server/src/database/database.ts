@@ -22,7 +22,7 @@ export type Database = {
   /** Makes a further driver with the system role, e.g. one connection a writer. */
   connectSystem: (max: number) => SQL
   /** Process id of the embedded postmaster. */
-  postmasterPid: number | undefined
+  readonly postmasterPid: number | undefined
   /** Throws when the database cannot answer a trivial query. */
   ping: () => Promise<void>
   close: () => Promise<void>
@@ -55,7 +55,9 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
     system: drizzle({ client: systemSql }),
     systemSql,
     connectSystem,
-    postmasterPid: embedded?.pid,
+    get postmasterPid() {
+      return embedded?.pid
+    },
     ping: async () => {
       await systemSql`select 1`
     },

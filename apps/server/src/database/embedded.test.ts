@@ -29,6 +29,31 @@ test('the embedded cluster starts, is found again by its pid file, keeps its fil
   expect(() => process.kill(first.pid, 0)).toThrow()
 }, 30_000)
 
+test('a postmaster that dies is launched again and has everything that was committed', async () => {
+  const cluster = await startEmbeddedCluster(dir)
+  const connect = () =>
+    new SQL({
+      adapter: 'postgres',
+      path: cluster.socketPath,
+      username: cluster.username,
+      database: cluster.database,
+      max: 1,
+    })
+  const before = connect()
+  await before`create table if not exists kept (n int)`
+  await before`insert into kept values (1)`
+  const killed = cluster.pid
+  process.kill(killed, 'SIGKILL')
+  await before.close({ timeout: 0 }).catch(() => {})
+  const deadline = Date.now() + 10_000
+  while (cluster.pid === killed && Date.now() < deadline) await Bun.sleep(20)
+  expect(cluster.pid).not.toBe(killed)
+  const after = connect()
+  expect(await after`select n from kept`).toHaveLength(1)
+  await after.close()
+  await cluster.stop()
+}, 30_000)
+
 test('a data directory of another major version is refused with the way to upgrade', async () => {
   writeFileSync(join(dir, 'postgres', 'PG_VERSION'), '17\n')
   await expect(startEmbeddedCluster(dir)).rejects.toThrow(/PostgreSQL 17.*pg_dumpall/s)

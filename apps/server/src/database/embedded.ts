@@ -16,8 +16,8 @@ export type EmbeddedCluster = {
   socketPath: string
   username: string
   database: string
-  /** Process id of the postmaster. */
-  pid: number
+  /** Process id of the postmaster, which changes when it had to be launched again. */
+  readonly pid: number
   /** Whether this process launched it, or found it running. */
   launched: boolean
   /** Fast shutdown: open transactions are rolled back, everything committed is on disk. */
@@ -41,14 +41,52 @@ export async function startEmbeddedCluster(dataDir: string): Promise<EmbeddedClu
 
   const running = findPostmaster(cluster)
   const found = running && (await answers(socketPath)) ? running : undefined
-  const pid = found ?? (await launch(native, cluster, socketDir, socketPath))
+  const start = () => launch(native, cluster, socketDir, socketPath)
+  const supervised = supervise(found ?? (await start()), start)
   return {
     launched: found === undefined,
     socketPath,
     username: superuser,
     database: 'postgres',
-    pid,
-    stop: () => stopPostmaster(pid),
+    get pid() {
+      return supervised.pid()
+    },
+    stop: () => supervised.stop(),
+  }
+}
+
+/** How often a postmaster is looked after: its death must not last longer than a client's patience. */
+const watchMs = 100
+
+/** Launches the postmaster again when it dies under us, until `stop`. */
+function supervise(first: number, start: () => Promise<number>) {
+  let pid = first
+  let stopped = false
+  let timer: ReturnType<typeof setTimeout>
+  const watch = async () => {
+    if (!stopped && !isAlive(pid)) {
+      // Its orphans may hold the shared memory for a moment longer; then the next round succeeds.
+      pid = await start().catch(() => pid)
+    }
+    if (!stopped) timer = setTimeout(watch, watchMs).unref()
+  }
+  timer = setTimeout(watch, watchMs).unref()
+  return {
+    pid: () => pid,
+    stop: async () => {
+      stopped = true
+      clearTimeout(timer)
+      await stopPostmaster(pid)
+    },
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
   }
 }
 

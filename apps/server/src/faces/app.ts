@@ -1,5 +1,6 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { UsherError } from '../kernel/errors.ts'
+import { requestSeconds } from '../kernel/metrics.ts'
 import type { Runtime } from '../runtime.ts'
 import { backendFace } from './backend/index.ts'
 import { frontendFace } from './frontend/index.ts'
@@ -18,8 +19,10 @@ export function createApp(runtime: Runtime): (request: Request, env: Env['Bindin
   app.use(async (c, next) => {
     c.set('runtime', runtime)
     c.set('log', runtime.log.child({ requestId: c.env.requestId }))
+    const startedAt = performance.now()
     await next()
     c.res.headers.set('x-request-id', c.env.requestId)
+    record(c, performance.now() - startedAt)
   })
   app.onError(onError)
   app.notFound(() => {
@@ -30,6 +33,17 @@ export function createApp(runtime: Runtime): (request: Request, env: Env['Bindin
   app.route(frontendBase, frontendFace().route('/v1', syncFrontendRoutes()))
   app.route('/', platformFace())
   return (request, env) => app.fetch(withMethodOverride(request), env)
+}
+
+/** Counts and logs an answered request. The path without its query: a query can hold a token. */
+function record(c: Context<Env>, ms: number) {
+  const { status } = c.res
+  const face = c.req.path.startsWith('/~') ? c.req.path.slice(2).split('/', 1)[0] : 'other'
+  requestSeconds.observe({ face, method: c.req.method, status: `${Math.floor(status / 100)}xx` }, ms / 1000)
+  const level = status >= 500 ? 'error' : status >= 400 ? 'info' : 'debug'
+  if (!c.var.log.isLevelEnabled(level)) return
+  const path = new URL(c.req.url).pathname
+  c.var.log[level]({ method: c.req.method, path, status, ms: Math.round(ms * 10) / 10, ip: c.env.ip }, 'request')
 }
 
 /** The route that a request is for. Proxies double slashes and SDKs add trailing ones: both mean the same. */

@@ -1,4 +1,7 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
+import { UsherError } from '../../kernel/errors.ts'
+import { metrics } from '../../kernel/metrics.ts'
+import { equalSecrets } from '../../kernel/secrets.ts'
 import { type Env, jsonResponse, publicUrlOf, resolveInstance } from '../http.ts'
 import { publicKeySet } from './jwks.ts'
 
@@ -13,6 +16,10 @@ export function wellknownFace(): Hono<Env> {
     } catch {
       return jsonResponse({ status: 'unavailable', reason: 'the database does not answer' }, 503)
     }
+  })
+  face.get('/metrics', async (c) => {
+    if (!maySeeMetrics(c)) throw new UsherError('resource_not_found', 'There is nothing at this address.')
+    return new Response(await metrics.metrics(), { headers: { 'content-type': metrics.contentType } })
   })
   face.get('/.well-known/jwks.json', resolveInstance, (c) => {
     const response = jsonResponse(publicKeySet(c.var.instance))
@@ -31,4 +38,14 @@ export function wellknownFace(): Hono<Env> {
     })
   })
   return face
+}
+
+function maySeeMetrics(c: Context<Env>): boolean {
+  const { metricsToken } = c.var.runtime.config
+  if (metricsToken) return equalSecrets(c.req.header('authorization') ?? '', `Bearer ${metricsToken}`)
+  // A proxy on this machine also comes from loopback: what it passes on is somebody else's request.
+  const forwarded = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'].some(
+    (name) => c.req.header(name) !== undefined,
+  )
+  return !forwarded && /^(127\.|::1$)/.test(c.env.ip)
 }

@@ -1,0 +1,43 @@
+import { afterAll, expect, test } from 'bun:test'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from './config.ts'
+
+const dataDir = mkdtempSync(join(tmpdir(), 'usher-config-'))
+afterAll(() => rmSync(dataDir, { recursive: true, force: true }))
+
+test('names every problem at once and repeats no value', () => {
+  const env = {
+    USHER_PORT: '99999',
+    DATABASE_URL: 'mysql://root:hunter2@db/x',
+    LOG_LEVEL: 'loud',
+    USHER_SECRET: 'hunter2',
+  }
+  let message = ''
+  try {
+    loadConfig(env, { dataDir })
+  } catch (error) {
+    message = (error as Error).message
+  }
+  for (const name of Object.keys(env)) expect(message).toContain(name)
+  expect(message).not.toContain('hunter2')
+})
+
+test('flags win over the environment', () => {
+  expect(loadConfig({ USHER_PORT: '1' }, { dataDir, port: '2' }).port).toBe(2)
+})
+
+test('a public URL with a path is refused, one without loses its trailing slash', () => {
+  expect(() => loadConfig({ USHER_PUBLIC_URL: 'https://a.example/x' }, { dataDir })).toThrow('USHER_PUBLIC_URL')
+  expect(loadConfig({ USHER_PUBLIC_URL: 'https://a.example/' }, { dataDir }).publicUrl).toBe('https://a.example')
+})
+
+test('a data directory gets a secret of its own, once, readable by its owner only', () => {
+  const first = loadConfig({}, { dataDir }).keyring
+  const file = join(dataDir, 'secret')
+  const written = readFileSync(file, 'utf8')
+  expect(loadConfig({}, { dataDir }).keyring).toEqual(first)
+  expect(readFileSync(file, 'utf8')).toBe(written)
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+})

@@ -1,0 +1,97 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Subprocess } from 'bun'
+
+const main = join(import.meta.dir, '../../apps/server/src/main.ts')
+
+export type Ready = {
+  event: 'ready'
+  url: string
+  publishable_key: string
+  secret_key: string
+  data: string
+  database: 'embedded' | 'postgres'
+  ms: number
+}
+
+export type UsherProcess = AsyncDisposable & {
+  ready: Ready
+  process: Subprocess<'ignore', 'pipe', 'pipe'>
+  /** Everything that it wrote on stdout and stderr so far. */
+  output: () => { stdout: string; stderr: string }
+  /** SIGTERM, then the exit code. */
+  stop: () => Promise<number>
+}
+
+type Options = { args?: string[]; command?: string[]; env?: Record<string, string>; data?: string }
+
+/** A data directory that goes with the test. */
+export function temporaryDirectory(name = 'usher-tests-'): Disposable & { path: string } {
+  const path = mkdtempSync(join(tmpdir(), name))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) }
+}
+
+/** Starts the real program on a free port and waits until it says that it is ready. */
+export async function startUsher({
+  args = [],
+  command = ['start'],
+  env = {},
+  data,
+}: Options = {}): Promise<UsherProcess> {
+  const own = data === undefined ? temporaryDirectory() : undefined
+  const flags = ['--json', '--data', data ?? own?.path ?? '', ...(args.includes('--port') ? [] : ['--port', '0'])]
+  const child = Bun.spawn([process.execPath, main, ...command, ...flags, ...args], {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  const collect = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream() as never)) add(String(chunk))
+  }
+  collect(child.stdout, (text) => {
+    stdout += text
+  })
+  collect(child.stderr, (text) => {
+    stderr += text
+  })
+  const stop = async () => {
+    child.kill('SIGTERM')
+    const code = await child.exited
+    own?.[Symbol.dispose]()
+    return code
+  }
+  const deadline = Date.now() + 60_000
+  while (!stdout.includes('\n')) {
+    if (child.exitCode !== null || Date.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new Error(`usher did not start:\n${stderr}`)
+    }
+    await Bun.sleep(5)
+  }
+  const ready = JSON.parse(stdout.split('\n', 1)[0] ?? '') as Ready
+  return {
+    ready,
+    process: child,
+    output: () => ({ stdout, stderr }),
+    stop,
+    [Symbol.asyncDispose]: async () => {
+      await stop()
+    },
+  }
+}
+
+/** Runs a command of the program to its end. */
+export async function runUsher(args: string[], env: Record<string, string> = {}) {
+  const child = Bun.spawn([process.execPath, main, ...args], {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  return { stdout, stderr, code }
+}

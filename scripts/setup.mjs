@@ -32,24 +32,23 @@ export function installServer() {
   install('server', ['--production', '--filter', '@usher/server'])
 }
 
-/** What the tests need: everything but the benchmark's peers. */
+/** What the tests need: the tests' own packages and those of the example that the browser tests run. */
 export function installTests() {
-  install('tests', ['--filter', 'usher', '--filter', '@usher/server', '--filter', '@usher/tests', '--filter', '@usher/example-*'])
+  install('tests', [])
+  installPackage('examples/tasks-nextjs')
 }
 
 /** Everything, the benchmark's peers included. */
 export function installAll() {
-  install('all', [])
+  install('tests', [])
+  installPackage('bench')
 }
 
 /** Each set contains the one before it, so an installation of a larger set is left alone by a smaller one. */
-const sets = ['server', 'tests', 'all']
+const sets = ['server', 'tests']
 
 function install(set, flags) {
-  const lock = createHash('sha256')
-    .update(readFileSync(join(root, 'bun.lock')))
-    .update(readFileSync(join(root, 'apps/server/src/assets/sdk-assets.json')))
-    .digest('hex')
+  const lock = digest('bun.lock', 'apps/server/src/assets/sdk-assets.json')
   const stampFile = join(root, 'node_modules', '.usher-installed.json')
   const stamp = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {}
   if (stamp.lock === lock && sets.indexOf(stamp.set) >= sets.indexOf(set)) return
@@ -57,6 +56,22 @@ function install(set, flags) {
   run(bunPath(), ['install', '--frozen-lockfile', ...flags], { quiet: true })
   run(bunPath(), [join(root, 'scripts', 'fetch-sdk-assets.ts')])
   writeFileSync(stampFile, JSON.stringify({ lock, set }))
+}
+
+/** A package with a lockfile of its own: what it needs must not become part of the server's installation. */
+function installPackage(folder) {
+  const stampFile = join(root, folder, 'node_modules', '.usher-installed')
+  const lock = digest(`${folder}/bun.lock`)
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === lock) return
+  say(`installing packages (${folder})`)
+  run(bunPath(), ['install', '--frozen-lockfile'], { quiet: true, cwd: join(root, folder) })
+  writeFileSync(stampFile, lock)
+}
+
+function digest(...files) {
+  const hash = createHash('sha256')
+  for (const file of files) hash.update(readFileSync(join(root, file)))
+  return hash.digest('hex')
 }
 
 /** Runs a command; its own output goes to stderr, because stdout belongs to the command that the caller asked for. */

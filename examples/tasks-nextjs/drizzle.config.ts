@@ -1,3 +1,2 @@
-import { defineConfig } from 'drizzle-kit'
-
-export default defineConfig({ dialect: 'sqlite', schema: './src/tasks/tables.ts', out: './migrations' })
+/** For `npm run db:generate`, which writes the migration after a change of the tables. */
+export default { dialect: 'sqlite', schema: './src/tasks/tables.ts', out: './migrations' }

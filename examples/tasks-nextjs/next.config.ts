@@ -5,6 +5,8 @@ const config: NextConfig = {
   skipTrailingSlashRedirect: true,
   // SQLite is native code: loaded by Node as it is, not bundled.
   serverExternalPackages: ['@libsql/client', 'libsql'],
+  // This folder, not the repository around it, is the project.
+  turbopack: { root: import.meta.dirname },
   devIndicators: false,
 }
 

@@ -2,7 +2,7 @@
  * Creates what this app needs to know about roles: the permissions `org:tasks:read` and `org:tasks:write`, the role
  * `org:reader`, and who has which. Run it once an instance, or as often as you like: it only adds what is missing.
  *
- *   bun run setup-roles        (reads CLERK_SECRET_KEY and CLERK_API_URL from the environment or .env.local)
+ *   npm run setup-roles        (reads CLERK_SECRET_KEY and CLERK_API_URL from the environment or .env.local)
  */
 import { createClerkClient } from '@clerk/backend'
 

@@ -1,14 +1,8 @@
-import { clerkMiddleware, createRouteMatcher } from '@clerk/nextjs/server'
+import { clerkMiddleware } from '@clerk/nextjs/server'
 
-const isPrivate = createRouteMatcher(['/tasks(.*)', '/user-profile(.*)', '/organization-profile(.*)'])
-
-export default clerkMiddleware(
-  async (auth, request) => {
-    if (isPrivate(request)) await auth.protect()
-  },
-  // Browsers reach Usher under /__clerk of this origin: first-party cookies, no CORS.
-  { frontendApiProxy: { enabled: true } },
-)
+// Reads the session of every request. What needs one asks for it where the data is: each page, action and route.
+// Browsers reach Usher under /__clerk of this origin: first-party cookies, no CORS.
+export default clerkMiddleware({ frontendApiProxy: { enabled: true } })
 
 export const config = {
   matcher: [

@@ -1,6 +1,6 @@
 'use client'
 
-import { useActionState, useRef } from 'react'
+import { startTransition, useActionState, useState } from 'react'
 import { useLive } from '@/live/live-room'
 import { type ActionResult, addTask, removeTask, setTaskDone } from './actions'
 
@@ -9,20 +9,23 @@ type Item = { id: string; title: string; done: boolean }
 export function TaskList({ title, tasks }: { title: string; tasks: Item[] }) {
   const { access, announceTasksChanged } = useLive()
   const readOnly = access === 'read'
-  const addForm = useRef<HTMLFormElement>(null)
+  const [draft, setDraft] = useState('')
 
   // The controls are disabled for readers out of courtesy. What protects the tasks is the server action's own check,
   // and its refusal is shown like any other.
-  const [refusal, run, pending] = useActionState(
-    async (_: string | null, [action, form]: [(form: FormData) => Promise<ActionResult>, FormData]) => {
-      const result = await action(form)
-      if (!result.ok) return result.error
-      if (action === addTask) addForm.current?.reset()
-      announceTasksChanged()
-      return null
-    },
-    null,
-  )
+  const [refusal, dispatch, pending] = useActionState(async (_: string | null, act: () => Promise<ActionResult>) => {
+    const result = await act().catch(() => ({ ok: false as const, error: 'The server did not answer. Try again.' }))
+    if (!result.ok) return result.error
+    announceTasksChanged()
+    return null
+  }, null)
+  const run = (act: () => Promise<ActionResult>) => startTransition(() => dispatch(act))
+
+  const add = async () => {
+    const result = await addTask({ title: draft })
+    if (result.ok) setDraft('')
+    return result
+  }
   const open = tasks.filter((task) => !task.done).length
 
   return (
@@ -39,10 +42,17 @@ export function TaskList({ title, tasks }: { title: string; tasks: Item[] }) {
         )}
       </header>
 
-      <form ref={addForm} className="add" action={(form) => run([addTask, form])}>
+      <form
+        className="add"
+        onSubmit={(event) => {
+          event.preventDefault()
+          run(add)
+        }}
+      >
         <input
-          name="title"
           type="text"
+          value={draft}
+          onChange={(event) => setDraft(event.target.value)}
           data-testid="task-input"
           aria-label="New task"
           placeholder={readOnly ? 'Your role may read tasks, but not add any' : 'What is to be done?'}
@@ -64,32 +74,29 @@ export function TaskList({ title, tasks }: { title: string; tasks: Item[] }) {
       <ul className="tasks" data-testid="task-list">
         {tasks.map((task) => (
           <li key={task.id} data-testid="task" data-task-id={task.id} data-done={task.done}>
-            <form action={(form) => run([setTaskDone, form])}>
-              <input type="hidden" name="id" value={task.id} />
-              <input type="hidden" name="done" value={String(!task.done)} />
-              <input
-                className="check"
-                type="checkbox"
-                checked={task.done}
-                onChange={(event) => event.currentTarget.form?.requestSubmit()}
-                aria-label={task.title}
-                data-testid="task-toggle"
-                disabled={readOnly}
-              />
-            </form>
+            <input
+              className="check"
+              type="checkbox"
+              checked={task.done}
+              onChange={(event) => {
+                const done = event.target.checked
+                run(() => setTaskDone({ id: task.id, done }))
+              }}
+              aria-label={task.title}
+              data-testid="task-toggle"
+              disabled={readOnly}
+            />
             <span className="title">{task.title}</span>
-            <form action={(form) => run([removeTask, form])}>
-              <input type="hidden" name="id" value={task.id} />
-              <button
-                className="remove"
-                type="submit"
-                aria-label={`Delete ${task.title}`}
-                data-testid="task-delete"
-                disabled={readOnly}
-              >
-                ×
-              </button>
-            </form>
+            <button
+              className="remove"
+              type="button"
+              onClick={() => run(() => removeTask({ id: task.id }))}
+              aria-label={`Delete ${task.title}`}
+              data-testid="task-delete"
+              disabled={readOnly}
+            >
+              ×
+            </button>
           </li>
         ))}
       </ul>

@@ -19,7 +19,7 @@ export default async function TasksPage() {
           another role, or switch to your personal account above.
         </p>
         <p className="quiet">
-          Is this your own server, and does nobody have the permission? <code>bun run setup-roles</code> creates it.
+          Is this your own server, and does nobody have the permission? <code>npm run setup-roles</code> creates it.
         </p>
       </section>
     )

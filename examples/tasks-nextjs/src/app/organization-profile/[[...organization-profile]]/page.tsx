@@ -1,6 +1,8 @@
 import { OrganizationProfile } from '@clerk/nextjs'
+import { auth } from '@clerk/nextjs/server'
 
-export default function OrganizationProfilePage() {
+export default async function OrganizationProfilePage() {
+  await auth.protect()
   return (
     <div className="centered">
       <OrganizationProfile path="/organization-profile" afterLeaveOrganizationUrl="/tasks" />

@@ -233,6 +233,56 @@ CREATE TABLE "sign_ups" (
 	"abandon_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "sync_room_segments" (
+	"room_id" bigint NOT NULL,
+	"last_seq" bigint NOT NULL,
+	"instance_id" text NOT NULL,
+	"n" integer NOT NULL,
+	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"crc" integer NOT NULL,
+	"codec" smallint DEFAULT 1 NOT NULL,
+	"payload" "bytea" NOT NULL,
+	CONSTRAINT "sync_room_segments_room_id_last_seq_pk" PRIMARY KEY("room_id","last_seq")
+);
+--> statement-breakpoint
+CREATE TABLE "sync_room_snapshot_chunks" (
+	"room_id" bigint NOT NULL,
+	"seq" bigint NOT NULL,
+	"n" integer NOT NULL,
+	"instance_id" text NOT NULL,
+	"payload" "bytea" NOT NULL,
+	CONSTRAINT "sync_room_snapshot_chunks_room_id_seq_n_pk" PRIMARY KEY("room_id","seq","n")
+);
+--> statement-breakpoint
+CREATE TABLE "sync_room_snapshots" (
+	"room_id" bigint NOT NULL,
+	"seq" bigint NOT NULL,
+	"instance_id" text NOT NULL,
+	"key_epoch" integer DEFAULT 0 NOT NULL,
+	"state" text NOT NULL,
+	"bytes" integer NOT NULL,
+	"codec" text NOT NULL,
+	"sha256" "bytea" NOT NULL,
+	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "sync_room_snapshots_room_id_seq_pk" PRIMARY KEY("room_id","seq")
+);
+--> statement-breakpoint
+CREATE TABLE "sync_rooms" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "sync_rooms_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"instance_id" text NOT NULL,
+	"key" text NOT NULL,
+	"kind" text DEFAULT 'yjs' NOT NULL,
+	"organization_id" text,
+	"head" bigint DEFAULT 0 NOT NULL,
+	"snapshot_seq" bigint DEFAULT 0 NOT NULL,
+	"key_epoch" integer DEFAULT 0 NOT NULL,
+	"incarnation" uuid DEFAULT gen_random_uuid() NOT NULL,
+	"chain" "bytea",
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"deleted_at" timestamp (3) with time zone,
+	CONSTRAINT "sync_rooms_key" UNIQUE("instance_id","key")
+);
+--> statement-breakpoint
 CREATE TABLE "email_addresses" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -309,6 +359,9 @@ ALTER TABLE "sessions" ADD CONSTRAINT "sessions_client_id_clients_id_fk" FOREIGN
 ALTER TABLE "sessions" ADD CONSTRAINT "sessions_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_ins" ADD CONSTRAINT "sign_ins_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_ups" ADD CONSTRAINT "sign_ups_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sync_room_segments" ADD CONSTRAINT "sync_room_segments_room_id_sync_rooms_id_fk" FOREIGN KEY ("room_id") REFERENCES "public"."sync_rooms"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sync_room_snapshot_chunks" ADD CONSTRAINT "sync_room_snapshot_chunks_room_id_sync_rooms_id_fk" FOREIGN KEY ("room_id") REFERENCES "public"."sync_rooms"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sync_room_snapshots" ADD CONSTRAINT "sync_room_snapshots_room_id_sync_rooms_id_fk" FOREIGN KEY ("room_id") REFERENCES "public"."sync_rooms"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
 CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
@@ -328,6 +381,7 @@ CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id")
 CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id") WHERE status in ('active', 'pending');--> statement-breakpoint
 CREATE INDEX "sessions_user" ON "sessions" USING btree ("instance_id","user_id","created_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "invitations_open" ON "invitations" USING btree ("instance_id","email_address") WHERE status = 'pending';--> statement-breakpoint
+CREATE INDEX "sync_room_snapshots_at" ON "sync_room_snapshots" USING btree ("at");--> statement-breakpoint
 CREATE UNIQUE INDEX "email_addresses_verified" ON "email_addresses" USING btree ("instance_id","email_address") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "email_addresses_of_user" ON "email_addresses" USING btree ("user_id","email_address");--> statement-breakpoint
 CREATE INDEX "email_addresses_address" ON "email_addresses" USING btree ("instance_id","email_address");--> statement-breakpoint

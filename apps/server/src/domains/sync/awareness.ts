@@ -1,0 +1,155 @@
+import { FrameReader, varUint } from './protocol.ts'
+import { MalformedUpdate } from './walk-update.ts'
+
+type Presence<Owner> = {
+  clock: number
+  /** JSON as it came; undefined: the client has left. */
+  state: Uint8Array | undefined
+  /** The connection that announced it; undefined once that is gone. */
+  owner: Owner | undefined
+  at: number
+}
+
+const maxClientsAFrame = 32
+const maxClients = 4000
+/** How long the clock of a client that left is remembered, so that its late echoes stay dropped. */
+const forgetMs = 60_000
+
+export type AwarenessChange = 'none' | 'renewed' | 'changed'
+
+/**
+ * Who is in a room, as its clients say. Stock clients send every change that they receive back to the server, so a
+ * relay without memory is quadratic: here a change counts once, by its clock, and only from the connection that first
+ * announced the client.
+ */
+export class AwarenessTable<Owner extends object> {
+  private readonly clients = new Map<number, Presence<Owner>>()
+  private readonly changed = new Set<number>()
+  private readonly renewed = new Set<number>()
+
+  /**
+   * Takes in a client's message.
+   *
+   * @param sameOwner whether two connections are the same principal, which may take over a client id of its own
+   * @throws {MalformedUpdate} for what would make a peer's reader throw
+   */
+  apply(
+    payload: Uint8Array,
+    owner: Owner,
+    now: number,
+    maxBytes: number,
+    sameOwner: (a: Owner, b: Owner) => boolean,
+  ): AwarenessChange {
+    let result: AwarenessChange = 'none'
+    for (const { client, clock, state } of parse(payload, maxBytes)) {
+      const held = this.clients.get(client)
+      if (held ? !this.accepts(held, clock, state, owner, sameOwner) : state === undefined) continue
+      if (!held && this.clients.size >= maxClients) continue
+      const unchanged = held?.state !== undefined && state !== undefined && Buffer.compare(held.state, state) === 0
+      this.clients.set(client, { clock, state: state?.slice(), owner: state ? owner : undefined, at: now })
+      if (unchanged) {
+        this.renewed.add(client)
+        if (result === 'none') result = 'renewed'
+      } else {
+        this.changed.add(client)
+        result = 'changed'
+      }
+    }
+    return result
+  }
+
+  private accepts(
+    held: Presence<Owner>,
+    clock: number,
+    state: Uint8Array | undefined,
+    owner: Owner,
+    sameOwner: (a: Owner, b: Owner) => boolean,
+  ): boolean {
+    // Integers first: the echo of a known change ends here, at the price of two numbers.
+    const isRemoval = state === undefined && held.state !== undefined
+    if (clock < held.clock || (clock === held.clock && !(isRemoval && held.owner === owner))) return false
+    return held.owner === undefined || held.owner === owner || sameOwner(held.owner, owner)
+  }
+
+  /** A connection is gone: its clients leave, in its name and one clock later. @returns whether there were any */
+  leave(owner: Owner, now: number): boolean {
+    let left = false
+    for (const [client, held] of this.clients) {
+      if (held.owner !== owner) continue
+      this.clients.set(client, { clock: held.clock + 1, state: undefined, owner: undefined, at: now })
+      this.changed.add(client)
+      left = true
+    }
+    return left
+  }
+
+  /** What changed since the last call, ready to send; undefined when nothing did. */
+  takeChanges(): Uint8Array | undefined {
+    const payload = this.encode(this.changed)
+    for (const client of this.changed) this.renewed.delete(client)
+    this.changed.clear()
+    return payload
+  }
+
+  /** Renewals of unchanged states: receivers drop a client after 30 s without one. */
+  takeRenewals(): Uint8Array | undefined {
+    const payload = this.encode(this.renewed)
+    this.renewed.clear()
+    return payload
+  }
+
+  /** Everybody who is here, for somebody who joins. */
+  encodeAll(): Uint8Array | undefined {
+    const present: number[] = []
+    for (const [client, { state }] of this.clients) if (state) present.push(client)
+    return this.encode(present)
+  }
+
+  sweep(now: number): void {
+    for (const [client, { state, at }] of this.clients) {
+      if (!state && now - at > forgetMs) this.clients.delete(client)
+    }
+  }
+
+  private encode(clients: Iterable<number>): Uint8Array | undefined {
+    const parts: Uint8Array[] = []
+    let n = 0
+    for (const client of clients) {
+      const held = this.clients.get(client)
+      if (!held) continue
+      const state = held.state ?? leftState
+      parts.push(Uint8Array.from([...varUint(client), ...varUint(held.clock), ...varUint(state.length)]), state)
+      n++
+    }
+    return n === 0 ? undefined : Buffer.concat([Uint8Array.from(varUint(n)), ...parts])
+  }
+}
+
+const leftState = Uint8Array.from(Buffer.from('null'))
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function parse(payload: Uint8Array, maxBytes: number) {
+  const reader = new FrameReader(payload)
+  const n = reader.uint()
+  if (n > maxClientsAFrame) {
+    // A stock client repeats what it received, and that may be a whole room: it is an echo, not an attack.
+    if (n > payload.length) throw new MalformedUpdate('more clients than bytes')
+    return []
+  }
+  const entries: { client: number; clock: number; state: Uint8Array | undefined }[] = []
+  for (let i = 0; i < n; i++) {
+    const client = reader.uint()
+    const clock = reader.uint()
+    const state = reader.block()
+    if (state.length > maxBytes) throw new MalformedUpdate('presence too large')
+    let value: unknown
+    try {
+      value = JSON.parse(utf8.decode(state))
+    } catch {
+      throw new MalformedUpdate('presence is not JSON')
+    }
+    entries.push({ client, clock, state: value === null ? undefined : state })
+  }
+  if (!reader.done) throw new MalformedUpdate('trailing bytes')
+  return entries
+}

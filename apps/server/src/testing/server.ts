@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../config.ts'
@@ -27,8 +28,9 @@ async function startTestServer(): Promise<RunningServer> {
   const server = await serve(config)
   process.on('exit', () => {
     const pid = server.runtime.database.postmasterPid
-    if (pid) process.kill(pid, 'SIGQUIT')
-    rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
+    // Nothing asynchronous runs at exit, and the database takes a moment to let go of its files.
+    const cleanUp = `${pid ? `kill -QUIT ${pid}; sleep 1; ` : ''}rm -rf '${dataDir}'`
+    spawn('sh', ['-c', cleanUp], { detached: true, stdio: 'ignore' }).unref()
   })
   return server
 }

@@ -1,0 +1,8 @@
+export {
+  checkPasswordRules,
+  hashPassword,
+  removePassword,
+  setPassword,
+  setPasswordHash,
+  verifyPassword,
+} from './passwords.ts'

@@ -1,0 +1,84 @@
+import { type Algorithm, hash, verify } from '@node-rs/argon2'
+import { eq } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import type { Instance } from '../instances/index.ts'
+import { passwords } from './tables.ts'
+
+/** Argon2id as OWASP recommends for interactive logins: 19 MiB, two passes, one lane. */
+const parameters = { algorithm: 2 as Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+
+/** What an unknown user's password is compared with, so that an answer takes as long as for a known one. */
+let decoy: Promise<string> | undefined
+
+/**
+ * Argon2id in PHC string format. Runs on a thread of its own, not on the event loop.
+ *
+ * @param password checked by {@link checkPasswordRules} before
+ */
+export function hashPassword(password: string): Promise<string> {
+  return hash(password.normalize('NFC'), parameters)
+}
+
+/**
+ * @param password as it came over the wire
+ * @param param name of the parameter at fault
+ * @returns the password
+ * @throws {UsherError} `form_param_nil`, `form_password_length_too_short` or `form_password_length_too_long`
+ */
+export function checkPasswordRules(instance: Instance, password: unknown, param = 'password'): string {
+  if (typeof password !== 'string' || password === '')
+    throw new UsherError('form_param_nil', 'Enter a password.', { param })
+  const { minLength } = instance.settings.password
+  if ([...password].length < minLength)
+    throw new UsherError('form_password_length_too_short', `Passwords must be ${minLength} characters or more.`, {
+      param,
+    })
+  // The components clamp at 72 characters too; a bound keeps hashing a bounded amount of work.
+  if ([...password].length > 72)
+    throw new UsherError('form_password_length_too_long', 'Passwords must be 72 characters or less.', { param })
+  return password
+}
+
+/** Sets or replaces a user's password. @throws {UsherError} as {@link checkPasswordRules} */
+export async function setPassword(ctx: Ctx | Tx, input: { userId: string; password: string }): Promise<void> {
+  const hash = await hashPassword(checkPasswordRules(ctx.instance, input.password))
+  await setPasswordHash(ctx, { userId: input.userId, hash })
+}
+
+/** Sets or replaces a user's password by its Argon2id hash, for callers that hashed before their transaction began. */
+export async function setPasswordHash(ctx: Ctx | Tx, input: { userId: string; hash: string }): Promise<void> {
+  await transaction(ctx, async (tx) => {
+    const row = { hash: input.hash, updatedAt: tx.now() }
+    await tx.db
+      .insert(passwords)
+      .values({ userId: input.userId, instanceId: tx.instance.id, ...row })
+      .onConflictDoUpdate({ target: passwords.userId, set: row })
+  })
+}
+
+export async function removePassword(ctx: Ctx | Tx, input: { userId: string }): Promise<void> {
+  await transaction(ctx, (tx) => tx.db.delete(passwords).where(eq(passwords.userId, input.userId)))
+}
+
+/**
+ * Whether this is the user's password. Does the same work for a user without a password, or for no user at all.
+ */
+export async function verifyPassword(
+  ctx: Ctx | Tx,
+  input: { userId: string | undefined; password: string },
+): Promise<boolean> {
+  const { userId } = input
+  const known = userId
+    ? await transaction(ctx, async (tx) => {
+        const [row] = await tx.db.select().from(passwords).where(eq(passwords.userId, userId))
+        return row?.hash
+      })
+    : undefined
+  decoy ??= hashPassword('no password is compared with this one')
+  // Longer input can be nobody's password, and hashing is not to be had in bulk.
+  const password = input.password.length > 400 ? '' : input.password.normalize('NFC')
+  const matches = await verify(known ?? (await decoy), password)
+  return known !== undefined && matches
+}

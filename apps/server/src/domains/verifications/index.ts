@@ -1,0 +1,21 @@
+export { type CheckCodeInput, checkCode } from './check-code.ts'
+export { parseEmailAddress } from './email-address.ts'
+export {
+  consumeOneTimeToken,
+  createOneTimeToken,
+  findOneTimeToken,
+  findTicket,
+  type OneTimeToken,
+  type OneTimeTokenKind,
+  revokeOneTimeToken,
+} from './one-time-tokens.ts'
+export {
+  type CodePurpose,
+  type CodeState,
+  type CodeStatus,
+  codeStatusAt,
+  findCode,
+  type SendCodeInput,
+  sendCode,
+  testCode,
+} from './send-code.ts'

@@ -9,6 +9,11 @@ export function announceOn(database: object, bus: EventBus): void {
   buses.set(database, bus)
 }
 
+/** The bus of this node, for caches that hang on a database. */
+export function busOf(database: object): EventBus | undefined {
+  return buses.get(database)
+}
+
 /**
  * Appends a fact to the outbox, in the transaction that makes it true: no change without its event, no event without
  * its change.

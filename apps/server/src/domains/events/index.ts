@@ -1,2 +1,2 @@
 export { EventBus, type UsherEvent } from './bus.ts'
-export { announceOn, emit } from './emit.ts'
+export { announceOn, busOf, emit } from './emit.ts'

@@ -1,0 +1,41 @@
+export { activeOrganizationOf, isSignedIn, sessionStatusAt, sessionTasksOf } from './session-status.ts'
+export {
+  type ClientCarrier,
+  createClient,
+  createDevBrowser,
+  deleteClient,
+  isDevBrowserHost,
+  type NewClientToken,
+  noteClientFlow,
+  rotateClientToken,
+} from './clients.ts'
+export { type CreateSessionInput, createSession } from './create-session.ts'
+export {
+  endSession,
+  removeClientSessions,
+  removeSession,
+  revokeSession,
+  revokeUserSessions,
+} from './end-session.ts'
+export {
+  type Client,
+  type ClientRecord,
+  findClient,
+  getClient,
+  getSession,
+  listClients,
+  listSessions,
+  type Session,
+  type SessionRecord,
+} from './queries.ts'
+export { createHandshake, type HandshakeInput, takeHandshakeDirectives } from './handshake.ts'
+export {
+  type ClientState,
+  findClientState,
+  findSessionState,
+  type IdentifiedClient,
+  identifyClient,
+  type SessionState,
+} from './session-state.ts'
+export { mintSessionToken, type SessionClaims, verifySessionToken } from './session-token.ts'
+export { touchSession } from './touch-session.ts'

@@ -1,0 +1,151 @@
+import { encodeOrganizationClaims } from '../access/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { randomBase62 } from '../../kernel/ids.ts'
+import type { Instance } from '../instances/index.ts'
+import type { SessionState } from './session-state.ts'
+import { activeOrganizationOf, isSignedIn, sessionTasksOf } from './session-status.ts'
+import { noteActivity } from './touch-session.ts'
+
+/** Says in the header that a token is a session's; other kinds of tokens carry another class or none. */
+const sessionClass = 'cl_B7d4PD111AAA'
+
+export type SessionClaims = {
+  iss: string
+  sub: string
+  sid: string
+  iat: number
+  nbf: number
+  exp: number
+  jti: string
+  v: 2
+  sts: 'active' | 'pending'
+  /** Minutes since the first and the second factor; -1: there is none. */
+  fva: [number, number]
+  azp?: string
+  act?: { sub: string; iss?: string }
+  o?: { id: string; slg?: string; rol?: string; per?: string; fpm?: string }
+  fea?: string
+  pla?: string
+}
+
+type Mint = {
+  /** Organization to speak for. Null: none. Undefined: the session's active one. */
+  organizationId?: string | null
+  /** Origin of the application that asks. */
+  azp?: string | undefined
+}
+
+/**
+ * Mints a short-lived session token (version 2 claims, RS256). Reads nothing but its arguments.
+ *
+ * @throws {UsherError} `signed_out` or `organization_not_found_or_unauthorized`
+ */
+export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mint = {}): Promise<string> {
+  const now = ctx.now()
+  if (!isSignedIn(session, now)) throw new UsherError('signed_out', 'This session has ended.')
+  keepAlive(ctx, session, now)
+  const iat = Math.floor(now.getTime() / 1000)
+  const organizationId = organizationOf(ctx, session, mint.organizationId)
+  const membership = session.memberships.find((m) => m.organizationId === organizationId)
+  const claims: SessionClaims = {
+    ...(mint.azp && { azp: mint.azp }),
+    exp: iat + ctx.instance.settings.session.tokenLifetime,
+    fva: [minutesSince(session.firstFactorAt, now), session.secondFactorAt ? minutesSince(session.secondFactorAt, now) : -1],
+    iat,
+    iss: issuerOf(ctx.instance),
+    jti: randomBase62(20),
+    nbf: iat - 10,
+    sid: session.id,
+    sts: sessionTasksOf(ctx.instance, { ...session, lastActiveOrganizationId: organizationId }).length ? 'pending' : 'active',
+    sub: session.userId,
+    v: 2,
+    ...(session.actor && { act: session.actor }),
+    ...(membership && encodeOrganizationClaims(membership)),
+  }
+  return signJwt(ctx.instance, { typ: 'JWT', cat: sessionClass }, claims)
+}
+
+function organizationOf(ctx: Ctx, session: SessionState, wanted: string | null | undefined): string | null {
+  const { enabled, forceSelection } = ctx.instance.settings.organizations
+  if (!enabled) return null
+  if (wanted === undefined || (wanted === null && forceSelection)) return activeOrganizationOf(session)
+  if (wanted !== null && !session.memberships.some((m) => m.organizationId === wanted))
+    throw new UsherError('organization_not_found_or_unauthorized', 'You are not a member of this organization.', {
+      param: 'organization_id',
+    })
+  return wanted
+}
+
+/** Minting is a sign of life, but not one worth a write each minute; nobody waits for it. */
+function keepAlive(ctx: Ctx, session: SessionState, now: Date): void {
+  const everyMs = Math.min(ctx.instance.settings.session.inactivityTimeout * 50, 3600_000)
+  if (now.getTime() - session.lastActiveAt.getTime() < everyMs) return
+  session.lastActiveAt = now
+  session.abandonAt = new Date(now.getTime() + ctx.instance.settings.session.inactivityTimeout * 1000)
+  noteActivity(ctx, session.id).catch((error) => ctx.log.warn({ err: error }, 'a sign of life was not written'))
+}
+
+const minutesSince = (then: Date, now: Date) => Math.max(0, Math.floor((now.getTime() - then.getTime()) / 60_000))
+
+/** `iss` of everything that an instance signs. The SDKs compare it with the host in the publishable key. */
+export function issuerOf(instance: Instance): string {
+  return `https://${instance.host}`
+}
+
+const algorithm = 'RSASSA-PKCS1-v1_5'
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+/** Signs with the instance's active key, off the event loop. */
+export async function signJwt(
+  instance: Instance,
+  header: { typ: string; cat?: string },
+  payload: Record<string, unknown>,
+): Promise<string> {
+  const key = instance.signingKeys.find((k) => k.state === 'active')
+  if (!key) throw new UsherError('internal_error', 'The instance has no signing key.')
+  const input = `${encode({ alg: key.algorithm, ...header, kid: key.kid })}.${encode(payload)}`
+  const signature = await crypto.subtle.sign(algorithm, key.privateKey, Buffer.from(input))
+  return `${input}.${Buffer.from(signature).toString('base64url')}`
+}
+
+/**
+ * Verifies a session token of this instance. The algorithm is the key's and not the token's to choose, keys are
+ * looked up among the instance's own, and only the class of session tokens passes (RFC 8725 §3.1, §3.11).
+ *
+ * That the session is still alive is another question: see `findSessionState`.
+ *
+ * @throws {UsherError} `authentication_invalid`
+ */
+export async function verifySessionToken(ctx: Ctx, token: unknown): Promise<SessionClaims> {
+  const refuse = () => new UsherError('authentication_invalid', 'The session token is not valid.')
+  if (typeof token !== 'string' || token.length > 16_384) throw refuse()
+  const [head = '', body = '', signature = '', ...rest] = token.split('.')
+  const header = decode(head)
+  if (rest.length > 0 || !header || header.alg !== 'RS256' || header.typ !== 'JWT' || header.cat !== sessionClass) throw refuse()
+  if ('crit' in header || typeof header.kid !== 'string') throw refuse()
+  const key = ctx.instance.signingKeys.find((k) => k.kid === header.kid)
+  if (!key || !/^[A-Za-z0-9_-]+$/.test(signature)) throw refuse()
+  const valid = await crypto.subtle.verify(
+    algorithm,
+    key.publicKey,
+    Buffer.from(signature, 'base64url'),
+    Buffer.from(`${head}.${body}`),
+  )
+  const claims = valid ? (decode(body) as SessionClaims | undefined) : undefined
+  const seconds = ctx.now().getTime() / 1000
+  const skew = 5
+  if (!claims || claims.iss !== issuerOf(ctx.instance) || claims.v !== 2) throw refuse()
+  if (typeof claims.sub !== 'string' || typeof claims.sid !== 'string') throw refuse()
+  if (!(claims.exp > seconds - skew) || !(claims.nbf < seconds + skew) || !(claims.iat < seconds + skew)) throw refuse()
+  return claims
+}
+
+function decode(part: string): Record<string, unknown> | undefined {
+  try {
+    const value = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}

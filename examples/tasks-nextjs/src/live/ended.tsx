@@ -3,11 +3,17 @@
 import { useClerk } from '@clerk/nextjs'
 import Link from 'next/link'
 import { useRouter } from 'next/navigation'
+import { useEffect } from 'react'
 
 /** What stands in the place of the page once the server has said: no more. */
 export function Ended({ why }: { why: 'signed_out' | 'no_access' | 'refused' }) {
-  const { setActive } = useClerk()
+  const { session, setActive } = useClerk()
   const router = useRouter()
+
+  // The SDK still takes the organization for the active one, and would ask for its tokens in vain.
+  useEffect(() => {
+    if (why === 'no_access') session?.reload().catch(() => {})
+  }, [why, session])
 
   if (why === 'signed_out') {
     return (

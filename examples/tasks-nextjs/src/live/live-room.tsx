@@ -8,7 +8,7 @@ import * as Y from 'yjs'
 import { Ended } from './ended'
 import { getGrant } from './get-grant'
 import { type Person, peopleIn } from './people'
-import { type Grant, tokenWebSocket } from './token-web-socket'
+import { type Grant, Refused, tokenWebSocket } from './token-web-socket'
 
 export type Access = Grant['access']
 
@@ -74,10 +74,16 @@ export function LiveRoom(props: {
     let mounted = true
 
     const connect = async () => {
-      const grant = await fetchGrant()
+      const grant = await fetchGrant().catch((error: unknown) => {
+        // After 4403, and only then, every failure means no: the SDK may call a refusal "offline" where it cannot tell.
+        throw mayAskAgain ? error : new Refused(4403, 'You have no access any more.')
+      })
       if (!mounted) return grant
-      // What was typed but never stored must not linger on a screen that can no longer write it.
-      if (access === 'write' && grant.access === 'read') setRound((n) => n + 1)
+      if (access === 'write' && grant.access === 'read') {
+        // What was typed but never stored must not linger on a screen that can no longer write it.
+        setRound((n) => n + 1)
+        throw new Error('Starting over with an empty document.')
+      }
       access = grant.access
       setGranted(access)
       return grant
@@ -118,8 +124,9 @@ export function LiveRoom(props: {
     room.awareness.on('change', ({ added, updated }: { added: number[]; updated: number[] }) => {
       const states = room.awareness.getStates()
       setPeople(peopleIn(states))
-      const changed = updated.filter((id) => id !== doc.clientID && states.get(id)?.tasks !== seen.get(id))
-      for (const id of [...added, ...updated]) seen.set(id, states.get(id)?.tasks)
+      const others = [...added, ...updated].filter((id) => id !== doc.clientID)
+      const changed = others.filter((id) => states.get(id)?.tasks !== seen.get(id))
+      for (const id of changed) seen.set(id, states.get(id)?.tasks)
       if (changed.length > 0) refresh()
     })
     introduce()
@@ -139,6 +146,7 @@ export function LiveRoom(props: {
   const rights = `${props.access} ${orgRole}`
   const knownRights = useRef(rights)
   const renew = useEffectEvent(() => {
+    if (connection.state === 'ended') return // what was said last stays until it is read
     refresh()
     if (!granted || props.access === granted) return
     provider.current?.disconnect()

@@ -3,17 +3,18 @@
 import { useClerk } from '@clerk/nextjs'
 import Link from 'next/link'
 import { useRouter } from 'next/navigation'
-import { useEffect } from 'react'
+import { useEffect, useEffectEvent } from 'react'
 
 /** What stands in the place of the page once the server has said: no more. */
 export function Ended({ why }: { why: 'signed_out' | 'no_access' | 'refused' }) {
   const { session, setActive } = useClerk()
   const router = useRouter()
 
-  // The SDK still takes the organization for the active one, and would ask for its tokens in vain.
-  useEffect(() => {
-    if (why === 'no_access') session?.reload().catch(() => {})
-  }, [why, session])
+  // The SDK does not know yet, and would go on asking for tokens of this session and organization in vain.
+  const tellSdk = useEffectEvent(() => {
+    session?.reload().catch(() => {})
+  })
+  useEffect(() => tellSdk(), [])
 
   if (why === 'signed_out') {
     return (

@@ -1,6 +1,6 @@
 'use client'
 
-import { useAuth, useUser } from '@clerk/nextjs'
+import { useAuth, useSession, useUser } from '@clerk/nextjs'
 import { useRouter } from 'next/navigation'
 import { createContext, type ReactNode, useContext, useEffect, useEffectEvent, useMemo, useRef, useState } from 'react'
 import { WebsocketProvider } from 'y-websocket'
@@ -49,6 +49,7 @@ export function LiveRoom(props: {
 }) {
   const { documentId, organizationId } = props
   const { getToken, orgRole } = useAuth()
+  const { session } = useSession()
   const { user } = useUser()
   const router = useRouter()
   const provider = useRef<WebsocketProvider | null>(null)
@@ -158,10 +159,14 @@ export function LiveRoom(props: {
     renew()
   }, [rights])
 
-  // A change of access is a change of what the server renders.
-  useEffect(() => {
-    if (granted) refresh()
-  }, [granted])
+  // Another access than the server rendered comes from another role: the server and the SDK have to look again.
+  const lookAgain = useEffectEvent(() => {
+    if (!granted || granted === props.access) return
+    refresh()
+    session?.reload().catch(() => {}) // the role that the SDK shows; the next answer of the server brings it anyway
+  })
+  // biome-ignore lint/correctness/useExhaustiveDependencies(granted): the event it reacts to
+  useEffect(() => lookAgain(), [granted])
 
   const live = useMemo<Live>(
     () => ({

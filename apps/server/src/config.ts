@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { parseLimits, type SyncLimits } from './domains/sync/limits.ts'
 import { type Keyring, parseKeyring } from './kernel/secrets.ts'
 
 const optionalUrl = (protocol: RegExp) => z.url({ protocol }).optional()
@@ -29,6 +30,8 @@ const Environment = z.object({
   USHER_TRUSTED_PROXIES: z.string().default(''),
   /** Shared token of the stand-alone sync server (`usher sync-server start`). */
   USHER_SYNC_TOKEN: z.string().optional(),
+  /** Limits of the realtime plane that differ from the defaults: `name=value,name=value`, names as in `SyncLimits`. */
+  USHER_SYNC_LIMITS: z.string().default(''),
   /** Bearer token for `/metrics`. Without it only loopback callers that came through no proxy see them. */
   USHER_METRICS_TOKEN: z.string().min(16).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -47,6 +50,7 @@ export type Config = {
   mailFrom: string
   trustedProxies: ReadonlySet<string>
   syncToken: string | undefined
+  syncLimits: Partial<SyncLimits>
   metricsToken: string | undefined
   logLevel: string
 }
@@ -78,6 +82,12 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
       problems.push(`USHER_SECRET: ${(error as Error).message}`)
     }
   }
+  let syncLimits: Partial<SyncLimits> = {}
+  try {
+    syncLimits = parseLimits(given.USHER_SYNC_LIMITS ?? '')
+  } catch (error) {
+    problems.push(`USHER_SYNC_LIMITS: ${(error as Error).message}`)
+  }
   if (parsed.success && parsed.data.USHER_PUBLIC_URL) {
     const { pathname, search, hash } = new URL(parsed.data.USHER_PUBLIC_URL)
     if (pathname !== '/' || search || hash) problems.push('USHER_PUBLIC_URL: must be an origin, without path or query')
@@ -103,6 +113,7 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
         .filter(Boolean),
     ),
     syncToken: e.USHER_SYNC_TOKEN,
+    syncLimits,
     metricsToken: e.USHER_METRICS_TOKEN,
     logLevel: e.LOG_LEVEL,
   }

@@ -3,7 +3,12 @@ import { AwarenessTable } from './awareness.ts'
 import { varUint } from './protocol.ts'
 import { MalformedUpdate } from './walk-update.ts'
 
-const entry = (client: number, clock: number, json: string) => [client, clock, ...varUint(Buffer.byteLength(json)), ...Buffer.from(json)]
+const entry = (client: number, clock: number, json: string) => [
+  client,
+  clock,
+  ...varUint(Buffer.byteLength(json)),
+  ...Buffer.from(json),
+]
 const message = (...entries: number[][]) => Uint8Array.from([entries.length, ...entries.flat()])
 const a = { name: 'a' }
 const b = { name: 'b' }
@@ -56,6 +61,11 @@ test('an unchanged renewal is told apart from a change', () => {
 
 test('JSON that would throw in every peer is refused', () => {
   const { apply } = table()
-  const broken = [message(entry(1, 1, '{')), message(entry(1, 1, '')), Uint8Array.of(1, 1), message(entry(1, 1, `"${'x'.repeat(5000)}"`))]
+  const broken = [
+    message(entry(1, 1, '{')),
+    message(entry(1, 1, '')),
+    Uint8Array.of(1, 1),
+    message(entry(1, 1, `"${'x'.repeat(5000)}"`)),
+  ]
   for (const payload of broken) expect(() => apply(payload, a)).toThrow(MalformedUpdate)
 })

@@ -30,6 +30,7 @@ export class AwarenessTable<Owner extends object> {
   /**
    * Takes in a client's message.
    *
+   * @param mayChange asked once before anything changes: is there room in the sender's rate?
    * @param sameOwner whether two connections are the same principal, which may take over a client id of its own
    * @throws {MalformedUpdate} for what would make a peer's reader throw
    */
@@ -39,12 +40,17 @@ export class AwarenessTable<Owner extends object> {
     now: number,
     maxBytes: number,
     sameOwner: (a: Owner, b: Owner) => boolean,
+    mayChange: () => boolean = () => true,
   ): AwarenessChange {
     let result: AwarenessChange = 'none'
+    let asked = false
     for (const { client, clock, state } of parse(payload, maxBytes)) {
       const held = this.clients.get(client)
       if (held ? !this.accepts(held, clock, state, owner, sameOwner) : state === undefined) continue
       if (!held && this.clients.size >= maxClients) continue
+      // Echoes ended above and cost nothing; what would really change something counts as one message.
+      if (!asked && !mayChange()) return result
+      asked = true
       const unchanged = held?.state !== undefined && state !== undefined && Buffer.compare(held.state, state) === 0
       this.clients.set(client, { clock, state: state?.slice(), owner: state ? owner : undefined, at: now })
       if (unchanged) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { ClockRanges } from './clock-ranges.ts'
-import { walkStateVector } from './walk-update.ts'
 import { randomFrom } from './testing.ts'
+import { walkStateVector } from './walk-update.ts'
 
 test('counts what lies beyond a gap as soon as the gap closes', () => {
   const held = new ClockRanges()

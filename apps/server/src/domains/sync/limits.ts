@@ -56,6 +56,23 @@ export const defaultLimits: SyncLimits = {
   wrongTokensPerMinute: 5,
 }
 
+/**
+ * Reads `name=value` pairs separated by commas, names as in {@link SyncLimits}.
+ *
+ * @throws {Error} in words for the operator
+ */
+export function parseLimits(text: string): Partial<SyncLimits> {
+  const limits: Partial<SyncLimits> = {}
+  for (const pair of text.split(',').map((part) => part.trim())) {
+    if (!pair) continue
+    const [name = '', value = ''] = pair.split('=')
+    if (!Object.hasOwn(defaultLimits, name)) throw new Error(`there is no limit "${name}"`)
+    if (!/^[1-9][0-9]{0,11}$/.test(value)) throw new Error(`${name} must be a positive whole number`)
+    limits[name as keyof SyncLimits] = Number(value)
+  }
+  return limits
+}
+
 /** A token bucket as two numbers. It may go into debt: what has been received cannot be given back. */
 export class Bucket {
   private level: number
@@ -83,6 +100,15 @@ export class Buckets {
   constructor(perSecond: number, burst: number) {
     this.perSecond = perSecond
     this.burst = burst
+  }
+
+  /** Whether nothing could be taken now. Takes nothing. */
+  isEmpty(key: string, now: number): boolean {
+    const bucket = this.buckets.get(key)
+    if (!bucket) return false
+    const empty = bucket.take(1, this.perSecond, this.burst, now) > 0
+    bucket.take(-1, this.perSecond, this.burst, now)
+    return empty
   }
 
   /** @returns true while there is room */

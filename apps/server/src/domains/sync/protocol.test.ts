@@ -24,7 +24,17 @@ test('every message type decodes', () => {
 })
 
 test('frames that are cut short, lie about their length or carry something behind are refused', () => {
-  for (const bad of ['', '00', '0000', '000005', '00020b0101', '0003020000', '00020200 0000', '01ffffffffffffffffff01', '80']) {
+  for (const bad of [
+    '',
+    '00',
+    '0000',
+    '000005',
+    '00020b0101',
+    '0003020000',
+    '00020200 0000',
+    '01ffffffffffffffffff01',
+    '80',
+  ]) {
     expect(() => decodeFrame(bytes(bad))).toThrow(MalformedUpdate)
   }
 })

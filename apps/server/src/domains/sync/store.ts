@@ -158,4 +158,3 @@ async function discardOld(tx: SQL, roomId: number) {
     delete from sync_room_segments where room_id = ${roomId}
       and last_seq <= (select min(seq) from sync_room_snapshots where room_id = ${roomId})`
 }
-

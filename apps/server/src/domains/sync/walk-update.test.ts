@@ -24,7 +24,10 @@ function anyDocument(random: (below: number) => number, edits = 40) {
     switch (random(13)) {
       case 0:
       case 1:
-        text.insert(random(text.length + 1), ['a', 'héé', '漢字', '😀', 'x'.repeat(random(40) + 1)][random(5)] as string)
+        text.insert(
+          random(text.length + 1),
+          ['a', 'héé', '漢字', '😀', 'x'.repeat(random(40) + 1)][random(5)] as string,
+        )
         break
       case 2:
         if (text.length > 1) text.delete(random(text.length - 1), 1)
@@ -94,7 +97,8 @@ describe('walkUpdate', () => {
   })
 
   test('R-6 refuses JSON nested deeper than 64 and JSON that does not parse', () => {
-    const embed = (json: string) => Uint8Array.from([1, 1, 1, 0, 5, 1, 1, 97, ...varUint(json.length), ...Buffer.from(json), 0])
+    const embed = (json: string) =>
+      Uint8Array.from([1, 1, 1, 0, 5, 1, 1, 97, ...varUint(json.length), ...Buffer.from(json), 0])
     expect(walkUpdate(embed('{"a":"[[["}')).ranges).toHaveLength(1)
     refused(embed('['.repeat(70) + ']'.repeat(70)))
     refused(embed('{'))
@@ -188,9 +192,12 @@ describe('walkUpdate', () => {
             Y.diffUpdate(mutant, Y.encodeStateVectorFromUpdate(updates[0] ?? good))
             Y.encodeStateVectorFromUpdate(mutant)
           } catch (error) {
-            throw new Error(`seed ${seed}: ${Buffer.from(mutant).toString('hex')} on ${Buffer.from(good).toString('hex')}`, {
-              cause: error,
-            })
+            throw new Error(
+              `seed ${seed}: ${Buffer.from(mutant).toString('hex')} on ${Buffer.from(good).toString('hex')}`,
+              {
+                cause: error,
+              },
+            )
           }
         }
       }

@@ -188,7 +188,7 @@ class Walker {
     return hasDeletes
   }
 
-  private any(depth: number): void {
+  private any(depth: number) {
     if (depth > maxDepth) throw new MalformedUpdate('nested too deep')
     switch (this.byte()) {
       case 127: // undefined
@@ -300,7 +300,8 @@ class Walker {
       if (at + more > end) throw new MalformedUpdate('text is not UTF-8')
       const b = bytes[at++] as number
       if (b < low || b > high) throw new MalformedUpdate('text is not UTF-8')
-      for (; more > 1; more--) if (((bytes[at++] as number) & 0xc0) !== 0x80) throw new MalformedUpdate('text is not UTF-8')
+      for (; more > 1; more--)
+        if (((bytes[at++] as number) & 0xc0) !== 0x80) throw new MalformedUpdate('text is not UTF-8')
     }
     this.at = end
     return units

@@ -1,0 +1,104 @@
+import type { CloseReason } from './close-codes.ts'
+import { Bucket, type SyncLimits } from './limits.ts'
+import type { Room } from './room.ts'
+
+/** What a connection needs of a WebSocket; Bun's server socket is one. */
+export type Socket = {
+  send(bytes: Uint8Array): number
+  close(code: number, reason: string): void
+  terminate(): void
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  publish(topic: string, bytes: Uint8Array): number
+  cork<T>(callback: () => T): T
+  getBufferedAmount(): number
+  pause(): void
+  resume(): void
+}
+
+export type Access = 'read' | 'write'
+
+/** Who is connected, shared by all connections that came with one token. */
+export type Principal = {
+  instanceId: string
+  /** `static:…` and anonymous principals have no user. */
+  kind: 'anonymous' | 'static' | 'session' | 'backend'
+  userId: string | undefined
+  sessionId: string | undefined
+  organizationId: string | undefined
+  /** What the person could do in the organization when this was granted. */
+  permissionVersion: string | undefined
+  /** Seconds since 1970 at which the token ends; undefined: never. */
+  expiresAt: number | undefined
+}
+
+/**
+ * One socket. `opening`: upgraded, its room is being loaded, what it says waits. `live`: it takes part. `closing`: it
+ * is told why and gone; nothing that it says counts any more, and nothing is sent to it but the reason.
+ */
+export type ConnectionState = 'opening' | 'live' | 'closing'
+
+/** A plain object with numbers, not closures and timers: ten thousand idle ones must fit in a few megabytes. */
+export class Connection {
+  state: ConnectionState = 'opening'
+  socket: Socket | undefined = undefined
+  room: Room | undefined = undefined
+  /** What it may do now. */
+  access: Access
+  /** What its token allowed. */
+  readonly granted: Access
+  readonly principal: Principal
+  readonly key: string
+  readonly openedAt: number
+
+  /** Frames that wait for the room or for the rate limit, oldest first. */
+  queue: Uint8Array[] | undefined = undefined
+  queuedBytes = 0
+  paused = false
+  heard = false
+
+  /** Milliseconds (monotonic) before which nothing more is taken from it. */
+  resumeAt = 0
+  /** Its first SyncStep2 may be as large as a document and does not count as a rate. */
+  spentFirstStep2 = false
+
+  /** How far in the room's log this connection has been served; -1: it has not asked yet. */
+  position = -1
+  /** Receives what is published. Before that, it is still being served from the log. */
+  subscribed = false
+  /** A state is on its way (a diff is being made, or the socket has not taken it yet). */
+  serving = false
+  /** Whether the SyncStep2 that ends the state has been sent. */
+  stepped = false
+  /** What must not overtake the state that is on its way, because the socket would be closed for holding too much. */
+  deferred: Uint8Array[] | undefined = undefined
+  /** The topic of its keepalives. */
+  keepaliveTopic = ''
+  laggingSince = 0
+
+  uncommittedFrames = 0
+  uncommittedBytes = 0
+  gapAskedAt = 0
+
+  readonly messages: Bucket
+  readonly bytes: Bucket
+  presence: Bucket | undefined = undefined
+  /** Why it is being closed, for the log. */
+  closeReason: CloseReason | undefined = undefined
+
+  constructor(
+    principal: Principal,
+    key: string,
+    { access, granted }: { access: Access; granted: Access },
+    limits: SyncLimits,
+    now: number,
+  ) {
+    this.principal = principal
+    this.key = key
+    this.access = access
+    this.granted = granted
+    this.openedAt = now
+    this.messages = new Bucket(limits.messagesBurst, now)
+    this.bytes = new Bucket(limits.bytesBurst, now)
+  }
+}

@@ -1,0 +1,15 @@
+export { type CloseReason, closeCodes } from './close-codes.ts'
+export { type Access, Connection, type Principal, type Socket } from './connection.ts'
+export {
+  BackendSyncTokenInput,
+  createSyncTokenForBackend,
+  createSyncTokenForSession,
+  SessionSyncTokenInput,
+  type SyncToken,
+} from './create-sync-token.ts'
+export { isDocId } from './doc-id.ts'
+export { SyncEngine } from './engine.ts'
+export { changesRights, judgeConnection, type Verdict } from './judge-connection.ts'
+export { Buckets, defaultLimits, type SyncLimits } from './limits.ts'
+export { deniedFrame } from './protocol.ts'
+export { verifySyncToken } from './sync-token.ts'

@@ -1,0 +1,101 @@
+import type { Connection } from './connection.ts'
+import type { DocumentWorker } from './document-worker-client.ts'
+import { emptyStep2Frame, updateFrame } from './protocol.ts'
+import type { Room } from './room.ts'
+
+/** Below this everything is sent: computing a difference would cost more than the bytes. */
+const diffFrom = 64 * 1024
+/** What a socket may hold before the next piece waits for it to drain: the next send after the limit closes it. */
+const bufferedAtMost = 256 * 1024
+const cachedDiffs = 32
+
+/**
+ * Sends a client what it lacks: the snapshot and the updates behind it as they lie in memory, then an empty SyncStep2.
+ * Only a client that has something, in a large document, gets a difference, which a worker makes for its vector and
+ * for nobody else's.
+ */
+export function serveState(
+  connection: Connection,
+  vector: ReadonlyMap<number, number>,
+  vectorBytes: Uint8Array,
+  worker: DocumentWorker,
+) {
+  const room = connection.room
+  // A second request while the first is under way adds nothing: what arrives meanwhile is part of the answer.
+  if (!room || connection.serving) return
+  connection.serving = true
+  connection.stepped = false
+  unsubscribe(connection)
+  if (vector.size === 0 || !room.snapshot || room.bytes < diffFrom) {
+    connection.position = -1
+    return continueServing(connection)
+  }
+  const version = room.snapshotVersion
+  // Until the difference is there, a drain must not go on from a position that assumes it.
+  connection.position = Number.POSITIVE_INFINITY
+  diffFor(room, vectorBytes, worker).then((diff) => {
+    if (connection.state !== 'live') return
+    if (diff && room.snapshotVersion === version) {
+      connection.socket?.send(updateFrame(diff))
+      connection.position = room.base
+    } else connection.position = -1
+    continueServing(connection)
+  })
+}
+
+/** Goes on where the socket was full. Called again whenever it has drained. */
+export function continueServing(connection: Connection) {
+  const { room, socket } = connection
+  if (!room || !socket || !connection.serving || connection.state !== 'live') return
+  if (connection.position === Number.POSITIVE_INFINITY) return
+  if (connection.position < room.base) {
+    if (room.snapshotFrame) socket.send(room.snapshotFrame)
+    connection.position = room.base
+  }
+  while (connection.position < room.end) {
+    if (socket.getBufferedAmount() > bufferedAtMost) return
+    const entry = room.tail[connection.position - room.base]
+    if (entry) socket.send(entry.frame)
+    connection.position++
+  }
+  if (!connection.stepped) {
+    if (socket.getBufferedAmount() > bufferedAtMost) return
+    socket.send(emptyStep2Frame)
+    connection.stepped = true
+  }
+  // Only an empty socket may join the topic: what is published to a full one closes it.
+  if (socket.getBufferedAmount() > bufferedAtMost) return
+  connection.serving = false
+  const { deferred } = connection
+  connection.deferred = undefined
+  for (const frame of deferred ?? []) socket.send(frame)
+  socket.subscribe(room.topic)
+  socket.subscribe(connection.keepaliveTopic)
+  connection.subscribed = true
+}
+
+export function unsubscribe(connection: Connection) {
+  if (!connection.subscribed) return
+  connection.subscribed = false
+  connection.socket?.unsubscribe(connection.room?.topic ?? '')
+  connection.socket?.unsubscribe(connection.keepaliveTopic)
+}
+
+/** Sends to one connection, behind the state that is on its way to it. */
+export function sendTo(connection: Connection, frame: Uint8Array) {
+  if (connection.state !== 'live') return
+  if (connection.serving && (connection.socket?.getBufferedAmount() ?? 0) > bufferedAtMost) {
+    connection.deferred ??= []
+    connection.deferred.push(frame)
+  } else connection.socket?.send(frame)
+}
+
+function diffFor(room: Room, vector: Uint8Array, worker: DocumentWorker): Promise<Uint8Array | undefined> {
+  const key = Buffer.from(vector).toString('latin1')
+  const known = room.diffs.get(key)
+  if (known) return known
+  const diff = worker.run({ kind: 'diff', update: room.snapshot as Uint8Array, vector })
+  if (room.diffs.size >= cachedDiffs) room.diffs.delete(room.diffs.keys().next().value as string)
+  room.diffs.set(key, diff)
+  return diff
+}

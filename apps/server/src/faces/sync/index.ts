@@ -1,0 +1,92 @@
+import { type Connection, changesRights, judgeConnection, SyncEngine } from '../../domains/sync/index.ts'
+import { refusals } from '../../kernel/metrics.ts'
+import { createCtx, type Runtime } from '../../runtime.ts'
+import { createSyncPlane, type SyncPlane } from './plane.ts'
+import { tokenGate } from './token-gate.ts'
+
+export type { SocketData, SyncPlane } from './plane.ts'
+
+const retries = 5
+
+/** The realtime plane beside the identity plane: sockets follow sessions, memberships and roles. */
+export function openSyncPlane(runtime: Runtime): SyncPlane {
+  const { database, log, config } = runtime
+  const engine = new SyncEngine({
+    sql: database.systemSql,
+    connect: database.connectSystem,
+    log,
+    limits: config.syncLimits,
+  })
+  /** Counts what changed, to notice a change between the judgement of a token and the opening of its socket. */
+  let changes = 0
+  const judgedAt = new WeakMap<object, number>()
+  const gate = tokenGate(runtime)
+  const plane = createSyncPlane({
+    engine,
+    log,
+    gate: async (offer) => {
+      const before = changes
+      const admission = await gate(offer)
+      if (admission.admitted) judgedAt.set(admission.principal, before)
+      return admission
+    },
+    onOpen: (connection) => {
+      if (judgedAt.get(connection.principal) !== changes) judgeAgain(runtime, engine, [connection])
+    },
+    countRefusal: (code) => refusals.inc({ code }),
+  })
+  const unsubscribe = runtime.bus.subscribe((event) => {
+    const ids = changesRights(event)
+    if (!ids) return
+    changes++
+    const concerned = engine.connectionsOf(event.instanceId, ids)
+    if (concerned.size > 0) judgeAgain(runtime, engine, concerned)
+  })
+  return {
+    ...plane,
+    stop: async () => {
+      unsubscribe()
+      await plane.stop()
+    },
+  }
+}
+
+/** Judges live connections anew; one question for all that share a token. Who cannot be judged is cut off. */
+function judgeAgain(runtime: Runtime, engine: SyncEngine, connections: Iterable<Connection>): void {
+  const groups = new Map<string, Connection[]>()
+  for (const connection of connections) {
+    const { principal, key, granted } = connection
+    const { instanceId, kind, userId, sessionId, permissionVersion } = principal
+    const group = [instanceId, kind, userId, sessionId, permissionVersion, granted, key].join(' ')
+    const others = groups.get(group)
+    if (others) others.push(connection)
+    else groups.set(group, [connection])
+  }
+  for (const group of groups.values()) judgeGroup(runtime, engine, group)
+}
+
+async function judgeGroup(runtime: Runtime, engine: SyncEngine, group: readonly Connection[]): Promise<void> {
+  const [first] = group
+  if (!first) return
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const instance = runtime.instances.find(first.principal.instanceId)
+      if (!instance) throw new Error('the instance is gone')
+      const ctx = createCtx(runtime, instance, { type: 'system', job: 'sync' })
+      const verdict = await judgeConnection(ctx, first.principal, first.key, first.granted)
+      for (const connection of group) {
+        if (verdict.allowed) engine.setAccess(connection, verdict.access)
+        else engine.close(connection, verdict.reason, verdict.message)
+      }
+      return
+    } catch (error) {
+      runtime.log.warn({ err: error }, 'the rights of live sockets could not be read')
+      if (attempt < retries) {
+        await Bun.sleep(100)
+        continue
+      }
+      for (const connection of group) engine.close(connection, 'storage_unavailable', 'rights cannot be checked now')
+      return
+    }
+  }
+}

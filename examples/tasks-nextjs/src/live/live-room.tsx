@@ -91,7 +91,7 @@ export function LiveRoom(props: {
     }
 
     const room = new WebsocketProvider('ws://by-token', documentId, doc, {
-      WebSocketPolyfill: tokenWebSocket(connect),
+      WebSocketPolyfill: tokenWebSocket(documentId, connect),
       // Tabs of one browser would exchange content past the server, whoever is signed in there.
       disableBc: true,
       // 4403 ends *this* connection's right. A role may have been exchanged for another: ask once more, then believe it.

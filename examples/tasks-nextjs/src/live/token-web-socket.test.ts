@@ -38,8 +38,8 @@ afterEach(() => {
   globalThis.WebSocket = real
 })
 
-const open = (getGrant: Parameters<typeof tokenWebSocket>[0]) => {
-  const options = { WebSocketPolyfill: tokenWebSocket(getGrant), disableBc: true, maxBackoffTime: 10 }
+const open = (getGrant: Parameters<typeof tokenWebSocket>[1]) => {
+  const options = { WebSocketPolyfill: tokenWebSocket('doc', getGrant), disableBc: true, maxBackoffTime: 10 }
   provider = new WebsocketProvider('ws://unused', 'doc', new Y.Doc(), options)
   return provider
 }
@@ -47,7 +47,7 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 60))
 
 test('every connection asks for a token of its own', async () => {
   let asked = 0
-  open(async () => ({ url: 'ws://sync.test/sync/doc', token: `t ${++asked}`, access: 'write' }))
+  open(async () => ({ url: 'ws://sync.test/sync', token: `t ${++asked}`, access: 'write' }))
   await settled()
   assert.equal(FakeSocket.opened.at(-1)?.url.href, 'ws://sync.test/sync/doc?token=t+1')
   FakeSocket.opened.at(-1)?.end(4001)
@@ -72,7 +72,7 @@ test('any other failure is tried again', async () => {
   let asked = 0
   open(async () => {
     if (++asked < 3) throw new Error('offline')
-    return { url: 'ws://sync.test/sync/doc', token: 't', access: 'read' }
+    return { url: 'ws://sync.test/sync', token: 't', access: 'read' }
   })
   await settled()
   assert.deepEqual([asked, FakeSocket.opened.length], [3, 1])
@@ -87,7 +87,7 @@ test('a provider that gave up while the token was under way opens nothing', asyn
       }),
   )
   room.disconnect()
-  hand({ url: 'ws://sync.test/sync/doc', token: 't', access: 'read' })
+  hand({ url: 'ws://sync.test/sync', token: 't', access: 'read' })
   await settled()
   assert.equal(FakeSocket.opened.length, 0)
 })

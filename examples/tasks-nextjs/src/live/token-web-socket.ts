@@ -1,4 +1,4 @@
-/** What the app's server hands out for one connection. */
+/** What the app's server hands out for one connection. `url` is the server's; the document's id comes behind it. */
 export type Grant = { url: string; token: string; access: 'read' | 'write' }
 
 /** The app's server refused a token. 4400–4499 tell y-websocket not to try again. */
@@ -17,7 +17,7 @@ export class Refused extends Error {
  *
  * @param getGrant throws `Refused` when there is none to be had; any other error is retried with y-websocket's backoff
  */
-export function tokenWebSocket(getGrant: () => Promise<Grant>): typeof WebSocket {
+export function tokenWebSocket(documentId: string, getGrant: () => Promise<Grant>): typeof WebSocket {
   class TokenWebSocket {
     static readonly CONNECTING = WebSocket.CONNECTING
     static readonly OPEN = WebSocket.OPEN
@@ -58,7 +58,7 @@ export function tokenWebSocket(getGrant: () => Promise<Grant>): typeof WebSocket
 
     #open({ url, token }: Grant): void {
       if (this.#closed) return // given up while the token was under way
-      const address = new URL(url)
+      const address = new URL(`${url}/${documentId}`)
       address.searchParams.set('token', token)
       const socket = new WebSocket(address)
       socket.binaryType = this.binaryType

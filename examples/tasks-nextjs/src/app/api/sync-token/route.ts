@@ -33,7 +33,8 @@ export async function POST(request: Request): Promise<Response> {
     }),
     cache: 'no-store',
   })
-  if (answer.status === 403) return Response.json({ error: 'forbidden' }, { status: 403 })
+  // The session token was good for its minute still, but the session behind it has ended.
+  if (answer.status === 404) return Response.json({ error: 'signed_out' }, { status: 401 })
   if (!answer.ok) {
     console.error(`Usher refused a sync token with status ${answer.status}.`)
     return Response.json({ error: 'unavailable' }, { status: 502 })

@@ -10,7 +10,15 @@ import { closeSessions } from './end-session.ts'
 import type { Session } from './queries.ts'
 import { clients, sessions } from './tables.ts'
 
-export type CreateSessionInput = {
+/** The browser that asks, as its face identified it. */
+export type Browser = {
+  clientId: string
+  carrier: ClientCarrier
+  userAgent: string | null
+  ipAddress: string | null
+}
+
+export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
   clientId: string
   userId: string
   /** How the person proved who they are; shown to them at their next sign-in. */
@@ -18,15 +26,11 @@ export type CreateSessionInput = {
   /** Organization that is active from the start; it must be one of the person's. */
   organizationId?: string | null
   actor?: { sub: string; iss?: string } | null
-  /** Undefined: no browser is waiting for a new client token (the server API made this session). */
-  carrier?: ClientCarrier
-  userAgent?: string | null
-  ipAddress?: string | null
 }
 
 /**
  * Signs a person in on a client and gives the client a new token. In single-session instances the session takes the
- * place of the one that was there.
+ * place of the one that was there. Without a `carrier` nobody waits for a client token (the server API made it).
  *
  * @throws {UsherError} `user_banned` or `user_locked`
  */
@@ -81,6 +85,7 @@ async function firstOrganization(tx: Tx, input: CreateSessionInput): Promise<str
   const { enabled, forceSelection } = tx.instance.settings.organizations
   if (!enabled || (!input.organizationId && !forceSelection)) return null
   const memberships = await findMembershipsOfUsers(tx, [input.userId])
-  if (input.organizationId) return memberships.find((m) => m.organizationId === input.organizationId)?.organizationId ?? null
+  if (input.organizationId)
+    return memberships.find((m) => m.organizationId === input.organizationId)?.organizationId ?? null
   return memberships.length === 1 ? (memberships[0]?.organizationId ?? null) : null
 }

@@ -35,7 +35,10 @@ export async function closeSessions(tx: Tx, where: SQL | undefined, status: Endi
 }
 
 /** Signs one session of a client out. @throws {UsherError} `resource_not_found` for another client's session */
-export async function endSession(ctx: Ctx | Tx, input: { clientId: string; sessionId: string }): Promise<SessionRecord> {
+export async function endSession(
+  ctx: Ctx | Tx,
+  input: { clientId: string; sessionId: string },
+): Promise<SessionRecord> {
   return closeOwn(ctx, input, 'ended')
 }
 

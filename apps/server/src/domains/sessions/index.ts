@@ -1,4 +1,3 @@
-export { activeOrganizationOf, isSignedIn, sessionStatusAt, sessionTasksOf } from './session-status.ts'
 export {
   type ClientCarrier,
   createClient,
@@ -9,7 +8,7 @@ export {
   noteClientFlow,
   rotateClientToken,
 } from './clients.ts'
-export { type CreateSessionInput, createSession } from './create-session.ts'
+export { type Browser, type CreateSessionInput, createSession } from './create-session.ts'
 export {
   endSession,
   removeClientSessions,
@@ -17,6 +16,7 @@ export {
   revokeSession,
   revokeUserSessions,
 } from './end-session.ts'
+export { createHandshake, type HandshakeInput, takeHandshakeDirectives } from './handshake.ts'
 export {
   type Client,
   type ClientRecord,
@@ -28,14 +28,13 @@ export {
   type Session,
   type SessionRecord,
 } from './queries.ts'
-export { createHandshake, type HandshakeInput, takeHandshakeDirectives } from './handshake.ts'
 export {
   type ClientState,
-  findClientState,
   findSessionState,
   type IdentifiedClient,
   identifyClient,
   type SessionState,
 } from './session-state.ts'
+export { activeOrganizationOf, isSignedIn, sessionStatusAt, sessionTasksOf } from './session-status.ts'
 export { mintSessionToken, type SessionClaims, verifySessionToken } from './session-token.ts'
 export { touchSession } from './touch-session.ts'

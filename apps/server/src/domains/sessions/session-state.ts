@@ -194,21 +194,13 @@ export async function identifyClient(
   return { tokenHash, carrier, client: entry?.state }
 }
 
-/** A client by its id, from memory where it can be. */
-export async function findClientState(ctx: Ctx, clientId: string): Promise<ClientState | undefined> {
-  return (await cacheOf(ctx.database).load(ctx, clientId))?.state
-}
-
 /** A session by its id, from memory where it can be. Undefined when it has ended. */
 export async function findSessionState(ctx: Ctx, sessionId: string): Promise<SessionState | undefined> {
   const cache = cacheOf(ctx.database)
   const known = cache.findBySession(ctx, sessionId)
   if (known) return known
   const row = await transaction(ctx, async (tx) => {
-    const [found] = await tx.db
-      .select({ clientId: sessions.clientId })
-      .from(sessions)
-      .where(eq(sessions.id, sessionId))
+    const [found] = await tx.db.select({ clientId: sessions.clientId }).from(sessions).where(eq(sessions.id, sessionId))
     return found
   })
   const entry = row && (await cache.load(ctx, row.clientId))

@@ -1,7 +1,7 @@
-import { encodeOrganizationClaims } from '../access/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
+import { encodeOrganizationClaims } from '../access/index.ts'
 import type { Instance } from '../instances/index.ts'
 import type { SessionState } from './session-state.ts'
 import { activeOrganizationOf, isSignedIn, sessionTasksOf } from './session-status.ts'
@@ -51,13 +51,18 @@ export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mi
   const claims: SessionClaims = {
     ...(mint.azp && { azp: mint.azp }),
     exp: iat + ctx.instance.settings.session.tokenLifetime,
-    fva: [minutesSince(session.firstFactorAt, now), session.secondFactorAt ? minutesSince(session.secondFactorAt, now) : -1],
+    fva: [
+      minutesSince(session.firstFactorAt, now),
+      session.secondFactorAt ? minutesSince(session.secondFactorAt, now) : -1,
+    ],
     iat,
     iss: issuerOf(ctx.instance),
     jti: randomBase62(20),
     nbf: iat - 10,
     sid: session.id,
-    sts: sessionTasksOf(ctx.instance, { ...session, lastActiveOrganizationId: organizationId }).length ? 'pending' : 'active',
+    sts: sessionTasksOf(ctx.instance, { ...session, lastActiveOrganizationId: organizationId }).length
+      ? 'pending'
+      : 'active',
     sub: session.userId,
     v: 2,
     ...(session.actor && { act: session.actor }),
@@ -122,7 +127,8 @@ export async function verifySessionToken(ctx: Ctx, token: unknown): Promise<Sess
   if (typeof token !== 'string' || token.length > 16_384) throw refuse()
   const [head = '', body = '', signature = '', ...rest] = token.split('.')
   const header = decode(head)
-  if (rest.length > 0 || !header || header.alg !== 'RS256' || header.typ !== 'JWT' || header.cat !== sessionClass) throw refuse()
+  if (rest.length > 0 || !header || header.alg !== 'RS256' || header.typ !== 'JWT' || header.cat !== sessionClass)
+    throw refuse()
   if ('crit' in header || typeof header.kid !== 'string') throw refuse()
   const key = ctx.instance.signingKeys.find((k) => k.kid === header.kid)
   if (!key || !/^[A-Za-z0-9_-]+$/.test(signature)) throw refuse()

@@ -30,7 +30,12 @@ export async function touchSession(
     const abandonAt = new Date(now.getTime() + tx.instance.settings.session.inactivityTimeout * 1000)
     await tx.db
       .update(sessions)
-      .set({ lastActiveAt: now, abandonAt, lastActiveOrganizationId: organizationId, ...(changes && { updatedAt: now }) })
+      .set({
+        lastActiveAt: now,
+        abandonAt,
+        lastActiveOrganizationId: organizationId,
+        ...(changes && { updatedAt: now }),
+      })
       .where(eq(sessions.id, session.id))
     await tx.db.update(clients).set({ lastActiveSessionId: session.id }).where(eq(clients.id, input.clientId))
     const data = { session_id: session.id, user_id: session.userId, client_id: input.clientId }

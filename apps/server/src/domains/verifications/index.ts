@@ -2,12 +2,14 @@ export { type CheckCodeInput, checkCode } from './check-code.ts'
 export { parseEmailAddress } from './email-address.ts'
 export {
   consumeOneTimeToken,
+  consumeOneTimeTokenById,
   createOneTimeToken,
   findOneTimeToken,
   findTicket,
   type OneTimeToken,
   type OneTimeTokenKind,
   revokeOneTimeToken,
+  revokeTokensOf,
 } from './one-time-tokens.ts'
 export {
   type CodePurpose,
@@ -15,6 +17,7 @@ export {
   type CodeStatus,
   codeStatusAt,
   findCode,
+  mailLimit,
   type SendCodeInput,
   sendCode,
   testCode,

@@ -60,7 +60,16 @@ async function find(tx: Tx, kinds: OneTimeTokenKind[], token: unknown): Promise<
  * @throws {UsherError} `ticket_invalid`, `ticket_expired` or `token_used`
  */
 export async function consumeOneTimeToken(tx: Tx, kind: OneTimeTokenKind, token: unknown): Promise<OneTimeToken> {
-  const found = await findOneTimeToken(tx, kind, token)
+  return spend(tx, await findOneTimeToken(tx, kind, token))
+}
+
+/** As {@link consumeOneTimeToken}, for a token that was looked up before. */
+export async function consumeOneTimeTokenById(tx: Tx, id: string): Promise<OneTimeToken> {
+  const [found] = await tx.db.select().from(oneTimeTokens).where(eq(oneTimeTokens.id, id))
+  return spend(tx, found)
+}
+
+async function spend(tx: Tx, found: OneTimeToken | undefined): Promise<OneTimeToken> {
   const [spent] = found
     ? await tx.db
         .update(oneTimeTokens)
@@ -89,4 +98,12 @@ export async function revokeOneTimeToken(tx: Tx, id: string): Promise<void> {
     .update(oneTimeTokens)
     .set({ revokedAt: tx.now() })
     .where(and(eq(oneTimeTokens.id, id), isNull(oneTimeTokens.revokedAt)))
+}
+
+/** Makes every unspent token of a subject worthless. */
+export async function revokeTokensOf(tx: Tx, kind: OneTimeTokenKind, subjectId: string): Promise<void> {
+  await tx.db
+    .update(oneTimeTokens)
+    .set({ revokedAt: tx.now() })
+    .where(and(eq(oneTimeTokens.kind, kind), eq(oneTimeTokens.subjectId, subjectId), isNull(oneTimeTokens.consumedAt)))
 }

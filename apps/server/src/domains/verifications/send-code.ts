@@ -25,6 +25,8 @@ export type SendCodeInput = {
 export const codeTtlMs = 10 * 60_000
 /** Guesses that a code stands before it is worthless, right ones included. */
 export const maxAttempts = 5
+/** Codes that one address is sent; callers count them by `countAttempt`. */
+export const mailLimit = { max: 10, windowMs: 10 * 60_000 }
 /** What `+clerk_test` addresses take in development instances; they get no mail. */
 export const testCode = '424242'
 

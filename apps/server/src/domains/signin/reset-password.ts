@@ -1,0 +1,42 @@
+import { and, eq, ne } from 'drizzle-orm'
+import { transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { checkPasswordRules, hashPassword, setPasswordHash } from '../credentials/index.ts'
+import { queueEmail } from '../messaging/index.ts'
+import { type Browser, revokeUserSessions } from '../sessions/index.ts'
+import { completeSignIn } from './complete-sign-in.ts'
+import { getSignIn, type SignInOutcome } from './queries.ts'
+import { signIns } from './tables.ts'
+
+/**
+ * Sets the new password of a reset whose emailed code was right, and signs the person in. Happens once per reset:
+ * completing the sign-in is a conditional update in the same transaction as the password.
+ *
+ * @throws {UsherError} `token_used`, `verification_failed` when no code was proven, the errors of password rules
+ */
+export async function resetPassword(
+  ctx: Ctx,
+  browser: Browser,
+  input: { id: string; password: unknown; signOutOfOtherSessions: boolean },
+): Promise<SignInOutcome> {
+  const open = await getSignIn(ctx, { clientId: browser.clientId, id: input.id })
+  if (open.status === 'complete') throw new UsherError('token_used', 'This reset was used already.')
+  const { user } = open
+  if (open.status !== 'needs_new_password' || !user)
+    throw new UsherError('verification_failed', 'Enter the code from the email first.')
+  const hash = await hashPassword(checkPasswordRules(ctx.instance, input.password))
+  return transaction(ctx, async (tx) => {
+    if (input.signOutOfOtherSessions) await revokeUserSessions(tx, { userId: user.id })
+    const outcome = await completeSignIn(tx, browser, open, { strategy: 'reset_password_email_code' })
+    await setPasswordHash(tx, { userId: user.id, hash })
+    // Whoever else began a reset of this account has to begin again.
+    await tx.db
+      .update(signIns)
+      .set({ status: 'abandoned' })
+      .where(and(eq(signIns.userId, user.id), eq(signIns.status, 'needs_new_password'), ne(signIns.id, open.id)))
+    const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId)
+    if (address) await queueEmail(tx, { template: 'password_changed', to: address.emailAddress, data: {} })
+    return outcome
+  })
+}

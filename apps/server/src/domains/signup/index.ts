@@ -1,0 +1,10 @@
+export { createSignUp, type SignUpFields, updateSignUp } from './create-sign-up.ts'
+export {
+  createInvitation,
+  type Invitation,
+  listInvitations,
+  revokeInvitation,
+} from './invitations.ts'
+export { findSignUp, getSignUp, requirementsOf, type SignUp, type SignUpOutcome, type SignUpRecord } from './queries.ts'
+export { getTicket, spendTicket, type Ticket } from './tickets.ts'
+export { attemptSignUpVerification, prepareSignUpVerification } from './verify-sign-up.ts'

@@ -39,12 +39,11 @@ export async function startEmbeddedCluster(dataDir: string): Promise<EmbeddedClu
   if (!existsSync(join(cluster, 'PG_VERSION'))) initialize(native, cluster)
   refuseOtherMajor(cluster)
 
-  const running = findPostmaster(cluster)
-  const found = running && (await answers(socketPath)) ? running : undefined
   const start = () => launch(native, cluster, socketDir, socketPath)
-  const supervised = supervise(found ?? (await start()), start)
+  const { pid, launched } = await findOrLaunch(cluster, socketPath, start)
+  const supervised = supervise(pid, start)
   return {
-    launched: found === undefined,
+    launched,
     socketPath,
     username: superuser,
     database: 'postgres',
@@ -54,6 +53,29 @@ export async function startEmbeddedCluster(dataDir: string): Promise<EmbeddedClu
     stop: () => supervised.stop(),
   }
 }
+
+/** How long a start waits for what a crash left behind: a recovery under way, or orphans that hold shared memory. */
+const leftoversMs = 30_000
+
+async function findOrLaunch(cluster: string, socketPath: string, start: () => Promise<number>) {
+  const deadline = Date.now() + leftoversMs
+  for (;;) {
+    const running = findPostmaster(cluster)
+    if (running && (await answers(socketPath))) return { pid: running, launched: false }
+    const isLate = Date.now() > deadline
+    if (!running || isLate) {
+      try {
+        return { pid: await start(), launched: true }
+      } catch (error) {
+        if (isLate || !leftovers.test(String(error))) throw error
+      }
+    }
+    await Bun.sleep(50)
+  }
+}
+
+/** What PostgreSQL says while another one, or its orphans, still use the directory. */
+const leftovers = /lock file "[^"]*" already exists|shared memory block .* still in use/
 
 /** How often a postmaster is looked after: its death must not last longer than a client's patience. */
 const watchMs = 100

@@ -1,0 +1,122 @@
+import { and, asc, eq, inArray, lte, sql } from 'drizzle-orm'
+import { createTransport, type Transporter } from 'nodemailer'
+import type { Database } from '../../database/index.ts'
+import type { Log } from '../../kernel/log.ts'
+import { messages } from './tables.ts'
+
+/** Waits before the next attempt, in seconds; after the last one the message has failed. */
+const backoffSeconds = [5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600]
+const pollMs = 5_000
+const batch = 20
+
+const senders = new WeakMap<Database, EmailSender>()
+
+export function hasMailServer(database: Database): boolean {
+  return senders.has(database)
+}
+
+/** Sends at once what a commit has just queued, instead of at the next round. */
+export function wakeSender(database: Database): void {
+  senders.get(database)?.wake()
+}
+
+/** Sends queued emails through the mail server of `SMTP_URL`. Several nodes share the queue without sending twice. */
+export class EmailSender {
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private round: Promise<void> | undefined
+  private again = false
+  private stopped = false
+  private readonly transport: Transporter
+
+  private readonly database: Database
+  private readonly from: string
+  private readonly log: Log
+
+  constructor(database: Database, { smtpUrl, from }: { smtpUrl: string; from: string }, log: Log) {
+    this.database = database
+    this.from = from
+    this.log = log
+    this.transport = createTransport(smtpUrl, { pool: true } as never)
+    senders.set(database, this)
+  }
+
+  start(): void {
+    this.wake()
+  }
+
+  /** Lets what is being sent finish. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    clearTimeout(this.timer)
+    await this.round
+    this.transport.close()
+  }
+
+  wake(): void {
+    if (this.stopped) return
+    if (this.round) {
+      this.again = true
+      return
+    }
+    clearTimeout(this.timer)
+    this.round = this.sendDue()
+      .catch((error) => this.log.warn({ err: error }, 'emails could not be sent; trying again'))
+      .finally(() => {
+        this.round = undefined
+        if (this.stopped) return
+        if (this.again) {
+          this.again = false
+          this.wake()
+        } else this.timer = setTimeout(() => this.wake(), pollMs)
+      })
+  }
+
+  private async sendDue(): Promise<void> {
+    while (!this.stopped) {
+      const claimed = await this.claim()
+      if (claimed.length === 0) return
+      await Promise.all(claimed.map((message) => this.send(message)))
+    }
+  }
+
+  /** Takes due messages for this node: their next attempt moves on first, so a node that dies sends nothing twice at once. */
+  private claim() {
+    const { system } = this.database
+    const due = system
+      .select({ id: messages.id })
+      .from(messages)
+      .where(and(eq(messages.state, 'queued'), lte(messages.nextAttemptAt, sql`now()`)))
+      .orderBy(asc(messages.nextAttemptAt))
+      .limit(batch)
+      .for('update', { skipLocked: true })
+    const waits = sql.raw(`(array[${backoffSeconds.join(',')}])[least(${'attempts'} + 1, ${backoffSeconds.length})]`)
+    return system
+      .update(messages)
+      .set({ attempts: sql`${messages.attempts} + 1`, nextAttemptAt: sql`now() + ${waits} * interval '1 second'` })
+      .where(inArray(messages.id, due))
+      .returning()
+  }
+
+  private async send(message: typeof messages.$inferSelect): Promise<void> {
+    const byId = eq(messages.id, message.id)
+    try {
+      const { toAddress, subject, html, text } = message
+      await this.transport.sendMail({ from: this.from, to: { name: '', address: toAddress }, subject, html, text })
+      await this.database.system
+        .update(messages)
+        .set({ state: 'sent', sentAt: new Date(), lastError: null })
+        .where(byId)
+    } catch (error) {
+      const failed = message.attempts >= backoffSeconds.length
+      const reason = (error as { code?: string }).code ?? 'unknown'
+      this.log.warn(
+        { message: message.id, attempt: message.attempts, reason },
+        failed ? 'an email was given up' : 'an email was not accepted',
+      )
+      await this.database.system
+        .update(messages)
+        .set({ state: failed ? 'failed' : 'queued', lastError: reason })
+        .where(byId)
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { type Metadata, type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { newId } from '../../kernel/ids.ts'
+import { emit } from '../events/index.ts'
+import { addEmailAddress, type VerifiedBy } from './email-addresses.ts'
+import { getUser, type UserRecord } from './queries.ts'
+import { users } from './tables.ts'
+import { takenIdentifier } from './taken-identifier.ts'
+import { setPrimaryEmailAddress } from './update-user.ts'
+
+export type CreateUserInput = {
+  /** The first one becomes the primary address. `verifiedBy: null`: claimed, not proven. */
+  emailAddresses?: { emailAddress: string; verifiedBy: VerifiedBy | null }[]
+  externalId?: string | null
+  username?: string | null
+  firstName?: string | null
+  lastName?: string | null
+  publicMetadata?: Metadata
+  privateMetadata?: Metadata
+  unsafeMetadata?: Metadata
+  createOrganizationEnabled?: boolean
+  deleteSelfEnabled?: boolean
+  banned?: boolean
+  legalAcceptedAt?: Date | null
+  createdAt?: Date
+}
+
+/** @throws {UsherError} `form_identifier_exists` naming the address, username or external id that is taken */
+export async function createUser(ctx: Ctx | Tx, input: CreateUserInput): Promise<UserRecord> {
+  const { emailAddresses = [], createdAt, ...fields } = input
+  return transaction(ctx, async (tx) => {
+    const now = tx.now()
+    const id = newId('user')
+    try {
+      await tx.db
+        .insert(users)
+        .values({ id, instanceId: tx.instance.id, ...fields, createdAt: createdAt ?? now, updatedAt: now })
+    } catch (error) {
+      throw takenIdentifier(error)
+    }
+    let primary: string | undefined
+    for (const address of emailAddresses) {
+      const added = await addEmailAddress(tx, { userId: id, ...address })
+      primary ??= added.id
+    }
+    if (primary) await setPrimaryEmailAddress(tx, { userId: id, emailAddressId: primary })
+    await emit(tx, { type: 'user.created', subject: id, data: { user_id: id } })
+    return getUser(tx, id)
+  })
+}

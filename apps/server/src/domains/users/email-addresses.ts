@@ -1,0 +1,108 @@
+import { and, eq, isNull } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
+import { newId } from '../../kernel/ids.ts'
+import { emit } from '../events/index.ts'
+import type { EmailAddress } from './queries.ts'
+import { emailAddresses, users } from './tables.ts'
+
+/** How an address was proven: by a code, by the link of an invitation, or on the application's word. */
+export type VerifiedBy = 'email_code' | 'ticket' | 'admin'
+
+const taken = () =>
+  new UsherError('form_identifier_exists', 'That email address is taken. Please try another.', {
+    param: 'email_address',
+  })
+
+/**
+ * Adds an address to a user, proven or only claimed.
+ *
+ * @param input.emailAddress checked and in lower case
+ * @throws {UsherError} `form_identifier_exists` when somebody has proven it, or the user has it already
+ */
+export async function addEmailAddress(
+  ctx: Ctx | Tx,
+  input: { userId: string; emailAddress: string; verifiedBy: VerifiedBy | null },
+): Promise<EmailAddress> {
+  return transaction(ctx, async (tx) => {
+    const now = tx.now()
+    try {
+      const [made] = await tx.db
+        .insert(emailAddresses)
+        .values({
+          id: newId('identification'),
+          instanceId: tx.instance.id,
+          userId: input.userId,
+          emailAddress: input.emailAddress.toLowerCase(),
+          verifiedAt: input.verifiedBy && now,
+          verificationStrategy: input.verifiedBy,
+          createdAt: now,
+          updatedAt: now,
+        })
+        .returning()
+      await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+      return made as EmailAddress
+    } catch (error) {
+      throw isUniqueViolation(error) ? taken() : error
+    }
+  })
+}
+
+/** @throws {UsherError} `resource_not_found` */
+export async function getEmailAddress(ctx: Ctx | Tx, id: string): Promise<EmailAddress> {
+  const [found] = await transaction(ctx, (tx) => tx.db.select().from(emailAddresses).where(eq(emailAddresses.id, id)))
+  if (!found) throw new UsherError('resource_not_found', 'There is no such email address.')
+  return found
+}
+
+/**
+ * Marks an address as proven. Whoever proves an address first owns it: the unique index decides.
+ *
+ * @throws {UsherError} `resource_not_found`, `verification_already_verified` or `form_identifier_exists`
+ */
+export async function verifyEmailAddress(
+  ctx: Ctx | Tx,
+  input: { id: string; verifiedBy: VerifiedBy },
+): Promise<EmailAddress> {
+  return transaction(ctx, async (tx) => {
+    const now = tx.now()
+    const known = await getEmailAddress(tx, input.id)
+    try {
+      const [verified] = await tx.db
+        .update(emailAddresses)
+        .set({ verifiedAt: now, verificationStrategy: input.verifiedBy, updatedAt: now })
+        .where(and(eq(emailAddresses.id, input.id), isNull(emailAddresses.verifiedAt)))
+        .returning()
+      if (!verified) throw new UsherError('verification_already_verified', 'This email address is verified already.')
+      await tx.db
+        .update(users)
+        .set({ primaryEmailAddressId: input.id })
+        .where(and(eq(users.id, known.userId), isNull(users.primaryEmailAddressId)))
+      await emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
+      return verified
+    } catch (error) {
+      throw isUniqueViolation(error) ? taken() : error
+    }
+  })
+}
+
+/**
+ * Removes an address. The primary one stays, because it is how the person is reached.
+ *
+ * @throws {UsherError} `resource_not_found` or `identification_deletion_failed`
+ */
+export async function deleteEmailAddress(ctx: Ctx | Tx, id: string): Promise<EmailAddress> {
+  return transaction(ctx, async (tx) => {
+    const known = await getEmailAddress(tx, id)
+    const [owner] = await tx.db.select().from(users).where(eq(users.id, known.userId)).for('update')
+    if (owner?.primaryEmailAddressId === id)
+      throw new UsherError(
+        'identification_deletion_failed',
+        'The primary email address cannot be removed. Choose another one first.',
+      )
+    await tx.db.delete(emailAddresses).where(eq(emailAddresses.id, id))
+    await emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
+    return known
+  })
+}

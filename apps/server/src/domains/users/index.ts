@@ -1,0 +1,20 @@
+export { type CreateUserInput, createUser } from './create-user.ts'
+export {
+  addEmailAddress,
+  deleteEmailAddress,
+  getEmailAddress,
+  type VerifiedBy,
+  verifyEmailAddress,
+} from './email-addresses.ts'
+export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
+export { mergeMetadata } from './metadata.ts'
+export { type EmailAddress, findUserByEmail, findUsers, getUser, type User, type UserRecord } from './queries.ts'
+export {
+  deleteUser,
+  type MetadataChange,
+  mergeUserMetadata,
+  noteSignIn,
+  setPrimaryEmailAddress,
+  type UpdateUserInput,
+  updateUser,
+} from './update-user.ts'

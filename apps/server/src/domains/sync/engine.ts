@@ -26,8 +26,6 @@ export type EngineOptions = {
 
 const keepaliveTopics = 20
 const coldAfterMs = 60_000
-/** Backlog of a paused connection: Bun hands over what it had read already. */
-const backlogFrames = 2000
 const compactFromBytes = 256 * 1024
 const compactFromUpdates = 2000
 /** A room that falls cold keeps a tail of this size as it is. */
@@ -234,7 +232,7 @@ export class SyncEngine {
     connection.queue ??= []
     connection.queue.push(frame)
     connection.queuedBytes += frame.length
-    const { queuedFrames, queuedBytes, bytesBurst, documentBytes } = this.limits
+    const { queuedFrames, queuedBytes, backlogFrames, bytesBurst, documentBytes } = this.limits
     if (connection.state === 'opening') {
       if (connection.queue.length >= queuedFrames || connection.queuedBytes >= queuedBytes) this.pause(connection, 0)
     }

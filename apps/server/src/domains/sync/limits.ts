@@ -17,6 +17,8 @@ export type SyncLimits = {
   /** Frames and bytes that wait while the room is loaded. */
   queuedFrames: number
   queuedBytes: number
+  /** Frames of a paused connection that wait: Bun hands over what it had read already, up to 512 KB at once. */
+  backlogFrames: number
   /** Frames and bytes of one connection that are not committed yet: beyond them reading from it pauses. */
   uncommittedFrames: number
   uncommittedBytes: number
@@ -47,6 +49,7 @@ export const defaultLimits: SyncLimits = {
   upgradesPerSecond: 2000,
   queuedFrames: 64,
   queuedBytes: 1024 * 1024,
+  backlogFrames: 2000,
   uncommittedFrames: 200,
   uncommittedBytes: 256 * 1024,
   roomPendingBytes: 8 * 1024 * 1024,

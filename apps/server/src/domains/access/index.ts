@@ -1,0 +1,23 @@
+export { type ClaimsSource, encodeOrganizationClaims, type OrganizationClaims } from './claims.ts'
+export { createPermission, deletePermission, updatePermission } from './manage-permissions.ts'
+export {
+  createRole,
+  deleteRole,
+  grantPermission,
+  type RoleInput,
+  updateRole,
+  withdrawPermission,
+} from './manage-roles.ts'
+export {
+  findRoleByKey,
+  findRolesByIds,
+  getPermission,
+  getRole,
+  getRoleByKey,
+  listPermissions,
+  listRoles,
+  type Permission,
+  type Role,
+  type RoleRecord,
+} from './queries.ts'
+export { type SystemPermission, systemPermissions } from './seed.ts'

@@ -1,0 +1,172 @@
+import { and, eq, ne, sql } from 'drizzle-orm'
+import { type Metadata, type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
+import { newId } from '../../kernel/ids.ts'
+import { getRoleByKey, type RoleRecord } from '../access/index.ts'
+import { emit } from '../events/index.ts'
+import { getUser, mergeMetadata } from '../users/index.ts'
+import { freeSeats, lockOrganization } from './manage-organizations.ts'
+import { getMembership, type MembershipRecord } from './queries.ts'
+import { requireMember, requirePermission } from './require-permission.ts'
+import { memberships } from './tables.ts'
+
+/** Who holds this may do everything that keeps an organization alive; at least one member must. */
+const guardian = 'org:sys_memberships:manage'
+
+/** The row and its event. Rules are the caller's. @throws {UsherError} `already_a_member_in_organization` */
+export async function insertMembership(
+  tx: Tx,
+  input: {
+    organizationId: string
+    userId: string
+    roleId: string
+    roleKey: string
+    publicMetadata?: Metadata
+    privateMetadata?: Metadata
+  },
+): Promise<void> {
+  const { roleKey, ...row } = input
+  const now = tx.now()
+  const id = newId('membership')
+  try {
+    await tx.db.insert(memberships).values({ id, instanceId: tx.instance.id, ...row, createdAt: now, updatedAt: now })
+  } catch (error) {
+    if (!isUniqueViolation(error, 'memberships_once')) throw error
+    throw new UsherError('already_a_member_in_organization', 'This person is a member of the organization already.')
+  }
+  const data = { organization_id: input.organizationId, user_id: input.userId, role: roleKey }
+  await emit(tx, { type: 'organizationMembership.created', subject: id, data })
+}
+
+export type MembershipInput = { organizationId: string; userId: string; role: unknown }
+
+/**
+ * Adds a person without asking them.
+ *
+ * @throws {UsherError} `forbidden`, `form_param_value_invalid` (role), `already_a_member_in_organization`,
+ *   `organization_membership_quota_exceeded` or `resource_not_found`
+ */
+export async function addMember(ctx: Ctx | Tx, input: MembershipInput): Promise<MembershipRecord> {
+  return transaction(ctx, async (tx) => {
+    const caller = await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
+    const organization = await lockOrganization(tx, input.organizationId)
+    const role = await getGrantableRole(tx, input.role, caller)
+    await getUser(tx, input.userId)
+    if ((await freeSeats(tx, organization)) < 1) throw quotaExceeded()
+    await insertMembership(tx, {
+      organizationId: organization.id,
+      userId: input.userId,
+      roleId: role.id,
+      roleKey: role.key,
+    })
+    return getMembership(tx, input)
+  })
+}
+
+/** @throws {UsherError} `forbidden`, `resource_not_found`, `form_param_value_invalid` or `organization_minimum_permissions_needed` */
+export async function changeMemberRole(ctx: Ctx | Tx, input: MembershipInput): Promise<MembershipRecord> {
+  return transaction(ctx, async (tx) => {
+    const caller = await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
+    await lockOrganization(tx, input.organizationId)
+    const role = await getGrantableRole(tx, input.role, caller)
+    const known = await getMembership(tx, input)
+    if (!role.permissions.some((p) => p.key === guardian)) await keepGuardian(tx, known)
+    await tx.db.update(memberships).set({ roleId: role.id, updatedAt: tx.now() }).where(eq(memberships.id, known.id))
+    const data = { organization_id: input.organizationId, user_id: input.userId, role: role.key }
+    await emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
+    return getMembership(tx, input)
+  })
+}
+
+/**
+ * Ends a membership: of somebody else with the permission, of oneself always.
+ *
+ * @returns the membership as it was
+ * @throws {UsherError} `forbidden`, `resource_not_found` or `organization_minimum_permissions_needed`
+ */
+export async function removeMember(
+  ctx: Ctx | Tx,
+  input: { organizationId: string; userId: string },
+): Promise<MembershipRecord> {
+  return transaction(ctx, async (tx) => {
+    const leaving = tx.actor.type === 'user' && tx.actor.userId === input.userId
+    if (leaving) await requireMember(tx, input.organizationId)
+    else await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
+    await lockOrganization(tx, input.organizationId)
+    const known = await getMembership(tx, input)
+    if (tx.actor.type === 'user') await keepGuardian(tx, known)
+    await tx.db.delete(memberships).where(eq(memberships.id, known.id))
+    const data = { organization_id: input.organizationId, user_id: input.userId, role: known.role.key }
+    await emit(tx, { type: 'organizationMembership.deleted', subject: known.id, data })
+    return known
+  })
+}
+
+/** Merges metadata deeply; `null` deletes a key. For the application's server only. */
+export async function mergeMembershipMetadata(
+  ctx: Ctx | Tx,
+  input: {
+    organizationId: string
+    userId: string
+    publicMetadata?: Metadata | undefined
+    privateMetadata?: Metadata | undefined
+  },
+): Promise<MembershipRecord> {
+  return transaction(ctx, async (tx) => {
+    await lockOrganization(tx, input.organizationId)
+    const known = await getMembership(tx, input)
+    await tx.db
+      .update(memberships)
+      .set({
+        publicMetadata: mergeMetadata(known.publicMetadata, input.publicMetadata ?? {}),
+        privateMetadata: mergeMetadata(known.privateMetadata, input.privateMetadata ?? {}),
+        updatedAt: tx.now(),
+      })
+      .where(eq(memberships.id, known.id))
+    const data = { organization_id: input.organizationId, user_id: input.userId, role: known.role.key }
+    await emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
+    return getMembership(tx, input)
+  })
+}
+
+/**
+ * A role that the caller may hand out: nobody gives what they do not have.
+ *
+ * @throws {UsherError} `form_param_value_invalid` for an unknown role, `forbidden` for one above the caller's own
+ */
+export async function getGrantableRole(
+  tx: Tx,
+  key: unknown,
+  caller: MembershipRecord | undefined,
+): Promise<RoleRecord> {
+  const role = await getRoleByKey(tx, key)
+  const beyond = caller && role.permissions.some((p) => p.type === 'system' && !caller.role.permissions.includes(p.key))
+  if (beyond) throw new UsherError('forbidden', 'This role allows more than your own.', { param: 'role' })
+  return role
+}
+
+/** Refuses what would leave nobody able to manage the members. The organization's row is locked by the caller. */
+async function keepGuardian(tx: Tx, leaving: MembershipRecord) {
+  if (!leaving.role.permissions.includes(guardian)) return
+  const [other] = await tx.db
+    .select({ id: memberships.id })
+    .from(memberships)
+    .where(
+      and(
+        eq(memberships.organizationId, leaving.organizationId),
+        ne(memberships.id, leaving.id),
+        sql`exists (select 1 from role_permissions rp join permissions p on p.id = rp.permission_id
+          where rp.role_id = ${memberships.roleId} and p.key = ${guardian})`,
+      ),
+    )
+    .limit(1)
+  if (!other)
+    throw new UsherError(
+      'organization_minimum_permissions_needed',
+      'An organization needs at least one member who can manage its members.',
+    )
+}
+
+export const quotaExceeded = () =>
+  new UsherError('organization_membership_quota_exceeded', 'This organization has no room for more members.')

@@ -12,13 +12,23 @@ export type { UsherProcess }
 
 /** Limits under which a test may talk as fast as it can. */
 export const generous = {
-  USHER_SYNC_LIMITS: 'messagesPerSecond=1000000,messagesBurst=1000000,upgradesPerIpPerSecond=10000,upgradesPerIpBurst=10000',
+  USHER_SYNC_LIMITS:
+    'messagesPerSecond=1000000,messagesBurst=1000000,upgradesPerIpPerSecond=10000,upgradesPerIpBurst=10000',
 }
 
-type Options = { params?: Record<string, string>; provider?: typeof WebsocketProvider; doc?: Y.Doc; headers?: HeadersInit }
+type Options = {
+  params?: Record<string, string>
+  provider?: typeof WebsocketProvider
+  doc?: Y.Doc
+  headers?: HeadersInit
+}
 
 /** A stock client. No BroadcastChannel: what two clients share must have been on the server. */
-export function connect(url: string, docId: string, { params = {}, provider = WebsocketProvider, doc = new Y.Doc(), headers }: Options = {}) {
+export function connect(
+  url: string,
+  docId: string,
+  { params = {}, provider = WebsocketProvider, doc = new Y.Doc(), headers }: Options = {},
+) {
   const closes: { code: number; reason: string }[] = []
   const client = new provider(url, docId, doc, {
     params,

@@ -1,6 +1,7 @@
 import type { Server } from 'bun'
 import type { Config } from './config.ts'
 import { createApp } from './faces/app.ts'
+import { openSyncPlane, type SocketData } from './faces/sync/index.ts'
 import { randomBase62 } from './kernel/ids.ts'
 import { openRuntime, type Runtime } from './runtime.ts'
 
@@ -19,8 +20,9 @@ const drainMs = 10_000
 export async function serve(config: Config): Promise<RunningServer> {
   const runtime = await openRuntime(config)
   const app = createApp(runtime)
+  const sync = openSyncPlane(runtime)
   let draining = false
-  const server = Bun.serve({
+  const server = Bun.serve<SocketData>({
     port: config.port,
     hostname: config.listen,
     // A sign-in holds no connection open; sockets have their own timeouts.
@@ -32,9 +34,12 @@ export async function serve(config: Config): Promise<RunningServer> {
           status: 503,
           headers: { 'retry-after': '1', connection: 'close' },
         })
+      if (sync.handles(request)) return sync.fetch(request, server, clientIp(request, server, config))
       return app(request, { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` })
     },
+    websocket: sync.websocket,
   })
+  sync.listen(server)
   const port = server.port as number
   runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
   runtime.bus.start()
@@ -44,6 +49,8 @@ export async function serve(config: Config): Promise<RunningServer> {
     port,
     stop: async () => {
       draining = true
+      // Sockets first: they are told to come back, and what they said becomes durable.
+      await sync.stop()
       runtime.bus.stop()
       // No new connections; then only requests under way are worth waiting for, not idle connections kept alive.
       void server.stop(false)
@@ -56,7 +63,7 @@ export async function serve(config: Config): Promise<RunningServer> {
 }
 
 /** The peer's address; a trusted proxy's word about it counts, anybody else's does not. */
-function clientIp(request: Request, server: Server<unknown>, config: Config): string {
+function clientIp(request: Request, server: Server<SocketData>, config: Config): string {
   const peer = server.requestIP(request)?.address.replace(/^::ffff:/, '') ?? 'unknown'
   if (!config.trustedProxies.has(peer)) return peer
   // The last entry is the one that the proxy next to us added.

@@ -76,7 +76,7 @@ export async function findStanding(
     tx.db.execute<{ signed_in: boolean; is_member: boolean; permissions: string[] | null }>(sql`
       select not u.banned and (${input.sessionId ?? null}::text is null or exists (
           select from sessions s where s.id = ${input.sessionId ?? null} and s.user_id = u.id and s.status = 'active'
-            and s.expire_at > ${ctx.now().toISOString()}::timestamptz)) as signed_in,
+            and least(s.expire_at, s.abandon_at) > ${ctx.now().toISOString()}::timestamptz)) as signed_in,
         m.id is not null as is_member,
         (select array_agg(p.key) from role_permissions rp join permissions p on p.id = rp.permission_id
           where rp.role_id = m.role_id) as permissions

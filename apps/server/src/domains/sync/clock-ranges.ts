@@ -48,6 +48,14 @@ export class ClockRanges {
     return held && held[0] === 0 ? (held[1] as number) : 0
   }
 
+  /** True when nothing of these ranges is held, nor anything behind them. */
+  isBehind(ranges: readonly ClockRange[]): boolean {
+    return ranges.every(({ client, from }) => {
+      const held = this.clients.get(client)
+      return !held || (held[held.length - 1] as number) <= from
+    })
+  }
+
   /** True when these ranges leave clocks missing below them. */
   leavesGap(ranges: readonly ClockRange[]): boolean {
     return ranges.some(({ client, from }) => this.next(client) < from)

@@ -357,10 +357,13 @@ export class SyncEngine {
     if (room.pendingBytes + update.length > Math.max(limits.roomPendingBytes, update.length))
       return this.close(connection, 'storage_unavailable', 'changes cannot be stored now')
     const hadGap = room.held.leavesGap(ranges)
-    room.append({ update, frame, ranges, author: connection, at: now, digest, seq: 0 })
+    // A client can send what another one wrote. Given out before it is durable, it would reach its author and look
+    // like the acknowledgement.
+    const isDeferred = !room.held.isBehind(ranges)
+    room.append({ update, frame, ranges, author: connection, at: now, isDeferred, digest, seq: 0 })
     connection.uncommittedFrames++
     connection.uncommittedBytes += update.length
-    connection.socket?.publish(room.topic, frame)
+    if (!isDeferred) connection.socket?.publish(room.topic, frame)
     this.laneOf(room).add(room)
     if (hadGap && now - connection.gapAskedAt > 1000) {
       connection.gapAskedAt = now
@@ -407,11 +410,16 @@ export class SyncEngine {
       const { author, frame, update } = entry
       entry.author = undefined
       if (!author) continue
+      if (entry.isDeferred) {
+        if (author.state === 'live') author.socket?.publish(room.topic, frame)
+        else this.publish(room.topic, frame)
+      }
       author.uncommittedFrames--
       author.uncommittedBytes -= update.length
       // The echo is the acknowledgement: it is sent only now that the update is durable.
       if (author.state === 'live') sendTo(author, frame)
     }
+    if (room.owed.length > 0) this.payOwed(room)
     if (room.statuses.length > 0) {
       const durable = room.base + room.committed
       room.statuses = room.statuses.filter(({ position, connection, frame }) => {
@@ -422,6 +430,17 @@ export class SyncEngine {
     }
     for (const connection of this.pausedConnections) if (connection.room === room) this.resume(connection)
     if (this.wantsCompaction(room)) this.compact(room)
+  }
+
+  private payOwed(room: Room) {
+    const durable = room.base + room.committed
+    room.owed = room.owed.filter((debt) => {
+      for (; debt.from < Math.min(debt.to, durable); debt.from++) {
+        const entry = room.tail[debt.from - room.base]
+        if (entry) sendTo(debt.connection, entry.frame)
+      }
+      return debt.from < debt.to && debt.connection.state === 'live'
+    })
   }
 
   private wantsCompaction(room: Room): boolean {

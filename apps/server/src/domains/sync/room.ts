@@ -14,6 +14,8 @@ export type Entry = {
   /** Who gets it back once it is durable; undefined for what was loaded. */
   author: Connection | undefined
   at: number
+  /** Repeats what somebody else wrote and what is not durable yet: given to others only once it is. */
+  isDeferred: boolean
   /** Of a SyncStep2: known again when a client repeats it after a reconnect. */
   digest: string | undefined
   /** Its number in the database; 0 until it is committed. */
@@ -49,6 +51,8 @@ export class Room {
   readonly connections = new Set<Connection>()
   /** Diffs by state vector: after a crash every client presents the same one. */
   readonly diffs = new Map<string, Promise<Uint8Array | undefined>>()
+  /** Updates that were not durable when a connection joined: it gets them once they are. */
+  owed: { connection: Connection; from: number; to: number }[] = []
   /** Sync statuses to answer once everything up to a position is durable. */
   statuses: { position: number; connection: Connection; frame: Uint8Array }[] = []
 
@@ -83,6 +87,7 @@ export class Room {
         ranges,
         author: undefined,
         at: now,
+        isDeferred: false,
         digest: undefined,
         seq,
       })

@@ -52,7 +52,9 @@ export function continueServing(connection: Connection) {
     if (room.snapshotFrame) socket.send(room.snapshotFrame)
     connection.position = room.base
   }
-  while (connection.position < room.end) {
+  // Only what is durable: a client that reconnects must not take its own lost change for an acknowledged one.
+  const durable = room.base + room.committed
+  while (connection.position < durable) {
     if (socket.getBufferedAmount() > bufferedAtMost) return
     const entry = room.tail[connection.position - room.base]
     if (entry) socket.send(entry.frame)
@@ -72,6 +74,7 @@ export function continueServing(connection: Connection) {
   socket.subscribe(room.topic)
   socket.subscribe(connection.keepaliveTopic)
   connection.subscribed = true
+  if (room.end > durable) room.owed.push({ connection, from: durable, to: room.end })
 }
 
 export function unsubscribe(connection: Connection) {

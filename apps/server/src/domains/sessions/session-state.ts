@@ -4,6 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { hashToken } from '../../kernel/secrets.ts'
 import { busOf, type UsherEvent } from '../events/index.ts'
 import { findMembershipsOfUsers, type MembershipRecord } from '../organizations/index.ts'
+import { findUsers } from '../users/index.ts'
 import type { ClientCarrier } from './clients.ts'
 import { type Session, signedInSessions } from './queries.ts'
 import { clients, clientTokens, sessions } from './tables.ts'
@@ -33,7 +34,12 @@ export type ClientState = {
 }
 
 /** Whom a browser's token stands for. A dev browser may have no client yet. */
-export type IdentifiedClient = { tokenHash: string; carrier: ClientCarrier; client: ClientState | undefined }
+export type IdentifiedClient = {
+  tokenHash: string
+  carrier: ClientCarrier
+  expiresAt: Date
+  client: ClientState | undefined
+}
 
 type Entry = { instanceId: string; state: ClientState; tokens: Map<string, KnownToken>; loadedAt: number }
 type KnownToken = { carrier: ClientCarrier; expiresAt: Date }
@@ -58,7 +64,7 @@ class SessionCache {
     const entry = this.use(ctx, this.byToken.get(tokenHash))
     const token = entry?.tokens.get(tokenHash)
     if (!entry || !token || token.expiresAt <= ctx.now()) return undefined
-    return { tokenHash, carrier: token.carrier, client: entry.state }
+    return { tokenHash, ...token, client: entry.state }
   }
 
   findBySession(ctx: Ctx, sessionId: string): SessionState | undefined {
@@ -151,8 +157,11 @@ async function readClient(ctx: Ctx, clientId: string): Promise<Entry | undefined
     const [client] = await tx.db.select().from(clients).where(eq(clients.id, clientId))
     if (!client) return undefined
     const tokens = await tx.db.select().from(clientTokens).where(eq(clientTokens.clientId, clientId))
-    const rows = await signedInSessions(tx, clientId)
-    const memberships = rows.length ? await findMembershipsOfUsers(tx, [...new Set(rows.map((s) => s.userId))]) : []
+    const open = await signedInSessions(tx, clientId)
+    const users = await findUsers(tx, [...new Set(open.map((s) => s.userId))])
+    const welcome = users.filter((u) => !u.banned).map((u) => u.id)
+    const rows = open.filter((s) => welcome.includes(s.userId))
+    const memberships = rows.length ? await findMembershipsOfUsers(tx, welcome) : []
     return {
       instanceId: ctx.instance.id,
       loadedAt: Date.now(),
@@ -191,7 +200,7 @@ export async function identifyClient(
   })
   if (row?.carrier !== carrier) return undefined
   const entry = row.clientId === null ? undefined : await cache.load(ctx, row.clientId)
-  return { tokenHash, carrier, client: entry?.state }
+  return { tokenHash, carrier, expiresAt: row.expiresAt, client: entry?.state }
 }
 
 /** A session by its id, from memory where it can be. Undefined when it has ended. */

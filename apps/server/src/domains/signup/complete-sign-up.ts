@@ -1,6 +1,7 @@
 import { and, eq, isNotNull } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
+import { setPasswordHash } from '../credentials/index.ts'
 import { type Browser, createSession, noteClientFlow } from '../sessions/index.ts'
 import { createUser, updateUser } from '../users/index.ts'
 import { requirementsOf, type SignUp, type SignUpOutcome, withCode } from './queries.ts'
@@ -28,7 +29,7 @@ export async function completeIfReady(tx: Tx, browser: Browser, signUp: SignUp):
   const userId = await createAccount(tx, claimed)
   const spent = claimed.oneTimeTokenId ? await spendTicket(tx, claimed.oneTimeTokenId, userId) : undefined
   if (spent && Object.keys(spent.publicMetadata).length > 0)
-    await updateUser(tx, userId, { publicMetadata: spent.publicMetadata })
+    await updateUser(tx, { id: userId, publicMetadata: spent.publicMetadata })
   const { session, issued } = await createSession(tx, {
     ...browser,
     userId,
@@ -49,12 +50,13 @@ async function createAccount(tx: Tx, signUp: SignUp): Promise<string> {
   try {
     const user = await createUser(tx, {
       emailAddresses: [{ emailAddress: signUp.emailAddress as string, verifiedBy: signUp.emailVerificationStrategy }],
-      ...(signUp.passwordHash && { passwordHash: signUp.passwordHash }),
       firstName: signUp.firstName,
       lastName: signUp.lastName,
       unsafeMetadata: signUp.unsafeMetadata,
       legalAcceptedAt: signUp.legalAcceptedAt,
     })
+    if (signUp.passwordHash) await setPasswordHash(tx, { userId: user.id, hash: signUp.passwordHash })
+    if (signUp.passwordHash) await setPasswordHash(tx, { userId: user.id, hash: signUp.passwordHash })
     return user.id
   } catch (error) {
     if (!isUniqueViolation(error)) throw error

@@ -99,8 +99,10 @@ export async function updateSignUp(
 async function parseFields(ctx: Ctx, fields: SignUpFields) {
   const { names } = ctx.instance.settings.signUp
   return {
-    ...(fields.emailAddress && { emailAddress: parseEmailAddress(fields.emailAddress) }),
-    ...(fields.password && { passwordHash: await hashPassword(checkPasswordRules(ctx.instance, fields.password)) }),
+    ...(Boolean(fields.emailAddress) && { emailAddress: parseEmailAddress(fields.emailAddress) }),
+    ...(Boolean(fields.password) && {
+      passwordHash: await hashPassword(checkPasswordRules(ctx.instance, fields.password)),
+    }),
     ...(names !== 'off' && fields.firstName !== undefined && { firstName: fields.firstName || null }),
     ...(names !== 'off' && fields.lastName !== undefined && { lastName: fields.lastName || null }),
     ...(fields.unsafeMetadata && { unsafeMetadata: fields.unsafeMetadata }),

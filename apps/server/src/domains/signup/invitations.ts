@@ -73,7 +73,7 @@ export async function createInvitation(
       await queueEmail(tx, {
         template: 'invitation',
         to: emailAddress,
-        data: { url, applicationName: tx.instance.settings.applicationName },
+        data: { url },
       })
     await emit(tx, { type: 'invitation.created', subject: invitation.id, data: {} })
     return { invitation, url }

@@ -1,9 +1,27 @@
 import { Hono } from 'hono'
-import { type Env, resolveInstance } from '../http.ts'
+import { jsonResponse, resolveInstance } from '../http.ts'
+import { clientRoutes } from './client.ts'
+import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
+import { environmentRoutes } from './environment.ts'
+import { handshakeRoutes } from './handshake.ts'
+import { guardOrigin } from './origins.ts'
+import { signInRoutes } from './sign-ins.ts'
+import { signUpRoutes } from './sign-ups.ts'
+import { ticketRoutes } from './tickets.ts'
 
 /** The browser API under `/v1`, for the unmodified browser SDKs. */
-export function frontendFace(): Hono<Env> {
-  const face = new Hono<Env>()
+export function frontendFace(): Hono<FrontendEnv> {
+  const face = new Hono<FrontendEnv>()
+  face.onError(onFrontendError)
   face.use(resolveInstance)
+  face.use(guardOrigin)
+  face.use(identifyCaller)
+  face.get('/v1/health', () => jsonResponse({ status: 'healthy' }))
+  face.route('/v1', environmentRoutes())
+  face.route('/v1', clientRoutes())
+  face.route('/v1', signInRoutes())
+  face.route('/v1', signUpRoutes())
+  face.route('/v1', handshakeRoutes())
+  face.route('/v1', ticketRoutes())
   return face
 }

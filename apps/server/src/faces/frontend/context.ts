@@ -1,0 +1,246 @@
+import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
+import { transaction } from '../../database/index.ts'
+import {
+  activeOrganizationOf,
+  type Browser,
+  createClient,
+  findClient,
+  findSessionState,
+  type IdentifiedClient,
+  identifyClient,
+  isDevBrowserHost,
+  isSignedIn,
+  mintSessionToken,
+  type NewClientToken,
+  type SessionState,
+  verifySessionToken,
+} from '../../domains/sessions/index.ts'
+import { findSignIn } from '../../domains/signin/index.ts'
+import { findSignUp } from '../../domains/signup/index.ts'
+import type { Actor } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { countAttempt, ipKey } from '../../kernel/rate-limit.ts'
+import { createCtx } from '../../runtime.ts'
+import { errorEnvelope, jsonResponse, toUsherError } from '../http.ts'
+import { type ClientJson, presentClient } from '../presenters/client.ts'
+import { clearCookie, clientCookieName, readCookie, setCookie, sharedDomain } from './cookies.ts'
+import type { FrontendEnv, FrontendState } from './env.ts'
+import { applicationOrigin } from './origins.ts'
+
+export type { FrontendEnv } from './env.ts'
+
+/** Calls that need no client and come before there is one. */
+const anonymousPaths = /^\/v1\/(environment|dev_browser|health|tickets)(\/|$)/
+
+/** Finds out which client and session ask, and makes the Ctx. @throws {UsherError} `dev_browser_unauthenticated` */
+export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) => {
+  const { runtime, instance, log } = c.var
+  const anonymous = createCtx(runtime, instance, { type: 'anonymous' }, log)
+  c.set('ctx', anonymous)
+  const { carrier, token } = presentedToken(c)
+  const identified = token === undefined ? undefined : await identifyClient(anonymous, token, storedCarrier(carrier))
+  const path = new URL(c.req.url).pathname
+  if (carrier === 'dev_browser' && !identified && !anonymousPaths.test(path))
+    throw new UsherError('dev_browser_unauthenticated', 'This browser is not known any more.')
+  const bearer = path === '/v1/sync/token' ? await sessionFromBearer(c) : undefined
+  const session = bearer ?? actingSession(c, identified)
+  c.set('frontend', {
+    carrier,
+    identified,
+    clientId: identified?.client?.id,
+    session,
+    issued: undefined,
+    forgotten: false,
+  })
+  if (session) c.set('ctx', createCtx(runtime, instance, actorOf(session), log))
+  await next()
+  carryToken(c)
+}
+
+function presentedToken(c: Context<FrontendEnv>): { carrier: FrontendState['carrier']; token: string | undefined } {
+  const { instance } = c.var
+  if (c.req.query('_is_native')) {
+    const header = c.req.header('authorization')?.replace(/^Bearer /i, '')
+    return { carrier: 'native', token: header || undefined }
+  }
+  const devBrowser = c.req.query('__clerk_db_jwt')
+  // Outside this mode the value is one that a handshake planted to content the server SDK; it proves nothing.
+  if (devBrowser && instance.environment === 'development' && isDevBrowserHost(instance.host))
+    return { carrier: 'dev_browser', token: devBrowser }
+  return { carrier: 'cookie', token: readCookie(c.req.header('cookie'), clientCookieName(instance, isSecure(c))) }
+}
+
+const storedCarrier = (carrier: FrontendState['carrier']) => (carrier === 'dev_browser' ? 'dev_browser' : 'cookie')
+
+const isSecure = (c: Context<FrontendEnv>) => c.var.publicUrl.startsWith('https:')
+
+/** Naming a session is no proof: it has to be one of this client's. */
+function actingSession(c: Context<FrontendEnv>, identified: IdentifiedClient | undefined): SessionState | undefined {
+  const client = identified?.client
+  if (!client) return undefined
+  const now = c.var.ctx.now()
+  const named = c.req.query('_clerk_session_id')
+  const open = client.sessions.filter((s) => isSignedIn(s, now))
+  if (named) return open.find((s) => s.id === named)
+  return open.find((s) => s.id === client.lastActiveSessionId) ?? open[0]
+}
+
+/** A page of another origin without cookies shows its session token: good for asking for a document's token alone. */
+async function sessionFromBearer(c: Context<FrontendEnv>): Promise<SessionState | undefined> {
+  const token = c.req.header('authorization')?.match(/^Bearer (\S+)$/i)?.[1]
+  if (token === undefined) return undefined
+  const { sid } = await verifySessionToken(c.var.ctx, token)
+  const session = await findSessionState(c.var.ctx, sid)
+  if (!session || !isSignedIn(session, c.var.ctx.now()))
+    throw new UsherError('authentication_invalid', 'This session has ended.')
+  return session
+}
+
+function actorOf(session: SessionState): Actor {
+  return {
+    type: 'user',
+    userId: session.userId,
+    sessionId: session.id,
+    clientId: session.clientId,
+    organizationId: activeOrganizationOf(session),
+  }
+}
+
+/** The session that acts. @throws {UsherError} `authentication_invalid` when nobody is signed in */
+export function requireSession(c: Context<FrontendEnv>): SessionState {
+  const { session } = c.var.frontend
+  if (!session) throw new UsherError('authentication_invalid', 'You are signed out.')
+  return session
+}
+
+/** Counts an attempt at signing in, signing up or a code, by address. @throws {UsherError} `too_many_requests` */
+export const limitByAddress: MiddlewareHandler<FrontendEnv> = async (c, next) => {
+  const { attemptsPerMinute } = c.var.instance.settings.rateLimits
+  if (c.req.method !== 'GET') {
+    const key = `${c.var.instance.id}:ip:${ipKey(callerAddress(c))}`
+    countAttempt(c.var.runtime.database, key, { max: attemptsPerMinute, windowMs: 60_000 }, c.var.ctx.now())
+  }
+  await next()
+}
+
+/** The caller's address; an application's proxy is believed about it, since it showed the secret key. */
+function callerAddress(c: Context<FrontendEnv>): string {
+  const forwarded = c.req.header('clerk-secret-key') && c.req.header('x-forwarded-for')
+  return forwarded?.split(',')[0]?.trim() || c.env.ip
+}
+
+/** The browser that asks; a client is made for one that has none yet. */
+export async function ensureBrowser(c: Context<FrontendEnv>): Promise<Browser> {
+  const state = c.var.frontend
+  if (state.clientId === undefined) {
+    const carrier = storedCarrier(state.carrier)
+    const made = await createClient(c.var.ctx, { carrier, presentedHash: state.identified?.tokenHash })
+    state.clientId = made.clientId
+    state.issued = made.issued ?? state.issued
+  }
+  return browserOf(c, state.clientId)
+}
+
+/** The browser that asks, if it has a client. @throws {UsherError} `resource_not_found` */
+export function requireBrowser(c: Context<FrontendEnv>): Browser {
+  const { clientId } = c.var.frontend
+  if (clientId === undefined) throw new UsherError('resource_not_found', 'This browser has nothing under way.')
+  return browserOf(c, clientId)
+}
+
+function browserOf(c: Context<FrontendEnv>, clientId: string): Browser {
+  return {
+    clientId,
+    carrier: storedCarrier(c.var.frontend.carrier),
+    userAgent: c.req.header('user-agent') ?? null,
+    ipAddress: callerAddress(c),
+  }
+}
+
+/** Remembers the client token that the reply has to carry. */
+export function noteIssued(c: Context<FrontendEnv>, issued: NewClientToken | undefined): void {
+  if (issued) c.var.frontend.issued = issued
+}
+
+/** Hands the browser its new client token in the way in which it shows it, and clears what must not be used. */
+function carryToken(c: Context<FrontendEnv>): void {
+  const { issued, carrier, forgotten } = c.var.frontend
+  const { instance } = c.var
+  const secure = isSecure(c)
+  const headers = c.res.headers
+  if (carrier === 'dev_browser') {
+    if (issued) headers.set('clerk-db-jwt', issued.token)
+    return
+  }
+  if (carrier === 'native') {
+    if (issued) headers.set('authorization', issued.token)
+    return
+  }
+  const name = clientCookieName(instance, secure)
+  if (issued) headers.append('set-cookie', setCookie(name, issued.token, { secure, httpOnly: true }))
+  else if (forgotten) headers.append('set-cookie', clearCookie(name, { secure }))
+  const plain = clientCookieName(instance, false)
+  if (secure && readCookie(c.req.header('cookie'), plain) !== undefined)
+    headers.append('set-cookie', clearCookie(plain, { secure }))
+}
+
+/**
+ * Answers in the envelope of the browser SDKs. Whatever changes something carries the client as it is now: the SDK
+ * replaces its state with it.
+ */
+export async function reply(c: Context<FrontendEnv>, response: unknown, status = 200): Promise<Response> {
+  const wanted = c.req.method !== 'GET' || /^\/v1\/(client|me$)/.test(new URL(c.req.url).pathname)
+  const client = wanted ? await currentClient(c) : undefined
+  return withClock(c, jsonResponse({ response, ...(wanted && { client }) }, status), client)
+}
+
+/** The client as the browser sees it; null when there is none. */
+export async function currentClient(c: Context<FrontendEnv>): Promise<ClientJson | null> {
+  const { clientId, carrier, issued, identified } = c.var.frontend
+  if (clientId === undefined) return null
+  const { ctx } = c.var
+  const found = await transaction(ctx, async (tx) => {
+    const client = await findClient(tx, clientId)
+    if (!client) return undefined
+    const signIn = client.signInId ? await findSignIn(tx, { clientId, id: client.signInId }) : undefined
+    const signUp = client.signUpId ? await findSignUp(tx, { clientId, id: client.signUpId }) : undefined
+    return { client, signIn, signUp }
+  })
+  if (!found) return null
+  const azp = applicationOrigin(c)
+  const tokens = await Promise.all(found.client.sessions.map((s) => mintSessionToken(ctx, s, { azp })))
+  return presentClient(ctx, {
+    ...found,
+    tokens: new Map(found.client.sessions.map((s, i) => [s.id, tokens[i] as string])),
+    cookieExpiresAt: carrier === 'cookie' ? ((issued ?? identified)?.expiresAt ?? null) : null,
+  })
+}
+
+/** In production the server keeps `__client_uat`, by which an application's server sees that something changed. */
+function withClock(c: Context<FrontendEnv>, response: Response, client: ClientJson | null | undefined): Response {
+  const { instance, publicUrl } = c.var
+  if (instance.environment !== 'production' || client === undefined || c.req.method === 'GET') return response
+  const value = client && client.sessions.length > 0 ? String(Math.floor(client.updated_at / 1000)) : '0'
+  const behindProxy = c.req.header('clerk-proxy-url') !== undefined
+  const options = { secure: isSecure(c), domain: behindProxy ? undefined : sharedDomain(new URL(publicUrl).hostname) }
+  for (const name of ['__client_uat', `__client_uat_${instance.cookieSuffix}`])
+    response.headers.append('set-cookie', setCookie(name, value, options))
+  return response
+}
+
+/** As every face renders errors; after a call that could change something the client goes along. */
+export const onFrontendError: ErrorHandler<FrontendEnv> = async (thrown, c) => {
+  const error = toUsherError(thrown, c.var.log)
+  const body = errorEnvelope(error, c.env.requestId)
+  if (c.req.method !== 'GET' && c.var.frontend?.clientId && error.status < 500) {
+    try {
+      body.meta = { client: await currentClient(c) }
+    } catch (failure) {
+      c.var.log.warn({ err: failure }, 'the client could not be added to an error')
+    }
+  }
+  const response = jsonResponse(body, error.status)
+  const retryAfter = error.details.retryAfterSeconds
+  if (retryAfter !== undefined) response.headers.set('retry-after', String(retryAfter))
+  return response
+}

@@ -1,0 +1,55 @@
+import type { Context } from 'hono'
+import type { z } from 'zod'
+import { UsherError } from '../../kernel/errors.ts'
+import type { FrontendEnv } from './env.ts'
+
+/** Form bodies are small; what is larger is no form of ours. */
+const maxBytes = 256 * 1024
+
+export type Form = Record<string, unknown>
+
+/**
+ * The fields of a body. Browsers send forms: a repeated key is an array, JSON values are text. JSON bodies are taken
+ * too; any other type is refused, because a page may send `text/plain` anywhere without asking.
+ *
+ * @throws {UsherError} `request_body_invalid` or `request_too_large`
+ */
+export async function readForm(c: Context<FrontendEnv>): Promise<Form> {
+  const type = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase()
+  const text = await c.req.text()
+  if (text.length > maxBytes) throw new UsherError('request_too_large', 'The body is too large.')
+  if (text === '') return {}
+  if (type === 'application/x-www-form-urlencoded') return fromParams(new URLSearchParams(text))
+  if (type === 'application/json') return fromJson(text)
+  throw new UsherError('request_body_invalid', 'The body must be a form or JSON.')
+}
+
+function fromParams(params: URLSearchParams): Form {
+  const form: Form = Object.create(null)
+  for (const key of new Set(params.keys())) {
+    const values = params.getAll(key)
+    form[key] = values.length > 1 ? values : values[0]
+  }
+  return form
+}
+
+function fromJson(text: string): Form {
+  try {
+    const value = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  } catch {}
+  throw new UsherError('request_body_invalid', 'The body is not a JSON object.')
+}
+
+/**
+ * Reads a body by its schema.
+ *
+ * @throws {UsherError} `form_param_format_invalid` naming the first parameter at fault
+ */
+export async function parseForm<T extends z.ZodType>(c: Context<FrontendEnv>, schema: T): Promise<z.infer<T>> {
+  const parsed = schema.safeParse(await readForm(c))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const param = String(issue?.path[0] ?? '')
+  throw new UsherError('form_param_format_invalid', `${param || 'The body'} is invalid.`, { param })
+}

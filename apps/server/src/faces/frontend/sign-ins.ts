@@ -1,0 +1,67 @@
+import { type Context, Hono } from 'hono'
+import { z } from 'zod'
+import {
+  attemptFirstFactor,
+  createSignIn,
+  getSignIn,
+  prepareFirstFactor,
+  resetPassword,
+  type SignInOutcome,
+} from '../../domains/signin/index.ts'
+import { presentSignIn } from '../presenters/sign-in.ts'
+import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
+import { parseForm } from './forms.ts'
+
+const text = z.string().max(4096)
+
+// The identifier is left as it came: its domain refuses everything but one plain address.
+const CreateForm = z.object({
+  identifier: z.unknown().optional(),
+  password: text.optional(),
+  strategy: text.optional(),
+  ticket: text.optional(),
+})
+const PrepareForm = z.object({ strategy: text, email_address_id: text.optional() })
+const AttemptForm = z.object({
+  strategy: text,
+  password: text.optional(),
+  code: text.optional(),
+  ticket: text.optional(),
+})
+const ResetForm = z.object({ password: text, sign_out_of_other_sessions: text.or(z.boolean()).optional() })
+
+/** Signing in, step by step. */
+export function signInRoutes(): Hono<FrontendEnv> {
+  const routes = new Hono<FrontendEnv>()
+  routes.use('/client/sign_ins/*', limitByAddress)
+
+  routes.post('/client/sign_ins', limitByAddress, async (c) => {
+    const form = await parseForm(c, CreateForm)
+    return answer(c, await createSignIn(c.var.ctx, await ensureBrowser(c), form))
+  })
+  routes.get('/client/sign_ins/:id', async (c) => {
+    const { clientId } = requireBrowser(c)
+    return answer(c, { signIn: await getSignIn(c.var.ctx, { clientId, id: c.req.param('id') }) })
+  })
+  routes.post('/client/sign_ins/:id/prepare_first_factor', async (c) => {
+    const { strategy, email_address_id: emailAddressId } = await parseForm(c, PrepareForm)
+    const input = { id: c.req.param('id'), strategy, emailAddressId }
+    return answer(c, await prepareFirstFactor(c.var.ctx, requireBrowser(c), input))
+  })
+  routes.post('/client/sign_ins/:id/attempt_first_factor', async (c) => {
+    const form = await parseForm(c, AttemptForm)
+    return answer(c, await attemptFirstFactor(c.var.ctx, requireBrowser(c), { id: c.req.param('id'), ...form }))
+  })
+  routes.post('/client/sign_ins/:id/reset_password', async (c) => {
+    const form = await parseForm(c, ResetForm)
+    const signOutOfOtherSessions = String(form.sign_out_of_other_sessions) === 'true'
+    const input = { id: c.req.param('id'), password: form.password, signOutOfOtherSessions }
+    return answer(c, await resetPassword(c.var.ctx, requireBrowser(c), input))
+  })
+  return routes
+}
+
+function answer(c: Context<FrontendEnv>, { signIn, issued }: SignInOutcome): Promise<Response> {
+  noteIssued(c, issued)
+  return reply(c, presentSignIn(c.var.ctx, signIn))
+}

@@ -1,4 +1,5 @@
 import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
+import { ZodError } from 'zod'
 import type { Instance } from '../domains/instances/index.ts'
 import type { Ctx } from '../kernel/ctx.ts'
 import { UsherError } from '../kernel/errors.ts'
@@ -114,6 +115,13 @@ export function errorEnvelope(error: UsherError, requestId: string): ErrorEnvelo
 /** What a thrown value means to the caller. What nobody expected goes to the log, never to the caller. */
 export function toUsherError(error: unknown, log: Log): UsherError {
   if (error instanceof UsherError) return error
+  if (error instanceof ZodError) {
+    const [issue] = error.issues
+    const param = String(issue?.path[0] ?? '')
+    return new UsherError('form_param_format_invalid', `${param || 'The body'} is invalid: ${issue?.message ?? ''}`, {
+      param,
+    })
+  }
   log.error({ err: error }, 'unexpected error')
   return new UsherError('internal_error', 'Something went wrong on our side.')
 }

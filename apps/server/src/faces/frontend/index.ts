@@ -4,6 +4,9 @@ import { clientRoutes } from './client.ts'
 import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
 import { environmentRoutes } from './environment.ts'
 import { handshakeRoutes } from './handshake.ts'
+import { meRoutes } from './me.ts'
+import { meOrganizationRoutes } from './me-organizations.ts'
+import { organizationRoutes } from './organizations.ts'
 import { guardOrigin } from './origins.ts'
 import { signInRoutes } from './sign-ins.ts'
 import { signUpRoutes } from './sign-ups.ts'
@@ -23,5 +26,8 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', signUpRoutes())
   face.route('/v1', handshakeRoutes())
   face.route('/v1', ticketRoutes())
+  face.route('/v1', meRoutes())
+  face.route('/v1', meOrganizationRoutes())
+  face.route('/v1', organizationRoutes())
   return face
 }

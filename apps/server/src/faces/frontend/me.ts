@@ -1,0 +1,248 @@
+import { Hono } from 'hono'
+import { z } from 'zod'
+import { transaction } from '../../database/index.ts'
+import { checkPasswordRules, removePassword, setPassword, verifyPassword } from '../../domains/credentials/index.ts'
+import { queueEmail } from '../../domains/messaging/index.ts'
+import { findMembershipsOfUsers } from '../../domains/organizations/index.ts'
+import { listSessions, revokeSession, revokeUserSessions } from '../../domains/sessions/index.ts'
+import {
+  addEmailAddress,
+  deleteEmailAddress,
+  deleteUser,
+  type EmailAddress,
+  getEmailAddress,
+  getUser,
+  mergeUserMetadata,
+  setPrimaryEmailAddress,
+  updateUser,
+  verifyEmailAddress,
+} from '../../domains/users/index.ts'
+import { checkCode, findCode, parseEmailAddress, sendCode } from '../../domains/verifications/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { jsonResponse } from '../http.ts'
+import { presentSession } from '../presenters/session.ts'
+import { presentEmailAddress, presentUser } from '../presenters/user.ts'
+import { presentCode } from '../presenters/verification.ts'
+import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
+import { parseForm } from './forms.ts'
+
+/** Browsers send an empty field for null. */
+const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .transform((value) => value.trim() || null)
+    .optional()
+
+// What a person may change about themselves; anything else in the body is not looked at.
+const ProfileInput = z.object({
+  first_name: text(256),
+  last_name: text(256),
+  username: text(64),
+  primary_email_address_id: z.string().max(100).optional(),
+  unsafe_metadata: z.string().max(16_384).optional(),
+})
+const MetadataInput = z.object({ unsafe_metadata: z.string().max(16_384) })
+const PasswordInput = z.object({
+  current_password: z.string().max(1000).optional(),
+  new_password: z.string().max(1000),
+  sign_out_of_other_sessions: z.stringbool().optional(),
+})
+const RemovePasswordInput = z.object({ current_password: z.string().max(1000) })
+const EmailInput = z.object({ email_address: z.unknown() })
+const PrepareInput = z.object({ strategy: z.string() })
+const AttemptInput = z.object({ code: z.string().max(20) })
+
+/** `/v1/me`: what people do with their own account. */
+export function meRoutes(): Hono<FrontendEnv> {
+  const routes = new Hono<FrontendEnv>()
+  routes.use('/me', async (c, next) => {
+    requireSession(c)
+    await next()
+  })
+  routes.use('/me/*', async (c, next) => {
+    requireSession(c)
+    await next()
+  })
+
+  routes.get('/me', async (c) => reply(c, await self(c.var.ctx, requireSession(c).userId)))
+  routes.patch('/me', async (c) => {
+    const { userId } = requireSession(c)
+    const input = await parseForm(c, ProfileInput)
+    if (input.username) checkUsername(input.username)
+    await transaction(c.var.ctx, async (tx) => {
+      const { primary_email_address_id: primary } = input
+      if (primary) await setPrimaryEmailAddress(tx, { userId, emailAddressId: primary })
+      await updateUser(tx, {
+        id: userId,
+        ...('first_name' in input && { firstName: input.first_name }),
+        ...('last_name' in input && { lastName: input.last_name }),
+        ...('username' in input && { username: input.username }),
+      })
+      if (input.unsafe_metadata)
+        await mergeUserMetadata(tx, { id: userId, unsafeMetadata: parseObject(input.unsafe_metadata) })
+    })
+    return reply(c, await self(c.var.ctx, userId))
+  })
+  routes.patch('/me/metadata', async (c) => {
+    const { userId } = requireSession(c)
+    const { unsafe_metadata } = await parseForm(c, MetadataInput)
+    await mergeUserMetadata(c.var.ctx, { id: userId, unsafeMetadata: parseObject(unsafe_metadata) })
+    return reply(c, await self(c.var.ctx, userId))
+  })
+  routes.delete('/me', async (c) => {
+    const { userId } = requireSession(c)
+    const user = await getUser(c.var.ctx, userId)
+    if (!user.deleteSelfEnabled)
+      throw new UsherError('forbidden', 'This account can be deleted by the application only.')
+    await deleteUser(c.var.ctx, userId)
+    return reply(c, { object: 'user', id: userId, deleted: true })
+  })
+
+  routes.post('/me/change_password', limitByAddress, async (c) => {
+    const { userId, id: sessionId } = requireSession(c)
+    const input = await parseForm(c, PasswordInput)
+    const user = await getUser(c.var.ctx, userId)
+    const password = checkPasswordRules(c.var.instance, input.new_password, 'new_password')
+    if (user.passwordEnabled) await requireCurrentPassword(c.var.ctx, userId, input.current_password)
+    if (user.passwordEnabled && password === input.current_password)
+      throw new UsherError('form_new_password_matches_current', 'The new password is the current one.', {
+        param: 'new_password',
+      })
+    await setPassword(c.var.ctx, { userId, password })
+    await transaction(c.var.ctx, async (tx) => {
+      const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId)
+      if (address) await queueEmail(tx, { template: 'password_changed', to: address.emailAddress, data: {} })
+    })
+    if (input.sign_out_of_other_sessions) await revokeUserSessions(c.var.ctx, { userId, exceptSessionId: sessionId })
+    return reply(c, await self(c.var.ctx, userId))
+  })
+  routes.post('/me/remove_password', limitByAddress, async (c) => {
+    const { userId } = requireSession(c)
+    const { current_password } = await parseForm(c, RemovePasswordInput)
+    await requireCurrentPassword(c.var.ctx, userId, current_password)
+    await removePassword(c.var.ctx, { userId })
+    return reply(c, await self(c.var.ctx, userId))
+  })
+  routes.on(['POST', 'DELETE'], '/me/profile_image', () => {
+    throw new UsherError('not_implemented', 'Profile images cannot be uploaded yet.')
+  })
+
+  routes.get('/me/email_addresses', async (c) => {
+    const { emailAddresses } = await getUser(c.var.ctx, requireSession(c).userId)
+    return reply(c, emailAddresses.map(presentEmailAddress))
+  })
+  routes.post('/me/email_addresses', limitByAddress, async (c) => {
+    const { email_address } = await parseForm(c, EmailInput)
+    const emailAddress = parseEmailAddress(email_address)
+    const added = await addEmailAddress(c.var.ctx, { userId: requireSession(c).userId, emailAddress, verifiedBy: null })
+    return reply(c, presentEmailAddress(added))
+  })
+  routes.get('/me/email_addresses/:id', async (c) => {
+    return reply(c, presentEmailAddress(await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))))
+  })
+  routes.delete('/me/email_addresses/:id', async (c) => {
+    const { id } = await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))
+    await deleteEmailAddress(c.var.ctx, id)
+    return reply(c, { object: 'email_address', id, deleted: true })
+  })
+  routes.post('/me/email_addresses/:id/prepare_verification', limitByAddress, async (c) => {
+    const { strategy } = await parseForm(c, PrepareInput)
+    if (strategy !== 'email_code')
+      throw new UsherError('form_param_value_invalid', 'An address is verified by email_code.', { param: 'strategy' })
+    const address = await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))
+    if (address.verifiedAt)
+      throw new UsherError('verification_already_verified', 'This email address is verified already.')
+    const code = await transaction(c.var.ctx, (tx) =>
+      sendCode(tx, { purpose: 'email_address', subjectId: address.id, emailAddress: address.emailAddress }),
+    )
+    return reply(c, { ...presentEmailAddress(address), verification: presentCode(code, strategy, c.var.ctx.now()) })
+  })
+  routes.post('/me/email_addresses/:id/attempt_verification', limitByAddress, async (c) => {
+    const { code } = await parseForm(c, AttemptInput)
+    const address = await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))
+    const sent = await transaction(c.var.ctx, (tx) => findCode(tx, { purpose: 'email_address', subjectId: address.id }))
+    if (!sent) throw new UsherError('verification_failed', 'Ask for a code first.')
+    await checkCode(c.var.ctx, { purpose: 'email_address', subjectId: address.id, code })
+    return reply(
+      c,
+      presentEmailAddress(await verifyEmailAddress(c.var.ctx, { id: address.id, verifiedBy: 'email_code' })),
+    )
+  })
+
+  routes.get('/me/sessions', async (c) => reply(c, await ownSessions(c.var.ctx, requireSession(c).userId)))
+  // The browser SDK reads this list bare.
+  routes.get('/me/sessions/active', async (c) => jsonResponse(await ownSessions(c.var.ctx, requireSession(c).userId)))
+  routes.post('/me/sessions/:id/revoke', async (c) => {
+    const revoked = await revokeSession(c.var.ctx, c.req.param('id'), requireSession(c).userId)
+    return reply(c, presentSession(c.var.ctx, revoked))
+  })
+  return routes
+}
+
+async function self(ctx: Ctx, userId: string) {
+  const user = await getUser(ctx, userId)
+  return presentUser(ctx, user, await transaction(ctx, (tx) => findMembershipsOfUsers(tx, [userId])))
+}
+
+async function requireCurrentPassword(ctx: Ctx, userId: string, password: string | undefined) {
+  if (!password) throw new UsherError('form_param_nil', 'Enter your current password.', { param: 'current_password' })
+  if (!(await verifyPassword(ctx, { userId, password })))
+    throw new UsherError('form_password_incorrect', 'The current password is incorrect.', { param: 'current_password' })
+}
+
+/** An address of the caller; somebody else's does not exist. */
+async function ownAddress(ctx: Ctx, userId: string, id: string): Promise<EmailAddress> {
+  const address = await getEmailAddress(ctx, id)
+  if (address.userId !== userId) throw new UsherError('resource_not_found', 'There is no such email address.')
+  return address
+}
+
+async function ownSessions(ctx: Ctx, userId: string) {
+  const { data } = await listSessions(ctx, { userId, status: 'active', limit: 100, offset: 0 })
+  return data.map((session) => ({
+    ...presentSession(ctx, session),
+    latest_activity: {
+      object: 'session_activity' as const,
+      id: session.id,
+      ...describeUserAgent(session.userAgent),
+      ip_address: session.ipAddress,
+      city: null,
+      country: null,
+    },
+  }))
+}
+
+/** As much of a user agent as a list of devices shows. */
+function describeUserAgent(userAgent: string | null) {
+  const [, name = null, version = null] = userAgent?.match(/(Firefox|Edg|OPR|Chrome|Version)\/(\d+)/) ?? []
+  const names: Record<string, string> = { Edg: 'Edge', OPR: 'Opera', Version: 'Safari' }
+  const isMobile = /Mobile|Android|iPhone|iPad/.test(userAgent ?? '')
+  const system = userAgent?.match(/(Windows|Macintosh|Android|iPhone|iPad|Linux)/)?.[1] ?? null
+  return {
+    browser_name: name && (names[name] ?? name),
+    browser_version: version,
+    device_type: system,
+    is_mobile: isMobile,
+  }
+}
+
+function checkUsername(username: string) {
+  if (!/^[a-zA-Z0-9_-]+$/.test(username))
+    throw new UsherError('form_username_invalid_character', 'A username has letters, digits, _ and -.', {
+      param: 'username',
+    })
+  if (username.length < 4 || username.length > 64)
+    throw new UsherError('form_username_invalid_length', 'A username has 4 to 64 characters.', { param: 'username' })
+  if (/^\d+$/.test(username))
+    throw new UsherError('form_username_needs_non_number_char', 'A username needs a letter.', { param: 'username' })
+}
+
+function parseObject(json: string): Record<string, unknown> {
+  try {
+    const value = JSON.parse(json)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  } catch {}
+  throw new UsherError('form_param_format_invalid', 'Metadata is a JSON object.', { param: 'unsafe_metadata' })
+}

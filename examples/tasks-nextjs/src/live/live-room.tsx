@@ -67,8 +67,11 @@ export function LiveRoom(props: {
     provider.current?.awareness.setLocalStateField('user', { id: user.id, name })
   })
 
+  // Right after signing in the page is there before the SDK has the session: without one there is nothing to ask with.
+  const isReady = Boolean(session)
   // biome-ignore lint/correctness/useExhaustiveDependencies(round): a new round starts over with an empty document
   useEffect(() => {
+    if (!isReady) return
     const doc = new Y.Doc()
     let access: Access | null = null
     let mayAskAgain = true
@@ -138,7 +141,7 @@ export function LiveRoom(props: {
       room.destroy()
       doc.destroy()
     }
-  }, [documentId, round])
+  }, [documentId, isReady, round])
 
   // biome-ignore lint/correctness/useExhaustiveDependencies(user): awareness shows the name as it is now
   useEffect(() => introduce(), [user])

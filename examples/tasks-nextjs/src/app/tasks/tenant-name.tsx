@@ -1,13 +1,22 @@
 'use client'
 
-import { useOrganization } from '@clerk/nextjs'
+import { useOrganization, useSession } from '@clerk/nextjs'
 
 export function TenantName({ kind }: { kind: 'organization' | 'personal' }) {
-  const { organization, membership } = useOrganization()
+  const { session } = useSession()
   return (
     <div className="tenant">
-      <h1 data-testid="tenant-name">{kind === 'personal' ? 'Personal' : (organization?.name ?? '…')}</h1>
-      {kind === 'organization' && membership && <span className="badge">{membership.roleName}</span>}
+      {kind === 'personal' ? <h1 data-testid="tenant-name">Personal</h1> : session && <OrganizationName />}
     </div>
+  )
+}
+
+function OrganizationName() {
+  const { organization, membership } = useOrganization()
+  return (
+    <>
+      <h1 data-testid="tenant-name">{organization?.name ?? '…'}</h1>
+      {membership && <span className="badge">{membership.roleName}</span>}
+    </>
   )
 }

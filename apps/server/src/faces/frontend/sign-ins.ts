@@ -33,9 +33,9 @@ const ResetForm = z.object({ password: text, sign_out_of_other_sessions: text.or
 /** Signing in, step by step. */
 export function signInRoutes(): Hono<FrontendEnv> {
   const routes = new Hono<FrontendEnv>()
-  routes.use('/client/sign_ins/*', limitByAddress)
+  routes.use('/client/sign_ins/*', limitByAddress) // the path without a rest too
 
-  routes.post('/client/sign_ins', limitByAddress, async (c) => {
+  routes.post('/client/sign_ins', async (c) => {
     const form = await parseForm(c, CreateForm)
     return answer(c, await createSignIn(c.var.ctx, await ensureBrowser(c), form))
   })

@@ -47,9 +47,9 @@ const AttemptForm = z.object({ strategy: text, code: text.optional() })
 /** Signing up, step by step. */
 export function signUpRoutes(): Hono<FrontendEnv> {
   const routes = new Hono<FrontendEnv>()
-  routes.use('/client/sign_ups/*', limitByAddress)
+  routes.use('/client/sign_ups/*', limitByAddress) // the path without a rest too
 
-  routes.post('/client/sign_ups', limitByAddress, async (c) => {
+  routes.post('/client/sign_ups', async (c) => {
     const fields = toFields(await parseForm(c, FieldsForm))
     return answer(c, await createSignUp(c.var.ctx, await ensureBrowser(c), fields))
   })

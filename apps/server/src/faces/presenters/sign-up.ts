@@ -61,10 +61,11 @@ function emailVerification(ctx: Ctx, signUp: SignUpRecord) {
     }
   // A code that went to the address typed before says nothing about this one.
   const current = code?.emailAddress === signUp.emailAddress ? code : undefined
+  // Without a strategy: with one the components take it that a code was sent, and ask for none.
   const none = {
     object: 'verification_otp',
     status: 'unverified' as const,
-    strategy: 'email_code',
+    strategy: null,
     attempts: 0,
     expire_at: null,
   }

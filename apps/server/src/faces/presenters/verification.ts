@@ -3,7 +3,7 @@ import { type CodeState, codeStatusAt } from '../../domains/verifications/index.
 type Verification = {
   object: string
   status: 'unverified' | 'verified' | 'failed' | 'expired'
-  strategy: string
+  strategy: string | null
   attempts: number | null
   expire_at: number | null
 }

@@ -13,7 +13,7 @@ export type { UsherProcess }
 /** Limits under which a test may talk as fast as it can. */
 export const generous = {
   USHER_SYNC_LIMITS:
-    'messagesPerSecond=1000000,messagesBurst=1000000,upgradesPerIpPerSecond=10000,upgradesPerIpBurst=10000',
+    'messagesPerSecond=1000000,messagesBurst=1000000,bytesPerSecond=1000000000,bytesBurst=1000000000,upgradesPerIpPerSecond=10000,upgradesPerIpBurst=10000',
 }
 
 type Options = {

@@ -1,0 +1,55 @@
+/** `bun bench/run.ts [names…] [--write]`: runs the benchmarks and prints a table; `--write` keeps it in docs/benchmarks.md. */
+import { parseArgs } from 'node:util'
+import { fanOut } from './fan-out.ts'
+import { idleSockets } from './idle-sockets.ts'
+import { mint } from './mint.ts'
+import { sessionCheck } from './session-check.ts'
+import { startUp } from './start.ts'
+import { describeMachine } from './support/machine.ts'
+import { endAll } from './support/processes.ts'
+import { type Benchmark, type Row, toMarkdown } from './support/rows.ts'
+import { verify } from './verify.ts'
+
+const benchmarks: readonly Benchmark[] = [mint, verify, sessionCheck, fanOut, idleSockets, startUp]
+
+const { values, positionals } = parseArgs({ options: { write: { type: 'boolean' } }, allowPositionals: true })
+const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
+if (unknown.length > 0) {
+  console.error(
+    `There is no benchmark ${unknown.join(', ')}. There are: ${benchmarks.map(({ name }) => name).join(', ')}.`,
+  )
+  process.exit(1)
+}
+const chosen = benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    endAll()
+    process.exit(1)
+  })
+}
+
+const rows: Row[] = []
+const methods: string[] = []
+let failed = false
+for (const { name, method, run } of chosen) {
+  const startedAt = performance.now()
+  process.stderr.write(`bench: ${name} … `)
+  try {
+    const result = await run()
+    rows.push(...result.rows)
+    methods.push(`**${name}.** ${[method, ...result.notes].join('\n\n')}`)
+    process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(0)} s\n`)
+  } catch (error) {
+    failed = true
+    process.stderr.write(`failed: ${error instanceof Error ? error.message : error}\n`)
+  }
+}
+
+const report = `${toMarkdown(rows)}\n\n${describeMachine()}\n\n## Method\n\n${methods.join('\n\n')}\n`
+console.log(report)
+if (values.write) {
+  const { writeReport } = await import('./support/write-report.ts')
+  await writeReport(report)
+}
+process.exit(failed ? 1 : 0)

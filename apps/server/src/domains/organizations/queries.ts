@@ -16,10 +16,11 @@ export type MembershipRecord = Membership & {
   role: { id: string; key: string; name: string; permissions: string[] }
 }
 
-// Counted where they are shown, in the query that reads the row: there is no counter to drift.
-const membersCount = sql<number>`(select count(*)::int from memberships m where m.organization_id = ${organizations.id})`
+// Counted where they are shown, in the query that reads the row: there is no counter to drift. The table is named in
+// full, because Drizzle leaves it out of columns in a selection, and inside the subquery `id` would be another one.
+const membersCount = sql<number>`(select count(*)::int from memberships m where m.organization_id = organizations.id)`
 const pendingInvitationsCount = sql<number>`(select count(*)::int from organization_invitations i
-  where i.organization_id = ${organizations.id} and i.status = 'pending' and i.expires_at > now())`
+  where i.organization_id = organizations.id and i.status = 'pending' and i.expires_at > now())`
 
 export async function findOrganizations(
   tx: Tx,

@@ -17,7 +17,7 @@ export async function findUsers(ctx: Ctx | Tx, ids: readonly string[]): Promise<
     const rows = await tx.db
       .select({
         user: users,
-        passwordEnabled: sql<boolean>`exists (select 1 from passwords p where p.user_id = ${users.id})`,
+        passwordEnabled: sql<boolean>`exists (select 1 from passwords p where p.user_id = users.id)`,
       })
       .from(users)
       .where(inArray(users.id, [...ids]))

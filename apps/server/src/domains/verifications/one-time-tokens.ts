@@ -92,12 +92,26 @@ async function spend(tx: Tx, found: OneTimeToken | undefined): Promise<OneTimeTo
   throw new UsherError('token_used', 'This ticket was used already.', { param: 'ticket' })
 }
 
-/** Makes a token worthless. One that was spent stays spent. */
-export async function revokeOneTimeToken(tx: Tx, id: string): Promise<void> {
-  await tx.db
+/**
+ * Makes a token of this kind worthless. One that was spent stays spent.
+ *
+ * @throws {UsherError} `resource_not_found` when there is none that could still be used
+ */
+export async function revokeOneTimeToken(tx: Tx, kind: OneTimeTokenKind, id: string): Promise<OneTimeToken> {
+  const [revoked] = await tx.db
     .update(oneTimeTokens)
     .set({ revokedAt: tx.now() })
-    .where(and(eq(oneTimeTokens.id, id), isNull(oneTimeTokens.revokedAt)))
+    .where(
+      and(
+        eq(oneTimeTokens.kind, kind),
+        eq(oneTimeTokens.id, id),
+        isNull(oneTimeTokens.revokedAt),
+        isNull(oneTimeTokens.consumedAt),
+      ),
+    )
+    .returning()
+  if (!revoked) throw new UsherError('resource_not_found', 'There is no open token with this id.')
+  return revoked
 }
 
 /** Makes every unspent token of a subject worthless. */

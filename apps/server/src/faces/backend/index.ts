@@ -2,6 +2,13 @@ import { Hono } from 'hono'
 import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
+import { emailAddressRoutes } from './email-addresses.ts'
+import { invitationRoutes } from './invitations.ts'
+import { organizationRoutes } from './organizations.ts'
+import { roleRoutes } from './roles.ts'
+import { sessionRoutes } from './sessions.ts'
+import { tokenRoutes } from './tokens.ts'
+import { userRoutes } from './users.ts'
 
 /** The server API under `/v1`, for an application's own server with its secret key. */
 export function backendFace(): Hono<Env> {
@@ -14,5 +21,15 @@ export function backendFace(): Hono<Env> {
     c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'backend' }, c.var.log))
     await next()
   })
+  const resources = [
+    userRoutes,
+    emailAddressRoutes,
+    sessionRoutes,
+    tokenRoutes,
+    organizationRoutes,
+    roleRoutes,
+    invitationRoutes,
+  ]
+  for (const routes of resources) face.route('/v1', routes())
   return face
 }

@@ -40,6 +40,12 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     if (!ids) return
     changes++
     const concerned = engine.connectionsOf(event.instanceId, ids)
+    const ended = endedOrganization(event)
+    for (const connection of concerned) {
+      if (ended === undefined || connection.principal.organizationId !== ended) continue
+      concerned.delete(connection)
+      engine.close(connection, 'forbidden', 'the organization was deleted')
+    }
     if (concerned.size > 0) judgeAgain(runtime, engine, concerned)
   })
   return {

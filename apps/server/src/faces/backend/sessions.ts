@@ -1,0 +1,111 @@
+import { Hono } from 'hono'
+import { z } from 'zod'
+import { transaction } from '../../database/index.ts'
+import {
+  createClient,
+  createSession,
+  findSessionState,
+  getClient,
+  getSession,
+  listClients,
+  listSessions,
+  mintSessionToken,
+  revokeSession,
+  type Session,
+  takeHandshakeDirectives,
+  verifySessionToken,
+} from '../../domains/sessions/index.ts'
+import { getUser } from '../../domains/users/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { Pagination } from '../../kernel/pagination.ts'
+import { type Env, jsonResponse } from '../http.ts'
+import { presentSession } from '../presenters/session.ts'
+import { parseBody } from './input.ts'
+
+const statuses = z.enum(['active', 'pending', 'ended', 'expired', 'removed', 'replaced', 'revoked', 'abandoned'])
+const CreateInput = z.object({ user_id: z.string(), active_organization_id: z.string().nullish() })
+
+/** `/v1/sessions` and `/v1/clients` for the application's server. */
+export function sessionRoutes(): Hono<Env> {
+  const routes = new Hono<Env>()
+
+  routes.get('/sessions', async (c) => {
+    const status = c.req.query('status')
+    const page = await listSessions(c.var.ctx, {
+      ...Pagination.parse(c.req.query()),
+      ...(c.req.query('user_id') && { userId: c.req.query('user_id') as string }),
+      ...(c.req.query('client_id') && { clientId: c.req.query('client_id') as string }),
+      ...(status !== undefined && { status: statuses.parse(status) as Session['status'] }),
+    })
+    const data = page.data.map((s) => presentSession(c.var.ctx, s))
+    return jsonResponse(c.req.query('paginated') === 'true' ? { data, total_count: page.totalCount } : data)
+  })
+  routes.post('/sessions', async (c) => {
+    if (c.var.instance.environment === 'production')
+      throw new UsherError('forbidden', 'Sessions can be made for tests in development instances only.')
+    const input = await parseBody(c, CreateInput)
+    const { id: userId } = await getUser(c.var.ctx, input.user_id)
+    const { clientId } = await createClient(c.var.ctx, { carrier: 'cookie' })
+    const made = await transaction(c.var.ctx, async (tx) => {
+      const organizationId = input.active_organization_id ?? null
+      const { session } = await createSession(tx, { clientId, userId, organizationId, strategy: 'ticket' })
+      return getSession(tx, session.id)
+    })
+    return jsonResponse(presentSession(c.var.ctx, made))
+  })
+  routes.get('/sessions/:id', async (c) =>
+    jsonResponse(presentSession(c.var.ctx, await getSession(c.var.ctx, c.req.param('id')))),
+  )
+  routes.post('/sessions/:id/revoke', async (c) =>
+    jsonResponse(presentSession(c.var.ctx, await revokeSession(c.var.ctx, c.req.param('id')))),
+  )
+  routes.post('/sessions/:id/tokens', async (c) => {
+    const session = await findSessionState(c.var.ctx, c.req.param('id'))
+    if (!session) {
+      await getSession(c.var.ctx, c.req.param('id'))
+      throw new UsherError('resource_not_found', 'This session has ended.')
+    }
+    return jsonResponse({ object: 'token', jwt: await mintSessionToken(c.var.ctx, session) })
+  })
+  routes.post('/sessions/:id/tokens/:template', () => {
+    throw new UsherError('not_implemented', 'JWT templates are not supported yet.')
+  })
+  routes.post('/sessions/:id/refresh', () => {
+    throw new UsherError('not_implemented', 'Refresh cookies are not issued, so there is nothing to refresh.')
+  })
+
+  routes.get('/clients', async (c) => {
+    const page = await listClients(c.var.ctx, Pagination.parse(c.req.query()))
+    const data = page.data.map((client) => presentClientToBackend(c.var.ctx, client))
+    return jsonResponse(c.req.query('paginated') === 'true' ? { data, total_count: page.totalCount } : data)
+  })
+  routes.get('/clients/handshake_payload', async (c) => {
+    return jsonResponse({ directives: await takeHandshakeDirectives(c.var.ctx, c.req.query('nonce')) })
+  })
+  routes.post('/clients/verify', async (c) => {
+    const { token } = await parseBody(c, z.object({ token: z.string().max(16_384) }))
+    const { sid } = await verifySessionToken(c.var.ctx, token)
+    const session = await getSession(c.var.ctx, sid)
+    return jsonResponse(presentClientToBackend(c.var.ctx, await getClient(c.var.ctx, session.clientId)))
+  })
+  routes.get('/clients/:id', async (c) =>
+    jsonResponse(presentClientToBackend(c.var.ctx, await getClient(c.var.ctx, c.req.param('id')))),
+  )
+  return routes
+}
+
+function presentClientToBackend(ctx: Ctx, client: Awaited<ReturnType<typeof getClient>>) {
+  return {
+    object: 'client',
+    id: client.id,
+    session_ids: client.sessions.map((s) => s.id),
+    sessions: client.sessions.map((s) => presentSession(ctx, s)),
+    sign_in_id: client.signInId,
+    sign_up_id: client.signUpId,
+    last_active_session_id: client.lastActiveSessionId,
+    last_authentication_strategy: client.lastAuthenticationStrategy,
+    created_at: client.createdAt.getTime(),
+    updated_at: client.updatedAt.getTime(),
+  }
+}

@@ -1,0 +1,226 @@
+import { Hono } from 'hono'
+import { z } from 'zod'
+import { transaction } from '../../database/index.ts'
+import { checkPasswordRules, hashPassword, setPasswordHash, verifyPassword } from '../../domains/credentials/index.ts'
+import { listMemberships, listOrganizationInvitations } from '../../domains/organizations/index.ts'
+import { revokeUserSessions } from '../../domains/sessions/index.ts'
+import {
+  countUsers,
+  createUser,
+  deleteUser,
+  getUser,
+  listUsers,
+  mergeUserMetadata,
+  type UserFilter,
+  updateUser,
+} from '../../domains/users/index.ts'
+import { parseEmailAddress } from '../../domains/verifications/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { Pagination } from '../../kernel/pagination.ts'
+import { type Env, jsonResponse } from '../http.ts'
+import { presentInvitation, presentMembership } from '../presenters/organization.ts'
+import { presentUserToBackend } from '../presenters/user.ts'
+import { instantOf, Metadata, Name, parseBody, repeated } from './input.ts'
+
+const ProfileFields = {
+  external_id: z.string().max(256).nullish(),
+  first_name: Name.nullish(),
+  last_name: Name.nullish(),
+  username: z
+    .string()
+    .regex(/^[a-zA-Z0-9_-]{4,64}$/)
+    .nullish(),
+  public_metadata: Metadata.optional(),
+  private_metadata: Metadata.optional(),
+  unsafe_metadata: Metadata.optional(),
+  create_organization_enabled: z.boolean().optional(),
+  delete_self_enabled: z.boolean().optional(),
+  legal_accepted_at: z.iso.datetime({ offset: true }).nullish(),
+  password: z.string().max(1000).nullish(),
+  skip_password_checks: z.boolean().nullish(),
+}
+const CreateInput = z.object({
+  ...ProfileFields,
+  // Each address is checked on its own, strictly.
+  email_address: z.array(z.unknown()).max(10).optional(),
+  skip_password_requirement: z.boolean().nullish(),
+  banned: z.boolean().optional(),
+  created_at: z.iso.datetime({ offset: true }).optional(),
+  password_digest: z.string().nullish(),
+  phone_number: z.array(z.string()).optional(),
+})
+const UpdateInput = z.object({
+  ...ProfileFields,
+  sign_out_of_other_sessions: z.boolean().nullish(),
+  primary_email_address_id: z.string().optional(),
+})
+const MetadataInput = z.object({
+  public_metadata: Metadata.optional(),
+  private_metadata: Metadata.optional(),
+  unsafe_metadata: Metadata.optional(),
+})
+
+/** `/v1/users` for the application's server. */
+export function userRoutes(): Hono<Env> {
+  const routes = new Hono<Env>()
+
+  routes.get('/users', async (c) => {
+    const users = await listUsers(c.var.ctx, {
+      ...filterOf(c),
+      ...Pagination.parse(c.req.query()),
+      ...(c.req.query('order_by') && { orderBy: c.req.query('order_by') as string }),
+    })
+    return jsonResponse(users.map(presentUserToBackend))
+  })
+  routes.get('/users/count', async (c) =>
+    jsonResponse({ object: 'total_count', total_count: await countUsers(c.var.ctx, filterOf(c)) }),
+  )
+  routes.post('/users', async (c) => {
+    const input = await parseBody(c, CreateInput)
+    if (input.password_digest)
+      throw new UsherError('not_implemented', 'Password hashes cannot be imported yet.', { param: 'password_digest' })
+    if (input.phone_number?.length)
+      throw new UsherError('not_implemented', 'Phone numbers are not supported yet.', { param: 'phone_number' })
+    const emailAddresses = (input.email_address ?? []).map((address) => ({
+      emailAddress: parseEmailAddress(address),
+      // The application vouches for the addresses that it creates.
+      verifiedBy: 'admin' as const,
+    }))
+    if (emailAddresses.length === 0 && !input.username && !input.external_id)
+      throw new UsherError('form_param_missing', 'A user needs an email address.', { param: 'email_address' })
+    const hash = await hashOf(c.var.ctx, input)
+    const user = await transaction(c.var.ctx, async (tx) => {
+      const made = await createUser(tx, {
+        emailAddresses,
+        ...profileOf(input),
+        ...(input.banned !== undefined && { banned: input.banned }),
+        ...(input.created_at && { createdAt: new Date(input.created_at) }),
+      })
+      if (hash) await setPasswordHash(tx, { userId: made.id, hash })
+      return getUser(tx, made.id)
+    })
+    return jsonResponse(presentUserToBackend(user))
+  })
+
+  routes.get('/users/:id', async (c) => jsonResponse(presentUserToBackend(await getUser(c.var.ctx, c.req.param('id')))))
+  routes.patch('/users/:id', async (c) => {
+    const id = c.req.param('id')
+    const input = await parseBody(c, UpdateInput)
+    const hash = await hashOf(c.var.ctx, input)
+    const user = await transaction(c.var.ctx, async (tx) => {
+      await updateUser(tx, { id, ...profileOf(input) })
+      if (hash) await setPasswordHash(tx, { userId: id, hash })
+      if (input.sign_out_of_other_sessions) await revokeUserSessions(tx, { userId: id })
+      return getUser(tx, id)
+    })
+    return jsonResponse(presentUserToBackend(user))
+  })
+  routes.delete('/users/:id', async (c) => {
+    const id = c.req.param('id')
+    await deleteUser(c.var.ctx, id)
+    return jsonResponse({ object: 'user', id, deleted: true })
+  })
+
+  routes.patch('/users/:id/metadata', async (c) => {
+    const change = metadataOf(await parseBody(c, MetadataInput))
+    return jsonResponse(presentUserToBackend(await mergeUserMetadata(c.var.ctx, { id: c.req.param('id'), ...change })))
+  })
+  routes.put('/users/:id/metadata', async (c) => {
+    const change = metadataOf(await parseBody(c, MetadataInput))
+    return jsonResponse(presentUserToBackend(await updateUser(c.var.ctx, { id: c.req.param('id'), ...change })))
+  })
+
+  for (const [verb, change] of [
+    ['ban', { banned: true }],
+    ['unban', { banned: false }],
+    ['lock', { locked: true }],
+    ['unlock', { locked: false }],
+  ] as const)
+    routes.post(`/users/:id/${verb}`, async (c) => {
+      const id = c.req.param('id')
+      const user = await transaction(c.var.ctx, async (tx) => {
+        const changed = await updateUser(tx, { id, ...change })
+        // A ban ends what is open; a lock only keeps new sign-ins out.
+        if (verb === 'ban') await revokeUserSessions(tx, { userId: id })
+        return changed
+      })
+      return jsonResponse(presentUserToBackend(user))
+    })
+
+  routes.post('/users/:id/verify_password', async (c) => {
+    const { password } = await parseBody(c, z.object({ password: z.string().max(1000) }))
+    const { id } = await getUser(c.var.ctx, c.req.param('id'))
+    if (!(await verifyPassword(c.var.ctx, { userId: id, password })))
+      throw new UsherError('form_password_incorrect', 'The password is incorrect.', { param: 'password' })
+    return jsonResponse({ verified: true })
+  })
+
+  routes.get('/users/:id/organization_memberships', async (c) => {
+    const user = await getUser(c.var.ctx, c.req.param('id'))
+    const page = await listMemberships(c.var.ctx, { ...Pagination.parse(c.req.query()), userIds: [user.id] })
+    return jsonResponse({
+      data: page.data.map((m) => presentMembership(m, user, { private: true })),
+      total_count: page.totalCount,
+    })
+  })
+  routes.get('/users/:id/organization_invitations', async (c) => {
+    const user = await getUser(c.var.ctx, c.req.param('id'))
+    const emailAddresses = user.emailAddresses.filter((e) => e.verifiedAt).map((e) => e.emailAddress)
+    const page = await listOrganizationInvitations(c.var.ctx, { ...Pagination.parse(c.req.query()), emailAddresses })
+    return jsonResponse({
+      data: page.data.map((i) => presentInvitation(i, { private: true })),
+      total_count: page.totalCount,
+    })
+  })
+  return routes
+}
+
+async function hashOf(ctx: Ctx, input: { password?: string | null; skip_password_checks?: boolean | null }) {
+  if (!input.password) return undefined
+  return hashPassword(input.skip_password_checks ? input.password : checkPasswordRules(ctx.instance, input.password))
+}
+
+function profileOf(input: z.infer<typeof UpdateInput>) {
+  return {
+    ...(input.external_id !== undefined && { externalId: input.external_id }),
+    ...(input.first_name !== undefined && { firstName: input.first_name }),
+    ...(input.last_name !== undefined && { lastName: input.last_name }),
+    ...(input.username !== undefined && { username: input.username }),
+    ...metadataOf(input),
+    ...(input.create_organization_enabled !== undefined && {
+      createOrganizationEnabled: input.create_organization_enabled,
+    }),
+    ...(input.delete_self_enabled !== undefined && { deleteSelfEnabled: input.delete_self_enabled }),
+    ...(input.legal_accepted_at !== undefined && {
+      legalAcceptedAt: input.legal_accepted_at ? new Date(input.legal_accepted_at) : null,
+    }),
+  }
+}
+
+function metadataOf(input: z.infer<typeof MetadataInput>) {
+  return {
+    ...(input.public_metadata && { publicMetadata: input.public_metadata }),
+    ...(input.private_metadata && { privateMetadata: input.private_metadata }),
+    ...(input.unsafe_metadata && { unsafeMetadata: input.unsafe_metadata }),
+  }
+}
+
+function filterOf(c: Parameters<typeof repeated>[0]): UserFilter {
+  const banned = c.req.query('banned')
+  const filter = {
+    emailAddress: repeated(c, 'email_address'),
+    userId: repeated(c, 'user_id'),
+    externalId: repeated(c, 'external_id'),
+    username: repeated(c, 'username'),
+    organizationId: repeated(c, 'organization_id'),
+    query: c.req.query('query'),
+    banned: banned === undefined ? undefined : banned === 'true',
+    createdAtBefore: instantOf(c, 'created_at_before'),
+    createdAtAfter: instantOf(c, 'created_at_after'),
+    lastSignInAtBefore: instantOf(c, 'last_sign_in_at_before'),
+    lastSignInAtAfter: instantOf(c, 'last_sign_in_at_after'),
+    lastActiveAtSince: instantOf(c, 'last_active_at_since'),
+  }
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
+}

@@ -34,6 +34,8 @@ export async function serve(config: Config): Promise<RunningServer> {
           status: 503,
           headers: { 'retry-after': '1', connection: 'close' },
         })
+      // A `Host` that is none leaves the request without a URL.
+      if (!URL.canParse(request.url)) return new Response('Bad Request', { status: 400 })
       if (sync.handles(request)) return sync.fetch(request, server, clientIp(request, server, config))
       return app(request, { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` })
     },

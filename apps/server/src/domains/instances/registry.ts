@@ -27,6 +27,8 @@ export class InstanceRegistry {
   private byHost = new Map<string, Instance>()
   private bySecretKeyHash = new Map<string, Instance>()
   private defaultInstance: Instance | undefined
+  private readings = 0
+  private lastReading = 0
 
   private readonly database: Database
   private readonly keyring: Keyring
@@ -57,14 +59,17 @@ export class InstanceRegistry {
   }
 
   async reload(): Promise<void> {
+    this.readings += 1
+    const reading = this.readings
     const [rows, keys, secrets] = await Promise.all([
       this.database.system.select().from(instances).orderBy(asc(instances.createdAt)),
       this.database.system.select().from(signingKeys),
       this.database.system.select().from(secretKeys).where(isNull(secretKeys.revokedAt)),
     ])
     const known = this.byId
-    this.byId = new Map()
-    this.byHost = new Map()
+    const byId = new Map<string, Instance>()
+    const byHost = new Map<string, Instance>()
+    let defaultInstance: Instance | undefined
     for (const row of rows) {
       const host = row.host ?? this.defaultHost
       const publishableKey = publishableKeyFor(row.environment, host)
@@ -84,13 +89,19 @@ export class InstanceRegistry {
             .map((k) => held.find((h) => h.kid === k.id && h.state === k.state) ?? this.open(k)),
         ),
       }
-      this.byId.set(row.id, instance)
-      this.byHost.set(host, instance)
-      if (row.host === null) this.defaultInstance = instance
+      byId.set(row.id, instance)
+      byHost.set(host, instance)
+      if (row.host === null) defaultInstance = instance
     }
+    // Of overlapping reloads the one that read last counts, and requests meanwhile find what was there.
+    if (reading < this.lastReading) return
+    this.lastReading = reading
+    this.byId = byId
+    this.byHost = byHost
+    this.defaultInstance = defaultInstance
     this.bySecretKeyHash = new Map(
       secrets.flatMap((s) => {
-        const instance = this.byId.get(s.instanceId)
+        const instance = byId.get(s.instanceId)
         return instance ? [[s.keyHash, instance] as const] : []
       }),
     )

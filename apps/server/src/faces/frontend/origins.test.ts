@@ -54,7 +54,10 @@ test('C5 bodies that a page may send without asking are not read', async () => {
 test('C7 origins are compared as scheme, host and port', async () => {
   const t = await testInstance('production')
   const { instance } = t.ctx()
-  const settings = { ...instance.settings, allowedOrigins: ['https://app.example.com', 'https://other.example.com:8443'] }
+  const settings = {
+    ...instance.settings,
+    allowedOrigins: ['https://app.example.com', 'https://other.example.com:8443'],
+  }
   const trusted = (origin: string) => isTrustedOrigin({ ...instance, settings }, 'https://auth.example.com', origin)
   for (const origin of [
     'https://app.example.com',
@@ -91,7 +94,12 @@ test('C7 origins are compared as scheme, host and port', async () => {
 test('C7 in development loopback origins are trusted, and nothing that only looks like one', async () => {
   const t = await testInstance()
   const trusted = (origin: string) => isTrustedOrigin(t.ctx().instance, t.url, origin)
-  for (const origin of ['http://localhost:3000', 'http://app.localhost:1', 'http://127.0.0.1:8080', 'http://[::1]:3000'])
+  for (const origin of [
+    'http://localhost:3000',
+    'http://app.localhost:1',
+    'http://127.0.0.1:8080',
+    'http://[::1]:3000',
+  ])
     expect({ origin, trusted: trusted(origin) }).toEqual({ origin, trusted: true })
   for (const origin of [
     'https://evil-localhost.com',

@@ -18,7 +18,7 @@ const update = (bytes: Iterable<number>) => {
 const rss = () => Number(readFileSync(`/proc/${server.process.pid}/statm`, 'utf8').split(' ')[1]) * 4096
 const nested = [1, 1, 1, 0, 8, 1, 1, 97, 1, ...Array.from({ length: 20_000 }, () => [117, 1]).flat(), 126, 0]
 
-const hostile: [string, Uint8Array][] = [
+const hostile: [string, Uint8Array<ArrayBuffer>][] = [
   ['3·10^7 structs in nine bytes', update([1, ...varUint(30_000_000), 1, 0, 0, 0])],
   ['a value nested 20,000 deep', update(nested)],
   ['a run of 2^52', update([1, 1, 1, 0, 0, ...varUint(2 ** 52), 0])],

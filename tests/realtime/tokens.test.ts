@@ -77,6 +77,11 @@ async function person(t: TestInstance, membership?: { organizationId: string; pe
         },
         sql`delete from memberships where user_id = ${userId}`,
       ),
+    deleteOrganization: () =>
+      change(
+        { type: 'organization.deleted', subject: membership?.organizationId ?? '', data: {} },
+        sql`delete from organizations where id = ${membership?.organizationId ?? ''}`,
+      ),
     remove: () =>
       change({ type: 'user.deleted', subject: userId, data: {} }, sql`delete from users where id = ${userId}`),
   }
@@ -196,6 +201,7 @@ describe('level 3', () => {
   test.each([
     ['a revoked session', 'revokeSession', 4401],
     ['an ended membership', 'leave', 4403],
+    ['a deleted organization', 'deleteOrganization', 4403],
     ['a deleted user', 'remove', 4401],
   ] as const)(
     'K4 %s closes the socket within a second, and nothing is delivered after the cut',

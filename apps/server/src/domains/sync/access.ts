@@ -65,7 +65,10 @@ function matches(pattern: string, docId: string): boolean {
   return true
 }
 
-/** Reads a person's standing for a document, in one query. */
+/**
+ * Reads a person's standing for a document, in one query over the tables themselves: what other domains keep in memory
+ * is dropped by the same event that makes us ask, and may not be dropped yet.
+ */
 export async function findStanding(
   ctx: Ctx,
   input: { docId: string; userId: string; sessionId: string | undefined },

@@ -9,7 +9,7 @@ export {
 } from './create-sync-token.ts'
 export { isDocId } from './doc-id.ts'
 export { SyncEngine } from './engine.ts'
-export { changesRights, judgeConnection, type Verdict } from './judge-connection.ts'
+export { changesRights, endedOrganization, judgeConnection, type Verdict } from './judge-connection.ts'
 export { Buckets, defaultLimits, type SyncLimits } from './limits.ts'
 export { deniedFrame } from './protocol.ts'
 export { verifySyncToken } from './sync-token.ts'

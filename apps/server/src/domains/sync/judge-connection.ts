@@ -37,16 +37,23 @@ export async function judgeConnection(
 
 /** Kinds of events after which connections are judged again. */
 const kinds = /^(session|user|organization|organizationMembership|role|permission|instance)\./
+/** Frequent ones that take nothing from anybody. */
+const harmless = /^(session\.(created|touched)|(user|organization|role|permission|instance)\.created)$/
 /** Events that name no person: they concern everybody in the instance. */
 const wide = /^(role|permission|instance)\./
 
 /** Whose connections an event may concern; undefined: nobody's. */
 export function changesRights(event: UsherEvent): Set<string> | 'everyone' | undefined {
-  if (!kinds.test(event.type)) return undefined
+  if (!kinds.test(event.type) || harmless.test(event.type)) return undefined
   if (wide.test(event.type)) return 'everyone'
   const ids = new Set([event.subject])
   collectIds(event.data, ids, 0)
   return ids
+}
+
+/** The organization whose documents are gone with it, whoever granted access to them. */
+export function endedOrganization(event: UsherEvent): string | undefined {
+  return event.type === 'organization.deleted' ? event.subject : undefined
 }
 
 /** Every id of a user, session or organization in an event: who announces it decides where they stand. */

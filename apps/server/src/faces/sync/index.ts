@@ -1,4 +1,10 @@
-import { type Connection, changesRights, judgeConnection, SyncEngine } from '../../domains/sync/index.ts'
+import {
+  type Connection,
+  changesRights,
+  endedOrganization,
+  judgeConnection,
+  SyncEngine,
+} from '../../domains/sync/index.ts'
 import { refusals } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
 import { createSyncPlane, type SyncPlane } from './plane.ts'

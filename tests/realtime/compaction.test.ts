@@ -78,3 +78,25 @@ test('R-4 R-12 a large document reaches slow and returning clients whole', async
   await until(() => stateOf(eve.doc) === stateOf(ada.doc), 'caught up', 15_000)
   expect([...bob.closes.filter(({ code }) => code !== 1000 && code !== 1005), ...eve.closes]).toEqual([])
 }, 90_000)
+
+test('a room that cannot be loaded is closed with 4503 and never shown empty', async () => {
+  using data = temporaryDirectory()
+  {
+    await using server = await startSyncServer({ data: data.path })
+    using ada = connect(server.wsUrl, 'kept')
+    await ada.synced()
+    ada.doc.getText('t').insert(0, 'still here')
+    await Bun.sleep(200)
+  }
+  await using server = await startSyncServer({ data: data.path })
+  const sql = sqlOf(data.path)
+  await sql`alter table sync_room_segments rename to sync_room_segments_away`
+  using bob = connect(server.wsUrl, 'kept')
+  await bob.closed()
+  expect(bob.closes[0]?.code).toBe(4503)
+  expect(bob.client.synced).toBe(false)
+  await sql`alter table sync_room_segments_away rename to sync_room_segments`
+  await bob.synced()
+  expect(bob.doc.getText('t').toString()).toBe('still here')
+  await sql.close()
+}, 60_000)

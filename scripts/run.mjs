@@ -11,7 +11,9 @@ const watch = args[0] === '--watch'
 const usherArgs = watch ? args.slice(1) : args
 
 installServer()
-const child = spawn(bunPath(), [...(watch ? ['--watch'] : []), `${root}/apps/server/src/main.ts`, ...usherArgs], { stdio: 'inherit' })
+const child = spawn(bunPath(), [...(watch ? ['--watch'] : []), `${root}/apps/server/src/main.ts`, ...usherArgs], {
+  stdio: 'inherit',
+})
 // npm passes signals on to us; the server shuts down by itself and we follow with its exit code.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)))

@@ -19,9 +19,13 @@ export function bunPath() {
   say(`installing Bun ${bunVersion} through npm`)
   mkdirSync(home, { recursive: true })
   writeFileSync(join(home, 'package.json'), '{"private":true}\n')
-  run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--loglevel=error', '--prefix', home, `bun@${bunVersion}`], {
-    cwd: home,
-  })
+  run(
+    'npm',
+    ['install', '--no-audit', '--no-fund', '--no-save', '--loglevel=error', '--prefix', home, `bun@${bunVersion}`],
+    {
+      cwd: home,
+    },
+  )
   run(bun, ['--version'], { quiet: true })
   writeFileSync(join(home, '.installed'), `${bunVersion}\n`)
   return bun
@@ -76,7 +80,12 @@ function digest(...files) {
 
 /** Runs a command; its own output goes to stderr, because stdout belongs to the command that the caller asked for. */
 export function run(command, args, { cwd = root, quiet = false, env = process.env } = {}) {
-  const done = spawnSync(command, args, { cwd, env, stdio: ['ignore', quiet ? 'pipe' : 2, quiet ? 'pipe' : 2], encoding: 'utf8' })
+  const done = spawnSync(command, args, {
+    cwd,
+    env,
+    stdio: ['ignore', quiet ? 'pipe' : 2, quiet ? 'pipe' : 2],
+    encoding: 'utf8',
+  })
   if (done.status === 0) return
   if (quiet) process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}`)
   say(`${command} ${args[0]} failed${done.error ? `: ${done.error.message}` : ''}`)

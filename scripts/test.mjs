@@ -18,7 +18,9 @@ const findChromium = () =>
     (path) => path && existsSync(path),
   )
 const findPostgres = () =>
-  [process.env.USHER_TEST_POSTGRES_BIN, '/usr/lib/postgresql/15/bin'].find((dir) => dir && existsSync(join(dir, 'initdb')))
+  [process.env.USHER_TEST_POSTGRES_BIN, '/usr/lib/postgresql/15/bin'].find(
+    (dir) => dir && existsSync(join(dir, 'initdb')),
+  )
 
 if (ci && (!findChromium() || !findPostgres())) installDebianPackages(['chromium', 'postgresql-15'])
 installTests()
@@ -33,7 +35,8 @@ const env = {
 const totals = { pass: 0, fail: 0, skip: 0 }
 const missing = []
 if (!env.USHER_TEST_CHROMIUM) missing.push('Chromium: the browser tests (Debian: apt install chromium)')
-if (!env.USHER_TEST_POSTGRES_BIN) missing.push('PostgreSQL 15: the tests with DATABASE_URL (Debian 12: apt install postgresql-15)')
+if (!env.USHER_TEST_POSTGRES_BIN)
+  missing.push('PostgreSQL 15: the tests with DATABASE_URL (Debian 12: apt install postgresql-15)')
 
 const groups = only.length > 0 ? [only] : [['apps/server/src'], ...testFolders().map((dir) => [dir])]
 if (ci && only.length === 0) {
@@ -54,7 +57,9 @@ function testFolders() {
   return readdirSync(join(root, 'tests'), { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && entry.name !== 'node_modules')
     .map((entry) => `tests/${entry.name}`)
-    .filter((dir) => readdirSync(join(root, dir), { recursive: true }).some((file) => String(file).endsWith('.test.ts')))
+    .filter((dir) =>
+      readdirSync(join(root, dir), { recursive: true }).some((file) => String(file).endsWith('.test.ts')),
+    )
 }
 
 function countCheck(name, [command, ...args]) {

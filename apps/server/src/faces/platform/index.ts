@@ -1,7 +1,16 @@
 import { Hono } from 'hono'
-import type { Env } from '../http.ts'
+import { type Env, resolveInstance } from '../http.ts'
+import { demoRoutes } from './demo/page.ts'
+import { inboxRoutes } from './inbox.ts'
+import { landingPage } from './landing.ts'
+import { sdkFileRoutes } from './sdk-files.ts'
 
 /** The pages that Usher itself shows: landing page, development inbox, demo, and the SDK files it serves. */
 export function platformFace(): Hono<Env> {
-  return new Hono<Env>()
+  const face = new Hono<Env>()
+  face.get('/', resolveInstance, landingPage)
+  face.route('/', inboxRoutes())
+  face.route('/', demoRoutes())
+  face.route('/', sdkFileRoutes())
+  return face
 }

@@ -8,7 +8,7 @@ import {
   type SyncToken,
 } from '../../domains/sync/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { type Env, jsonResponse } from '../http.ts'
+import { type Env, jsonResponse, publicUrlOf } from '../http.ts'
 
 const SessionBody = z.strictObject({ doc_id: z.string() })
 const BackendBody = z.strictObject({
@@ -46,7 +46,8 @@ export function syncBackendRoutes(): Hono<Env> {
 
 /** `url` is what a stock client takes as its server URL; it adds the document id itself. */
 function present(c: Context<Env>, { token, docId, access, expiresAt }: SyncToken): Response {
-  const url = `${c.var.publicUrl.replace(/^http/, 'ws')}/sync`
+  // Not the address of a proxy in front of the browser API: that one passes requests on, and no sockets.
+  const url = `${publicUrlOf(c.var.runtime, c.var.instance).replace(/^http/, 'ws')}/sync`
   return jsonResponse({ object: 'sync_token', url, token, doc_id: docId, access, expires_at: expiresAt.getTime() })
 }
 

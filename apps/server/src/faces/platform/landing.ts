@@ -1,0 +1,38 @@
+import type { Context } from 'hono'
+import type { Env } from '../http.ts'
+import { html, page, topBar } from './page.ts'
+
+/** `/`: what runs here, and where to go from it. */
+export function landingPage(c: Context<Env>): Response {
+  const { instance, publicUrl } = c.var
+  const development = instance.environment === 'development'
+  const env = `NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY=${instance.publishableKey}
+CLERK_SECRET_KEY=sk_…            # npm run usher -- keys
+CLERK_API_URL=${publicUrl}
+CLERK_FAPI_URL=${publicUrl}
+NEXT_PUBLIC_CLERK_PROXY_URL=/__clerk`
+  return page({
+    title: `Usher · ${instance.settings.applicationName}`,
+    body: html`${topBar(html`<a href="/healthz">Health</a>`)}<main>
+<h1>Usher is running</h1>
+<p class="lead">Sign-in, organizations, roles and realtime documents for <strong>${instance.settings.applicationName}</strong>, on your own machine.</p>
+<div class="grid">
+${
+  development
+    ? html`<a class="card" href="/demo"><h2>Demo</h2><p>Sign up, make an organization, invite somebody and edit a note together.</p></a>
+<a class="card" href="/inbox"><h2>Inbox</h2><p>Every email that this server would have sent, with its codes and links.</p></a>`
+    : ''
+}
+<a class="card" href="/.well-known/jwks.json"><h2>Keys</h2><p>The public keys with which your servers verify session tokens.</p></a>
+</div>
+<section class="card stack" aria-labelledby="instance"><h2 id="instance">This instance</h2>
+<dl><dt>Environment</dt><dd><span class="pill">${instance.environment}</span></dd>
+<dt>Publishable key</dt><dd><code>${instance.publishableKey}</code></dd>
+<dt>Secret key</dt><dd class="muted">shown by <code>npm run usher -- keys</code></dd></dl></section>
+<h2>Next steps</h2>
+<p>Point an app that uses Clerk's SDKs at this server:</p>
+<pre tabindex="0" aria-label="Environment variables"><code>${env}</code></pre>
+<p>The README tells the two lines that <code>proxy.ts</code> needs, and <code>examples/tasks-nextjs</code> is a whole app to start from.</p>
+</main>`,
+  })
+}

@@ -3,8 +3,8 @@ import { MalformedUpdate } from './walk-update.ts'
 
 type Presence<Owner> = {
   clock: number
-  /** JSON as it came; undefined: the client has left. */
-  state: Uint8Array | undefined
+  /** JSON as it came, a byte a character (a string is a fraction of a typed array); undefined: the client has left. */
+  state: string | undefined
   /** The connection that announced it; undefined once that is gone. */
   owner: Owner | undefined
   at: number
@@ -51,8 +51,8 @@ export class AwarenessTable<Owner extends object> {
       // Echoes ended above and cost nothing; what would really change something counts as one message.
       if (!asked && !mayChange()) return result
       asked = true
-      const unchanged = held?.state !== undefined && state !== undefined && Buffer.compare(held.state, state) === 0
-      this.clients.set(client, { clock, state: state?.slice(), owner: state ? owner : undefined, at: now })
+      const unchanged = state !== undefined && held?.state === state
+      this.clients.set(client, { clock, state, owner: state ? owner : undefined, at: now })
       if (unchanged) {
         this.renewed.add(client)
         if (result === 'none') result = 'renewed'
@@ -67,7 +67,7 @@ export class AwarenessTable<Owner extends object> {
   private accepts(
     held: Presence<Owner>,
     clock: number,
-    state: Uint8Array | undefined,
+    state: string | undefined,
     owner: Owner,
     sameOwner: (a: Owner, b: Owner) => boolean,
   ): boolean {
@@ -123,7 +123,7 @@ export class AwarenessTable<Owner extends object> {
     for (const client of clients) {
       const held = this.clients.get(client)
       if (!held) continue
-      const state = held.state ?? leftState
+      const state = held.state === undefined ? leftState : Buffer.from(held.state, 'latin1')
       parts.push(Uint8Array.from([...varUint(client), ...varUint(held.clock), ...varUint(state.length)]), state)
       n++
     }
@@ -142,7 +142,7 @@ function parse(payload: Uint8Array, maxBytes: number) {
     if (n > payload.length) throw new MalformedUpdate('more clients than bytes')
     return []
   }
-  const entries: { client: number; clock: number; state: Uint8Array | undefined }[] = []
+  const entries: { client: number; clock: number; state: string | undefined }[] = []
   for (let i = 0; i < n; i++) {
     const client = reader.uint()
     const clock = reader.uint()
@@ -154,7 +154,7 @@ function parse(payload: Uint8Array, maxBytes: number) {
     } catch {
       throw new MalformedUpdate('presence is not JSON')
     }
-    entries.push({ client, clock, state: value === null ? undefined : state })
+    entries.push({ client, clock, state: value === null ? undefined : Buffer.from(state).toString('latin1') })
   }
   if (!reader.done) throw new MalformedUpdate('trailing bytes')
   return entries

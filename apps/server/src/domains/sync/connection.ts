@@ -83,6 +83,10 @@ export class Connection {
   readonly messages: Bucket
   readonly bytes: Bucket
   presence: Bucket | undefined = undefined
+  /** Address of the peer. */
+  ip = ''
+  /** How many changes of rights there had been when it was judged. */
+  judgedAt = 0
   /** Why it is being closed, for the log. */
   closeReason: CloseReason | undefined = undefined
 

@@ -45,7 +45,7 @@ export async function loadRoom(sql: SQL, instanceId: string, key: string): Promi
     }
     updates.forEach((bytes, i) => {
       const seq = row.seq - row.n + 1 + i
-      if (seq > expected) tail.push({ seq, bytes: bytes.slice() })
+      if (seq > expected) tail.push({ seq, bytes: new Uint8Array(bytes) })
     })
     expected = row.seq
   }

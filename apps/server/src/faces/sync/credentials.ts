@@ -13,7 +13,7 @@ export type Offer = {
 
 export type Admission =
   /** `granted` is what the credential carries, `access` what it is good for now. */
-  | { admitted: true; principal: Principal; access: Access; granted: Access }
+  | { admitted: true; principal: Principal; access: Access; granted: Access; judgedAt?: number }
   /** Let in to be told why: a browser shows the close code only. */
   | { admitted: false; reason: CloseReason; message: string }
   /** Answered over HTTP, without a socket. */

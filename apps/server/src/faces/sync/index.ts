@@ -25,7 +25,6 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
   })
   /** Counts what changed, to notice a change between the judgement of a token and the opening of its socket. */
   let changes = 0
-  const judgedAt = new WeakMap<object, number>()
   const gate = tokenGate(runtime)
   const plane = createSyncPlane({
     engine,
@@ -33,11 +32,10 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     gate: async (offer) => {
       const before = changes
       const admission = await gate(offer)
-      if (admission.admitted) judgedAt.set(admission.principal, before)
-      return admission
+      return admission.admitted ? { ...admission, judgedAt: before } : admission
     },
     onOpen: (connection) => {
-      if (judgedAt.get(connection.principal) !== changes) judgeAgain(runtime, engine, [connection])
+      if (connection.judgedAt !== changes) judgeAgain(runtime, engine, [connection])
     },
     countRefusal: (code) => refusals.inc({ code }),
   })

@@ -66,7 +66,6 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
   const perNode = new Buckets(limits.upgradesPerSecond, limits.upgradesPerSecond)
   const refusals = new Recent(refusalWindowMs)
   const oversized = new Recent(oversizedForMs)
-  const oversizeKeys = new WeakMap<Connection, string>()
   let refusedOpen = 0
 
   async function upgrade(request: Request, server: Server<SocketData>, ip: string): Promise<Response | undefined> {
@@ -96,7 +95,8 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
     let data: SocketData
     if (admission.admitted) {
       const connection = new Connection(admission.principal, docId, admission, limits, performance.now())
-      oversizeKeys.set(connection, `${ip} ${docId}`)
+      connection.ip = ip
+      connection.judgedAt = admission.judgedAt ?? 0
       data = connection
     } else {
       countRefusal?.(admission.reason)
@@ -151,8 +151,8 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
           refusedOpen--
           return
         }
-        const key = oversizeKeys.get(socket.data)
-        if ((code === 1009 || socket.data.closeReason === 'too_large') && key) oversized.add(key, performance.now())
+        const { ip, key, closeReason } = socket.data
+        if (code === 1009 || closeReason === 'too_large') oversized.add(`${ip} ${key}`, performance.now())
         engine.detach(socket.data)
       },
       // A dropped update is a hole in somebody's document: a socket that cannot keep up is closed and resyncs.

@@ -37,7 +37,7 @@ export const resolveInstance: MiddlewareHandler<Env> = async (c, next) => {
 }
 
 function findInstance(c: Context<Env>): { instance: Instance; publicUrl: string } {
-  const { instances } = c.var.runtime
+  const { instances } = c.get('runtime')
   const bearer = secretKeyOf(c.req.header('authorization'))
   const proxyKey = c.req.header('clerk-secret-key')
   const key = bearer ?? proxyKey
@@ -45,12 +45,13 @@ function findInstance(c: Context<Env>): { instance: Instance; publicUrl: string 
     const instance = instances.findBySecretKey(key)
     if (!instance) throw new UsherError('clerk_key_invalid', 'The secret key is not known here.')
     const proxyUrl = proxyKey === undefined ? undefined : parseProxyUrl(c.req.header('clerk-proxy-url'))
-    return { instance, publicUrl: proxyUrl ?? publicUrlOf(c.var.runtime, instance) }
+    return { instance, publicUrl: proxyUrl ?? publicUrlOf(c.get('runtime'), instance) }
   }
   const host = (c.req.header('host') ?? '').toLowerCase()
-  const instance = instances.findByHost(host) ?? (isOwnHost(c.var.runtime, host) ? instances.getDefault() : undefined)
+  const instance =
+    instances.findByHost(host) ?? (isOwnHost(c.get('runtime'), host) ? instances.getDefault() : undefined)
   if (!instance) throw new UsherError('resource_not_found', 'No instance is served under this host.')
-  return { instance, publicUrl: publicUrlOf(c.var.runtime, instance) }
+  return { instance, publicUrl: publicUrlOf(c.get('runtime'), instance) }
 }
 
 /** The secret key of an `Authorization: Bearer sk_…` header, if that is what it holds. */
@@ -127,7 +128,7 @@ export function toUsherError(error: unknown, log: Log): UsherError {
 }
 
 export const onError: ErrorHandler<Env> = (thrown, c) => {
-  const error = toUsherError(thrown, c.var.log ?? c.var.runtime.log)
+  const error = toUsherError(thrown, c.get('log') ?? c.get('runtime').log)
   const response = jsonResponse(errorEnvelope(error, c.env.requestId), error.status)
   const retryAfter = error.details.retryAfterSeconds
   if (retryAfter !== undefined) response.headers.set('retry-after', String(retryAfter))

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
-
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+const randomBytes = (length: number) => crypto.getRandomValues(new Uint8Array(length))
 
 /** The kinds of things that have ids, and the prefix that tells a reader (and the SDKs) which is which. */
 export const idPrefixes = {

@@ -75,7 +75,7 @@ export function clientRoutes(): Hono<FrontendEnv> {
     const session = ownSession(c, c.req.param('id'))
     const { organization_id: wanted } = await readForm(c)
     const organizationId = wanted === undefined ? undefined : wanted === '' ? null : String(wanted)
-    const jwt = await mintSessionToken(c.var.ctx, session, { organizationId, azp: applicationOrigin(c) })
+    const jwt = await mintSessionToken(c.get('ctx'), session, { organizationId, azp: applicationOrigin(c) })
     return jsonResponse({ object: 'token', jwt })
   })
   return routes
@@ -83,11 +83,11 @@ export function clientRoutes(): Hono<FrontendEnv> {
 
 /** A session that is signed in on the caller's client. @throws {UsherError} `resource_not_found` or `signed_out` */
 function ownSession(c: Context<FrontendEnv>, id: string): SessionState {
-  const client = c.var.frontend.identified?.client
+  const client = c.get('frontend').identified?.client
   const session = client?.sessions.find((s) => s.id === id)
   if (!client) throw new UsherError('authentication_invalid', 'You are signed out.')
   if (!session) throw new UsherError('resource_not_found', 'There is no such session.')
-  if (!isSignedIn(session, c.var.ctx.now())) throw new UsherError('signed_out', 'This session has ended.')
+  if (!isSignedIn(session, c.get('ctx').now())) throw new UsherError('signed_out', 'This session has ended.')
   return session
 }
 

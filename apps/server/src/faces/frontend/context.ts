@@ -34,7 +34,9 @@ const anonymousPaths = /^\/v1\/(environment|dev_browser|health|tickets)(\/|$)/
 
 /** Finds out which client and session ask, and makes the Ctx. @throws {UsherError} `dev_browser_unauthenticated` */
 export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) => {
-  const { runtime, instance, log } = c.var
+  const runtime = c.get('runtime')
+  const instance = c.get('instance')
+  const log = c.get('log')
   const anonymous = createCtx(runtime, instance, { type: 'anonymous' }, log)
   c.set('ctx', anonymous)
   const { carrier, token } = presentedToken(c)
@@ -58,7 +60,7 @@ export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) =>
 }
 
 function presentedToken(c: Context<FrontendEnv>): { carrier: FrontendState['carrier']; token: string | undefined } {
-  const { instance } = c.var
+  const instance = c.get('instance')
   if (c.req.query('_is_native')) {
     const header = c.req.header('authorization')?.replace(/^Bearer /i, '')
     return { carrier: 'native', token: header || undefined }
@@ -72,13 +74,13 @@ function presentedToken(c: Context<FrontendEnv>): { carrier: FrontendState['carr
 
 const storedCarrier = (carrier: FrontendState['carrier']) => (carrier === 'dev_browser' ? 'dev_browser' : 'cookie')
 
-const isSecure = (c: Context<FrontendEnv>) => c.var.publicUrl.startsWith('https:')
+const isSecure = (c: Context<FrontendEnv>) => c.get('publicUrl').startsWith('https:')
 
 /** Naming a session is no proof: it has to be one of this client's. */
 function actingSession(c: Context<FrontendEnv>, identified: IdentifiedClient | undefined): SessionState | undefined {
   const client = identified?.client
   if (!client) return undefined
-  const now = c.var.ctx.now()
+  const now = c.get('ctx').now()
   const named = c.req.query('_clerk_session_id')
   const open = client.sessions.filter((s) => isSignedIn(s, now))
   if (named) return open.find((s) => s.id === named)
@@ -89,9 +91,9 @@ function actingSession(c: Context<FrontendEnv>, identified: IdentifiedClient | u
 async function sessionFromBearer(c: Context<FrontendEnv>): Promise<SessionState | undefined> {
   const token = c.req.header('authorization')?.match(/^Bearer (\S+)$/i)?.[1]
   if (token === undefined) return undefined
-  const { sid } = await verifySessionToken(c.var.ctx, token)
-  const session = await findSessionState(c.var.ctx, sid)
-  if (!session || !isSignedIn(session, c.var.ctx.now()))
+  const { sid } = await verifySessionToken(c.get('ctx'), token)
+  const session = await findSessionState(c.get('ctx'), sid)
+  if (!session || !isSignedIn(session, c.get('ctx').now()))
     throw new UsherError('authentication_invalid', 'This session has ended.')
   return session
 }
@@ -108,17 +110,17 @@ function actorOf(session: SessionState): Actor {
 
 /** The session that acts. @throws {UsherError} `authentication_invalid` when nobody is signed in */
 export function requireSession(c: Context<FrontendEnv>): SessionState {
-  const { session } = c.var.frontend
+  const { session } = c.get('frontend')
   if (!session) throw new UsherError('authentication_invalid', 'You are signed out.')
   return session
 }
 
 /** Counts an attempt at signing in, signing up or a code, by address. @throws {UsherError} `too_many_requests` */
 export const limitByAddress: MiddlewareHandler<FrontendEnv> = async (c, next) => {
-  const { attemptsPerMinute } = c.var.instance.settings.rateLimits
+  const { attemptsPerMinute } = c.get('instance').settings.rateLimits
   if (c.req.method !== 'GET') {
-    const key = `${c.var.instance.id}:ip:${ipKey(callerAddress(c))}`
-    countAttempt(c.var.runtime.database, key, { max: attemptsPerMinute, windowMs: 60_000 }, c.var.ctx.now())
+    const key = `${c.get('instance').id}:ip:${ipKey(callerAddress(c))}`
+    countAttempt(c.get('runtime').database, key, { max: attemptsPerMinute, windowMs: 60_000 }, c.get('ctx').now())
   }
   await next()
 }
@@ -131,10 +133,10 @@ function callerAddress(c: Context<FrontendEnv>): string {
 
 /** The browser that asks; a client is made for one that has none yet. */
 export async function ensureBrowser(c: Context<FrontendEnv>): Promise<Browser> {
-  const state = c.var.frontend
+  const state = c.get('frontend')
   if (state.clientId === undefined) {
     const carrier = storedCarrier(state.carrier)
-    const made = await createClient(c.var.ctx, { carrier, presentedHash: state.identified?.tokenHash })
+    const made = await createClient(c.get('ctx'), { carrier, presentedHash: state.identified?.tokenHash })
     state.clientId = made.clientId
     state.issued = made.issued ?? state.issued
   }
@@ -143,7 +145,7 @@ export async function ensureBrowser(c: Context<FrontendEnv>): Promise<Browser> {
 
 /** The browser that asks, if it has a client. @throws {UsherError} `resource_not_found` */
 export function requireBrowser(c: Context<FrontendEnv>): Browser {
-  const { clientId } = c.var.frontend
+  const { clientId } = c.get('frontend')
   if (clientId === undefined) throw new UsherError('resource_not_found', 'This browser has nothing under way.')
   return browserOf(c, clientId)
 }
@@ -151,7 +153,7 @@ export function requireBrowser(c: Context<FrontendEnv>): Browser {
 function browserOf(c: Context<FrontendEnv>, clientId: string): Browser {
   return {
     clientId,
-    carrier: storedCarrier(c.var.frontend.carrier),
+    carrier: storedCarrier(c.get('frontend').carrier),
     userAgent: c.req.header('user-agent') ?? null,
     ipAddress: callerAddress(c),
   }
@@ -159,13 +161,13 @@ function browserOf(c: Context<FrontendEnv>, clientId: string): Browser {
 
 /** Remembers the client token that the reply has to carry. */
 export function noteIssued(c: Context<FrontendEnv>, issued: NewClientToken | undefined): void {
-  if (issued) c.var.frontend.issued = issued
+  if (issued) c.get('frontend').issued = issued
 }
 
 /** Hands the browser its new client token in the way in which it shows it, and clears what must not be used. */
 function carryToken(c: Context<FrontendEnv>): void {
-  const { issued, carrier, forgotten } = c.var.frontend
-  const { instance } = c.var
+  const { issued, carrier, forgotten } = c.get('frontend')
+  const instance = c.get('instance')
   const secure = isSecure(c)
   const headers = c.res.headers
   if (carrier === 'dev_browser') {
@@ -196,9 +198,9 @@ export async function reply(c: Context<FrontendEnv>, response: unknown, status =
 
 /** The client as the browser sees it; null when there is none. */
 export async function currentClient(c: Context<FrontendEnv>): Promise<ClientJson | null> {
-  const { clientId, carrier, issued, identified } = c.var.frontend
+  const { clientId, carrier, issued, identified } = c.get('frontend')
   if (clientId === undefined) return null
-  const { ctx } = c.var
+  const ctx = c.get('ctx')
   const found = await transaction(ctx, async (tx) => {
     const client = await findClient(tx, clientId)
     if (!client) return undefined
@@ -218,7 +220,8 @@ export async function currentClient(c: Context<FrontendEnv>): Promise<ClientJson
 
 /** In production the server keeps `__client_uat`, by which an application's server sees that something changed. */
 function withClock(c: Context<FrontendEnv>, response: Response, client: ClientJson | null | undefined): Response {
-  const { instance, publicUrl } = c.var
+  const instance = c.get('instance')
+  const publicUrl = c.get('publicUrl')
   if (instance.environment !== 'production' || client === undefined || c.req.method === 'GET') return response
   const value = client && client.sessions.length > 0 ? String(Math.floor(client.updated_at / 1000)) : '0'
   const behindProxy = c.req.header('clerk-proxy-url') !== undefined
@@ -230,13 +233,13 @@ function withClock(c: Context<FrontendEnv>, response: Response, client: ClientJs
 
 /** As every face renders errors; after a call that could change something the client goes along. */
 export const onFrontendError: ErrorHandler<FrontendEnv> = async (thrown, c) => {
-  const error = toUsherError(thrown, c.var.log)
+  const error = toUsherError(thrown, c.get('log'))
   const body = errorEnvelope(error, c.env.requestId)
-  if (c.req.method !== 'GET' && c.var.frontend?.clientId && error.status < 500) {
+  if (c.req.method !== 'GET' && c.get('frontend')?.clientId && error.status < 500) {
     try {
       body.meta = { client: await currentClient(c) }
     } catch (failure) {
-      c.var.log.warn({ err: failure }, 'the client could not be added to an error')
+      c.get('log').warn({ err: failure }, 'the client could not be added to an error')
     }
   }
   const response = jsonResponse(body, error.status)

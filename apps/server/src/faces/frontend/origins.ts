@@ -52,7 +52,8 @@ export const guardOrigin: MiddlewareHandler<FrontendEnv> = async (c, next) => {
   if (trusted) allowReading(c.res.headers, origin)
 }
 
-const isTrusted = (c: Context<FrontendEnv>, value: string) => isTrustedOrigin(c.var.instance, c.var.publicUrl, value)
+const isTrusted = (c: Context<FrontendEnv>, value: string) =>
+  isTrustedOrigin(c.get('instance'), c.get('publicUrl'), value)
 
 /** Browsers leave `Origin` out of same-origin GETs and of navigations; what they write always has it or these. */
 function isPlausibleWithoutOrigin(c: Context<FrontendEnv>): boolean {
@@ -84,5 +85,5 @@ function preflight(c: Context<FrontendEnv>, origin: string): Response {
 export function applicationOrigin(c: Context<FrontendEnv>): string | undefined {
   const from = [c.req.header('origin'), c.req.header('referer')].find((v) => v !== undefined && isTrusted(c, v))
   if (from) return parseOrigin(from)?.origin
-  return c.req.header('clerk-proxy-url') ? parseOrigin(c.var.publicUrl)?.origin : undefined
+  return c.req.header('clerk-proxy-url') ? parseOrigin(c.get('publicUrl'))?.origin : undefined
 }

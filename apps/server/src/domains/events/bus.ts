@@ -79,7 +79,8 @@ export class EventBus {
 
   private async poll(): Promise<void> {
     const now = Date.now()
-    this.startedAt ??= await this.databaseTime()
+    // What others commit while this node starts must not fall between its first reads and its first poll.
+    this.startedAt ??= new Date((await this.databaseTime()).getTime() - overlapMs)
     const rows = await this.database.system
       .select()
       .from(events)

@@ -43,7 +43,9 @@ export async function withPeople(tx: Tx, rows: Session[]): Promise<SessionRecord
 export async function findClient(ctx: Ctx | Tx, id: string): Promise<ClientRecord | undefined> {
   return transaction(ctx, async (tx) => {
     const [client] = await tx.db.select().from(clients).where(eq(clients.id, id))
-    return client && { ...client, sessions: await withPeople(tx, await signedInSessions(tx, id)) }
+    if (!client) return undefined
+    const open = await withPeople(tx, await signedInSessions(tx, id))
+    return { ...client, sessions: open.filter((s) => !s.user.banned) }
   })
 }
 

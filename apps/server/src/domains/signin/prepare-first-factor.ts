@@ -2,9 +2,8 @@ import { and, eq } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { countAttempt } from '../../kernel/rate-limit.ts'
 import type { Browser } from '../sessions/index.ts'
-import { mailLimit, sendCode } from '../verifications/index.ts'
+import { sendCode } from '../verifications/index.ts'
 import { firstFactorsOf, getOpenSignIn, type SignIn, type SignInOutcome } from './queries.ts'
 import { signIns } from './tables.ts'
 
@@ -30,7 +29,6 @@ export async function prepareFirstFactor(
         param: 'strategy',
       })
     const { strategy, emailAddress, emailAddressId } = factor
-    countAttempt(ctx.database, `${ctx.instance.id}:mail:${emailAddress}`, mailLimit, ctx.now())
     const purpose = strategy === 'email_code' ? 'sign_in' : 'reset_password'
     const code = await sendCode(tx, { purpose, subjectId: signIn.id, emailAddress })
     const [row] = await tx.db

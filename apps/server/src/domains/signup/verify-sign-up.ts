@@ -2,9 +2,8 @@ import { and, eq } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { countAttempt } from '../../kernel/rate-limit.ts'
 import type { Browser } from '../sessions/index.ts'
-import { checkCode, mailLimit, sendCode } from '../verifications/index.ts'
+import { checkCode, sendCode } from '../verifications/index.ts'
 import { completeIfReady } from './complete-sign-up.ts'
 import { getOpenSignUp, type SignUpOutcome } from './queries.ts'
 import { signUps } from './tables.ts'
@@ -23,7 +22,6 @@ export async function prepareSignUpVerification(
       throw new UsherError('form_param_missing', 'Enter an email address.', { param: 'email_address' })
     if (open.emailVerifiedAt) throw new UsherError('verification_already_verified', 'The address is verified already.')
     const { emailAddress } = open
-    countAttempt(ctx.database, `${ctx.instance.id}:mail:${emailAddress}`, mailLimit, ctx.now())
     const code = await sendCode(tx, { purpose: 'sign_up', subjectId: open.id, emailAddress })
     return { signUp: { ...open, code } }
   })

@@ -79,3 +79,14 @@ test('a one-time token is spent once and only as what it is', async () => {
   expect(outcomes.filter((o) => o === 'spent')).toHaveLength(1)
   expect(new Set(outcomes)).toEqual(new Set(['spent', 'token_used']))
 })
+
+test('an address is sent ten codes in ten minutes, whichever flow asks', async () => {
+  const t = await testInstance()
+  const ask = (subjectId: string) =>
+    transaction(t.ctx(), (tx) => sendCode(tx, { purpose: 'sign_in', subjectId, emailAddress: 'ada@example.com' }))
+  for (let i = 0; i < 10; i += 1) await ask(`sia_${i}`)
+  await expect(ask('sia_x')).rejects.toMatchObject({ code: 'too_many_requests' })
+  expect(await listMessages(t.ctx(), { limit: 50 })).toHaveLength(10)
+  t.advance(10 * 60_000)
+  expect(await ask('sia_y')).toMatchObject({ attempts: 0 })
+})

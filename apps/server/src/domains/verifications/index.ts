@@ -17,7 +17,6 @@ export {
   type CodeStatus,
   codeStatusAt,
   findCode,
-  mailLimit,
   type SendCodeInput,
   sendCode,
   testCode,

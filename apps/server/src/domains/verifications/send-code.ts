@@ -1,6 +1,7 @@
 import { and, desc, eq, isNull } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { newId, randomDigits } from '../../kernel/ids.ts'
+import { countAttempt } from '../../kernel/rate-limit.ts'
 import { hashToken } from '../../kernel/secrets.ts'
 import { queueEmail } from '../messaging/index.ts'
 import { verificationCodes } from './tables.ts'
@@ -25,17 +26,28 @@ export type SendCodeInput = {
 export const codeTtlMs = 10 * 60_000
 /** Guesses that a code stands before it is worthless, right ones included. */
 export const maxAttempts = 5
-/** Codes that one address is sent; callers count them by `countAttempt`. */
-export const mailLimit = { max: 10, windowMs: 10 * 60_000 }
+/**
+ * Codes that one address is sent, whoever asks for them. Each code stands five guesses, so this bounds guessing too: to
+ * 250 of a million a day.
+ */
+const mailLimits = [
+  { name: 'mail', max: 10, windowMs: 10 * 60_000 },
+  { name: 'mail_day', max: 50, windowMs: 24 * 3600_000 },
+]
 /** What `+clerk_test` addresses take in development instances; they get no mail. */
 export const testCode = '424242'
 
 /**
  * Makes a six-digit code and queues it as an email. Earlier codes of the same purpose and subject stop working.
+ *
+ * @throws {UsherError} `too_many_requests` when the address was sent too many
  */
 export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState> {
   const now = tx.now()
   const isTest = tx.instance.environment === 'development' && /\+clerk_test@/.test(input.emailAddress)
+  if (!isTest)
+    for (const { name, ...limit } of mailLimits)
+      countAttempt(tx.database, `${tx.instance.id}:${name}:${input.emailAddress}`, limit, now)
   const code = isTest ? testCode : randomDigits(6)
   const id = newId('verification')
   await tx.db.delete(verificationCodes).where(ofSubject(input))

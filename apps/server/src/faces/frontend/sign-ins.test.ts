@@ -71,6 +71,8 @@ test('answers in the codes that the components branch on, and never with 401', a
       param,
     })
   }
+  // A refusal begins no flow, but the browser is known by its client from then on.
+  expect(browser.clientCookie).toBeDefined()
   await browser.post('/client/sign_ins', { identifier: ada, password })
   const again = await browser.post('/client/sign_ins', { identifier: ada, password })
   expect({ status: again.status, code: again.body.errors[0].code }).toEqual({ status: 400, code: 'session_exists' })

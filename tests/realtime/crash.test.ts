@@ -66,6 +66,12 @@ test(`${rounds} times kill -9 under load, of the server, its PostgreSQL and both
   const docs = ['one', 'two', 'three']
   const ledger = new Map<string, Set<string>>(docs.map((id) => [id, new Set()]))
   let server = await start()
+  // A round that fails must not leave a server behind.
+  await using _ = {
+    [Symbol.asyncDispose]: async () => {
+      if (server.process.exitCode === null) await server.stop()
+    },
+  }
   let acknowledgements = 0
   for (let round = 0; round < rounds; round++) {
     const writers = docs.flatMap((id) => [0, 1, 2].map(() => ({ id, ...writer(server.wsUrl, id) })))

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
 import { WebsocketProvider as WebsocketProvider2 } from 'y-websocket-2'
 import { temporaryDirectory } from '../support/usher.ts'
 import { connect, generous, startSyncServer, stateOf, until } from './support.ts'
@@ -73,3 +74,42 @@ test('two clients converge after 10,000 random edits', async () => {
   await late.synced()
   expect(stateOf(late.doc)).toBe(stateOf(ada.doc))
 }, 90_000)
+
+test.if(process.platform === 'linux')(
+  'an idle stand-alone server and its PostgreSQL take less than 150 MB',
+  async () => {
+    await using server = await startSyncServer()
+    {
+      using ada = connect(server.wsUrl, 'room')
+      await ada.synced()
+      ada.doc.getText('t').insert(0, 'x')
+      await Bun.sleep(1000)
+    }
+    const postmaster = Number(readFileSync(`${server.ready.data}/postgres/postmaster.pid`, 'utf8').split('\n')[0])
+    const read = (pid: number, file: string) => {
+      try {
+        return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+      } catch {
+        return ''
+      }
+    }
+    const parentOf = (pid: number) => Number(read(pid, 'stat').split(') ')[1]?.split(' ')[1])
+    const isOurs = (pid: number) => pid === server.process.pid || pid === postmaster || parentOf(pid) === postmaster
+    const processes = readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => pid > 0 && isOurs(pid))
+    // Everything resident of the server, as if it shared its program with nobody; of PostgreSQL each page once.
+    const kilobytes = processes.map((pid) =>
+      Number(
+        pid === server.process.pid
+          ? read(pid, 'status').match(/VmRSS:\s+(\d+)/)?.[1]
+          : read(pid, 'smaps_rollup').match(/Pss:\s+(\d+)/)?.[1],
+      ),
+    )
+    const megabytes = kilobytes.reduce((sum, one) => sum + one, 0) / 1024
+    console.log(`${megabytes.toFixed(0)} MB in ${processes.length} processes`)
+    expect(processes.length).toBeGreaterThan(3)
+    expect(megabytes).toBeLessThan(150)
+  },
+  30_000,
+)

@@ -24,7 +24,7 @@ export type EngineOptions = {
   lanes?: number
 }
 
-const keepaliveTopics = 20
+const keepaliveTopics = Array.from({ length: 20 }, (_, i) => `ka${i}`)
 const coldAfterMs = 60_000
 const compactFromBytes = 256 * 1024
 const compactFromUpdates = 2000
@@ -57,6 +57,8 @@ export class SyncEngine {
   private resumeTimer: ReturnType<typeof setTimeout> | undefined
   private seconds = 0
   private connectionCount = 0
+  /** Bytes of all rooms that wait for the database. */
+  private pendingBytes = 0
   private readonly sql: SQL
   private readonly log: Log
 
@@ -79,7 +81,7 @@ export class SyncEngine {
   attach(connection: Connection, socket: Socket) {
     connection.socket = socket
     if (connection.state === 'closing') return
-    connection.keepaliveTopic = `ka${this.connectionCount++ % keepaliveTopics}`
+    connection.keepaliveTopic = keepaliveTopics[this.connectionCount++ % keepaliveTopics.length] as string
     const { userId, organizationId, sessionId, expiresAt } = connection.principal
     if (userId && (this.byUser.get(userId)?.size ?? 0) >= this.limits.connectionsPerUser)
       return this.close(connection, 'rate_limited', 'too many connections of this user')
@@ -189,6 +191,8 @@ export class SyncEngine {
   }
 
   private closeRoom(room: Room, reason: CloseReason) {
+    this.pendingBytes -= room.pendingBytes
+    room.pendingBytes = 0
     this.rooms.delete(`${room.instanceId}:${room.key}`)
     for (const connection of [...room.connections]) this.close(connection, reason, 'the document is gone')
   }
@@ -354,13 +358,16 @@ export class SyncEngine {
     if (isKnown && digest && room.knownSteps.has(digest)) return
     if (room.bytes + update.length > limits.documentBytes)
       return this.close(connection, 'too_large', 'the document is full')
-    if (room.pendingBytes + update.length > Math.max(limits.roomPendingBytes, update.length))
-      return this.close(connection, 'storage_unavailable', 'changes cannot be stored now')
+    const isFull =
+      room.pendingBytes + update.length > Math.max(limits.roomPendingBytes, update.length) ||
+      this.pendingBytes > limits.nodePendingBytes
+    if (isFull) return this.close(connection, 'storage_unavailable', 'changes cannot be stored now')
     const hadGap = room.held.leavesGap(ranges)
     // A client can send what another one wrote. Given out before it is durable, it would reach its author and look
     // like the acknowledgement.
     const isDeferred = !room.held.isBehind(ranges)
     room.append({ update, frame, ranges, author: connection, at: now, isDeferred, digest, seq: 0 })
+    this.pendingBytes += update.length
     connection.uncommittedFrames++
     connection.uncommittedBytes += update.length
     if (!isDeferred) connection.socket?.publish(room.topic, frame)
@@ -409,6 +416,7 @@ export class SyncEngine {
     for (const entry of entries) {
       const { author, frame, update } = entry
       entry.author = undefined
+      this.pendingBytes -= update.length
       if (!author) continue
       if (entry.isDeferred) {
         if (author.state === 'live') author.socket?.publish(room.topic, frame)
@@ -486,7 +494,7 @@ export class SyncEngine {
   private everySecond() {
     const now = performance.now()
     this.seconds++
-    this.publish(`ka${this.seconds % keepaliveTopics}`, keepaliveFrame)
+    this.publish(keepaliveTopics[this.seconds % keepaliveTopics.length] as string, keepaliveFrame)
     for (const connection of this.firstFrames.advance(now / 1000))
       if (!connection.heard) this.close(connection, 'idle', 'nothing was said in time')
     for (const connection of this.expiries.advance(now / 1000))

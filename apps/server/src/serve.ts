@@ -1,5 +1,6 @@
 import type { Server } from 'bun'
 import type { Config } from './config.ts'
+import { EmailSender } from './domains/messaging/index.ts'
 import { createApp } from './faces/app.ts'
 import { openSyncPlane, type SocketData } from './faces/sync/index.ts'
 import { randomBase62 } from './kernel/ids.ts'
@@ -21,6 +22,10 @@ export async function serve(config: Config): Promise<RunningServer> {
   const runtime = await openRuntime(config)
   const app = createApp(runtime)
   const sync = openSyncPlane(runtime)
+  const mail = config.smtpUrl
+    ? new EmailSender(runtime.database, { smtpUrl: config.smtpUrl, from: config.mailFrom }, runtime.log)
+    : undefined
+  mail?.start()
   let draining = false
   const server = Bun.serve<SocketData>({
     port: config.port,
@@ -59,6 +64,7 @@ export async function serve(config: Config): Promise<RunningServer> {
       const deadline = Date.now() + drainMs
       while (server.pendingRequests > 0 && Date.now() < deadline) await Bun.sleep(5)
       await server.stop(true)
+      await mail?.stop()
       await runtime.database.close()
     },
   }

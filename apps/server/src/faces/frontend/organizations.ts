@@ -26,9 +26,9 @@ import { type FrontendEnv, reply, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 
 const Name = z.string().max(1000)
-/** A repeated key is an array, a single one is not. */
+/** A repeated key is an array, a single one is not; the invitation form adds an empty entry of what was not typed. */
 const oneOrMore = <T extends z.ZodType>(item: T) =>
-  z.preprocess((v) => (Array.isArray(v) ? v : [v]), z.array(item).min(1).max(100))
+  z.preprocess((v) => (Array.isArray(v) ? v : [v]).filter((entry) => entry !== ''), z.array(item).min(1).max(100))
 
 const CreateInput = z.object({ name: Name, slug: z.string().max(200).optional() })
 const UpdateInput = z.object({ name: Name.optional(), slug: z.string().max(200).optional() })

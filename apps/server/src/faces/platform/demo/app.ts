@@ -61,8 +61,8 @@ async function start() {
   show('#loading', false)
   Clerk.addListener(render)
   render()
-  // A role that somebody else changed shows within a moment; the sockets learn of it by themselves.
-  setInterval(() => document.visibilityState === 'visible' && refresh(), 5000)
+  // The server turns sockets read-only or writable by itself; this is for the controls on the page to follow.
+  setInterval(() => document.visibilityState === 'visible' && refresh(), 600)
 }
 
 function loadScript(src: string, attributes: Record<string, string> = {}): Promise<void> {

@@ -9,6 +9,9 @@ export function tokenSocket(getGrant: () => Promise<Grant>): typeof WebSocket {
   return class {
     static readonly OPEN = WebSocket.OPEN
     static readonly CONNECTING = WebSocket.CONNECTING
+    // y-websocket compares `readyState` with the constants of the socket itself before it sends.
+    readonly OPEN = WebSocket.OPEN
+    readonly CONNECTING = WebSocket.CONNECTING
     onopen: ((event: Event) => void) | null = null
     onmessage: ((event: MessageEvent) => void) | null = null
     onerror: ((event: Event) => void) | null = null

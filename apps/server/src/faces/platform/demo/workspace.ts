@@ -29,8 +29,8 @@ export function openWorkspace({ owner, permissions, name, getGrant, onEnded }: O
     bindTasks(tasksRoom.doc.getArray('tasks'), () => tasksRoom.writable),
     bindNote(noteRoom.doc.getText('note')),
   ]
-  noteRoom.provider.awareness.setLocalStateField('user', { name })
   noteRoom.provider.awareness.on('change', showPresence)
+  noteRoom.provider.awareness.setLocalStateField('user', { name })
   let known = permissions
   let closed = false
   showState()

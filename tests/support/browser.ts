@@ -1,0 +1,59 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+
+export const chromiumPath = process.env.USHER_TEST_CHROMIUM ?? ''
+
+/** Where screenshots go, to be looked at. */
+const screenshots = process.env.USHER_TEST_SCREENSHOTS
+
+export async function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: chromiumPath,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+}
+
+export type Person = { name: string; page: Page; context: BrowserContext; problems: string[] }
+
+/** A person with a browser profile of their own; what their console complains about is kept. */
+export async function newPerson(browser: Browser, name: string): Promise<Person> {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 } })
+  const page = await context.newPage()
+  const problems: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error') problems.push(`${message.text()} (${message.location().url})`)
+  })
+  page.on('pageerror', (error) => problems.push(error.message))
+  page.setDefaultTimeout(20_000)
+  return { name, page, context, problems }
+}
+
+export async function screenshot({ name, page }: Person, what: string): Promise<void> {
+  if (!screenshots) return
+  mkdirSync(screenshots, { recursive: true })
+  await page.screenshot({ path: join(screenshots, `${what}-${name}.png`) })
+}
+
+type Mail = { to: string; template: string; code: string | null; links: string[] }
+
+/** The newest email to an address, as the development inbox shows it. */
+export async function mailTo(url: string, address: string, template: string): Promise<Mail> {
+  const deadline = Date.now() + 10_000
+  while (Date.now() < deadline) {
+    const response = await fetch(`${url}/inbox.json?to=${encodeURIComponent(address)}`)
+    const { data } = (await response.json()) as { data: Mail[] }
+    const found = data.find((mail) => mail.template === template)
+    if (found) return found
+    await Bun.sleep(50)
+  }
+  throw new Error(`no ${template} arrived for ${address}`)
+}

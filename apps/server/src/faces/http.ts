@@ -2,7 +2,7 @@ import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
 import { ZodError } from 'zod'
 import type { Instance } from '../domains/instances/index.ts'
 import type { Ctx } from '../kernel/ctx.ts'
-import { UsherError } from '../kernel/errors.ts'
+import { isUnstorableText, UsherError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Runtime } from '../runtime.ts'
 
@@ -123,6 +123,8 @@ export function toUsherError(error: unknown, log: Log): UsherError {
       param,
     })
   }
+  if (isUnstorableText(error))
+    return new UsherError('form_param_format_invalid', 'The request holds a character that cannot be stored.')
   log.error({ err: error }, 'unexpected error')
   return new UsherError('internal_error', 'Something went wrong on our side.')
 }

@@ -116,3 +116,9 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   const { errno, constraint: violated } = cause as { errno?: unknown; constraint?: unknown }
   return errno === '23505' && (constraint === undefined || violated === constraint)
 }
+
+/** Whether a database refused text that it cannot hold, such as a NUL or half a surrogate pair. */
+export function isUnstorableText(error: unknown): boolean {
+  const cause = (error as { cause?: unknown })?.cause ?? error
+  return ['22021', '22P05', '22P02'].includes(String((cause as { errno?: unknown } | undefined)?.errno))
+}

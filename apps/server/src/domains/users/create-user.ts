@@ -3,6 +3,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import { addEmailAddress, type VerifiedBy } from './email-addresses.ts'
+import { checkMetadataSize } from './metadata.ts'
 import { getUser, type UserRecord } from './queries.ts'
 import { users } from './tables.ts'
 import { takenIdentifier } from './taken-identifier.ts'
@@ -28,6 +29,8 @@ export type CreateUserInput = {
 /** @throws {UsherError} `form_identifier_exists` naming the address, username or external id that is taken */
 export async function createUser(ctx: Ctx | Tx, input: CreateUserInput): Promise<UserRecord> {
   const { emailAddresses = [], createdAt, ...fields } = input
+  const { publicMetadata, privateMetadata, unsafeMetadata } = fields
+  checkMetadataSize({ publicMetadata, privateMetadata, unsafeMetadata })
   return transaction(ctx, async (tx) => {
     const now = tx.now()
     const id = newId('user')

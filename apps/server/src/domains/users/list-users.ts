@@ -1,4 +1,20 @@
-import { and, asc, count, desc, eq, gt, gte, ilike, inArray, lt, notInArray, or, type SQL, sql } from 'drizzle-orm'
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  gt,
+  gte,
+  ilike,
+  inArray,
+  isNull,
+  lt,
+  notInArray,
+  or,
+  type SQL,
+  sql,
+} from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -14,6 +30,7 @@ const orderable = {
   first_name: users.firstName,
   last_name: users.lastName,
   username: users.username,
+  email_address: sql`(select e.email_address from ${emailAddresses} e where e.id = ${users.primaryEmailAddressId})`,
 } as const
 
 export type UserFilter = {
@@ -30,6 +47,8 @@ export type UserFilter = {
   createdAtAfter?: Date
   lastSignInAtBefore?: Date
   lastSignInAtAfter?: Date
+  lastActiveAtBefore?: Date
+  lastActiveAtAfter?: Date
   lastActiveAtSince?: Date
 }
 
@@ -72,8 +91,12 @@ function conditionOf(filter: UserFilter): SQL | undefined {
     sql`exists (select 1 from ${emailAddresses} where ${emailAddresses.userId} = ${users.id} and ${condition})`
   return and(
     either(filter.userId, (ids, not) => (not ? notInArray(users.id, ids) : inArray(users.id, ids))),
-    either(filter.externalId, (ids, not) => (not ? notInArray(users.externalId, ids) : inArray(users.externalId, ids))),
-    either(filter.username, (names, not) => (not ? notInArray(users.username, names) : inArray(users.username, names))),
+    either(filter.externalId, (ids, not) =>
+      not ? or(isNull(users.externalId), notInArray(users.externalId, ids)) : inArray(users.externalId, ids),
+    ),
+    either(filter.username, (names, not) =>
+      not ? or(isNull(users.username), notInArray(users.username, names)) : inArray(users.username, names),
+    ),
     either(filter.emailAddress, (addresses, not) => {
       const has = withAddress(
         inArray(
@@ -105,12 +128,17 @@ function conditionOf(filter: UserFilter): SQL | undefined {
     filter.createdAtAfter && gt(users.createdAt, filter.createdAtAfter),
     filter.lastSignInAtBefore && lt(users.lastSignInAt, filter.lastSignInAtBefore),
     filter.lastSignInAtAfter && gt(users.lastSignInAt, filter.lastSignInAtAfter),
+    filter.lastActiveAtBefore && lt(users.lastActiveAt, filter.lastActiveAtBefore),
+    filter.lastActiveAtAfter && gt(users.lastActiveAt, filter.lastActiveAtAfter),
     filter.lastActiveAtSince && gte(users.lastActiveAt, filter.lastActiveAtSince),
   )
 }
 
 /** Splits a filter's values by their sign and asks for each kind. */
-function either(values: string[] | undefined, condition: (values: string[], not: boolean) => SQL): SQL | undefined {
+function either(
+  values: string[] | undefined,
+  condition: (values: string[], not: boolean) => SQL | undefined,
+): SQL | undefined {
   if (!values?.length) return undefined
   const excluded = values.filter((v) => v.startsWith('-')).map((v) => v.slice(1))
   const included = values.filter((v) => !v.startsWith('-')).map((v) => v.replace(/^\+/, ''))

@@ -11,9 +11,15 @@ const maxBytes = 8 * 1024
  */
 export function mergeMetadata(target: Metadata, patch: Metadata): Metadata {
   const merged = merge(target, patch) as Metadata
-  if (Buffer.byteLength(JSON.stringify(merged)) > maxBytes)
-    throw new UsherError('form_param_value_invalid', 'Metadata may have 8 kB at most.')
+  checkMetadataSize({ metadata: merged })
   return merged
+}
+
+/** @throws {UsherError} `form_param_value_invalid` when one of them has more than 8 kB */
+export function checkMetadataSize(kinds: Record<string, Metadata | undefined>): void {
+  for (const metadata of Object.values(kinds))
+    if (metadata && Buffer.byteLength(JSON.stringify(metadata)) > maxBytes)
+      throw new UsherError('form_param_value_invalid', 'Metadata may have 8 kB at most.')
 }
 
 function merge(target: unknown, patch: unknown): unknown {

@@ -3,7 +3,7 @@ import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
-import { mergeMetadata } from './metadata.ts'
+import { checkMetadataSize, mergeMetadata } from './metadata.ts'
 import { getUser, type User, type UserRecord } from './queries.ts'
 import { emailAddresses, users } from './tables.ts'
 import { takenIdentifier } from './taken-identifier.ts'
@@ -26,8 +26,10 @@ export type UpdateUserInput = { id: string } & Partial<
   >
 >
 
-/** Changes the named fields. @throws {UsherError} `resource_not_found` or `form_identifier_exists` */
+/** Changes the named fields. @throws {UsherError} `resource_not_found`, `form_identifier_exists` or `form_param_value_invalid` */
 export async function updateUser(ctx: Ctx | Tx, { id, ...fields }: UpdateUserInput): Promise<UserRecord> {
+  const { publicMetadata, privateMetadata, unsafeMetadata } = fields
+  checkMetadataSize({ publicMetadata, privateMetadata, unsafeMetadata })
   return transaction(ctx, async (tx) => {
     try {
       const changed = await tx.db

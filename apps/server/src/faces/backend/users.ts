@@ -1,7 +1,13 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
-import { checkPasswordRules, hashPassword, setPasswordHash, verifyPassword } from '../../domains/credentials/index.ts'
+import {
+  checkPasswordRules,
+  hashPassword,
+  removePassword,
+  setPasswordHash,
+  verifyPassword,
+} from '../../domains/credentials/index.ts'
 import { listMemberships, listOrganizationInvitations } from '../../domains/organizations/index.ts'
 import { revokeUserSessions } from '../../domains/sessions/index.ts'
 import {
@@ -11,6 +17,7 @@ import {
   getUser,
   listUsers,
   mergeUserMetadata,
+  setPrimaryEmailAddress,
   type UserFilter,
   updateUser,
 } from '../../domains/users/index.ts'
@@ -61,6 +68,8 @@ const MetadataInput = z.object({
   unsafe_metadata: Metadata.optional(),
 })
 
+const ManyInput = z.object({ user_ids: z.array(z.string()).min(1).max(100) })
+
 /** `/v1/users` for the application's server. */
 export function userRoutes(): Hono<Env> {
   const routes = new Hono<Env>()
@@ -110,6 +119,8 @@ export function userRoutes(): Hono<Env> {
     const hash = await hashOf(c.var.ctx, input)
     const user = await transaction(c.var.ctx, async (tx) => {
       await updateUser(tx, { id, ...profileOf(input) })
+      const { primary_email_address_id: primary } = input
+      if (primary) await setPrimaryEmailAddress(tx, { userId: id, emailAddressId: primary })
       if (hash) await setPasswordHash(tx, { userId: id, hash })
       if (input.sign_out_of_other_sessions) await revokeUserSessions(tx, { userId: id })
       return getUser(tx, id)
@@ -147,6 +158,39 @@ export function userRoutes(): Hono<Env> {
       })
       return jsonResponse(presentUserToBackend(user))
     })
+
+  for (const [verb, banned] of [
+    ['ban', true],
+    ['unban', false],
+  ] as const)
+    routes.post(`/users/${verb}`, async (c) => {
+      const { user_ids: ids } = await parseBody(c, ManyInput)
+      const changed = await transaction(c.var.ctx, async (tx) => {
+        const users = []
+        // In one order everywhere, so that two such requests wait for each other instead of deadlocking.
+        for (const id of [...new Set(ids)].sort()) {
+          users.push(await updateUser(tx, { id, banned }))
+          if (banned) await revokeUserSessions(tx, { userId: id })
+        }
+        return users
+      })
+      return jsonResponse(changed.map(presentUserToBackend))
+    })
+
+  routes.post('/users/:id/remove_password', async (c) => {
+    const id = c.req.param('id')
+    const input = await parseBody(c, z.object({ sign_out_of_all_sessions: z.boolean().nullish() }))
+    const user = await transaction(c.var.ctx, async (tx) => {
+      await getUser(tx, id)
+      await removePassword(tx, { userId: id })
+      if (input.sign_out_of_all_sessions) await revokeUserSessions(tx, { userId: id })
+      return updateUser(tx, { id })
+    })
+    return jsonResponse(presentUserToBackend(user))
+  })
+  routes.on(['POST', 'DELETE'], '/users/:id/profile_image', () => {
+    throw new UsherError('not_implemented', 'Profile images cannot be uploaded yet.')
+  })
 
   routes.post('/users/:id/verify_password', async (c) => {
     const { password } = await parseBody(c, z.object({ password: z.string().max(1000) }))
@@ -220,6 +264,8 @@ function filterOf(c: Parameters<typeof repeated>[0]): UserFilter {
     createdAtAfter: instantOf(c, 'created_at_after'),
     lastSignInAtBefore: instantOf(c, 'last_sign_in_at_before'),
     lastSignInAtAfter: instantOf(c, 'last_sign_in_at_after'),
+    lastActiveAtBefore: instantOf(c, 'last_active_at_before'),
+    lastActiveAtAfter: instantOf(c, 'last_active_at_after'),
     lastActiveAtSince: instantOf(c, 'last_active_at_since'),
   }
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))

@@ -43,7 +43,11 @@ const ProfileInput = z.object({
   primary_email_address_id: z.string().max(100).optional(),
   unsafe_metadata: z.string().max(16_384).optional(),
 })
-const MetadataInput = z.object({ unsafe_metadata: z.string().max(16_384) })
+const MetadataInput = z.object({
+  unsafe_metadata: z.string().max(16_384).optional(),
+  public_metadata: z.unknown().optional(),
+  private_metadata: z.unknown().optional(),
+})
 const PasswordInput = z.object({
   current_password: z.string().max(1000).optional(),
   new_password: z.string().max(1000),
@@ -87,7 +91,11 @@ export function meRoutes(): Hono<FrontendEnv> {
   })
   routes.patch('/me/metadata', async (c) => {
     const { userId } = requireSession(c)
-    const { unsafe_metadata } = await parseForm(c, MetadataInput)
+    const { unsafe_metadata, ...privileged } = await parseForm(c, MetadataInput)
+    if (Object.keys(privileged).length > 0)
+      throw new UsherError('forbidden', 'Only unsafe_metadata can be changed from a browser.')
+    if (unsafe_metadata === undefined)
+      throw new UsherError('form_param_missing', 'unsafe_metadata is missing.', { param: 'unsafe_metadata' })
     await mergeUserMetadata(c.var.ctx, { id: userId, unsafeMetadata: parseObject(unsafe_metadata) })
     return reply(c, await self(c.var.ctx, userId))
   })

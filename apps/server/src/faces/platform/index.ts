@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { type Env, resolveInstance } from '../http.ts'
 import { demoRoutes } from './demo/page.ts'
+import { docsRoutes } from './docs.ts'
 import { inboxRoutes } from './inbox.ts'
 import { landingPage } from './landing.ts'
 import { sdkFileRoutes } from './sdk-files.ts'
@@ -10,6 +11,7 @@ export function platformFace(): Hono<Env> {
   const face = new Hono<Env>()
   face.get('/', resolveInstance, landingPage)
   face.route('/', inboxRoutes())
+  face.route('/', docsRoutes())
   face.route('/', demoRoutes())
   face.route('/', sdkFileRoutes())
   return face

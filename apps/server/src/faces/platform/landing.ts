@@ -23,13 +23,13 @@ ${
 <a class="card" href="/inbox"><h2>Inbox</h2><p>Every email that this server would have sent, with its codes and links.</p></a>`
     : ''
 }
-<a class="card" href="/.well-known/jwks.json"><h2>Keys</h2><p>The public keys with which your servers verify session tokens.</p></a>
+<a class="card" href="/docs"><h2>Documentation</h2><p>What works, how to point an app at this server, and every setting.</p></a>
 </div>
 <section class="card stack" aria-labelledby="instance"><h2 id="instance">This instance</h2>
 <dl><dt>Environment</dt><dd><span class="pill">${instance.environment}</span></dd>
 <dt>Publishable key</dt><dd><code>${instance.publishableKey}</code></dd>
 <dt>Secret key</dt><dd class="muted">shown by <code>npm run usher -- keys</code></dd></dl></section>
-<h2>Next steps</h2>
+<h2 class="apart">Next steps</h2>
 <p>Point an app that uses Clerk's SDKs at this server:</p>
 <pre tabindex="0" aria-label="Environment variables"><code>${env}</code></pre>
 <p>The README tells the two lines that <code>proxy.ts</code> needs, and <code>examples/tasks-nextjs</code> is a whole app to start from.</p>

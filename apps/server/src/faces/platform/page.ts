@@ -49,7 +49,8 @@ button{border:1px solid var(--line);background:var(--card);border-radius:8px;pad
 button:disabled,input:disabled,textarea:disabled{opacity:.55;cursor:not-allowed}
 input[type=text],textarea{width:100%;border:1px solid var(--line);background:var(--card);border-radius:8px;padding:9px 12px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px}.muted{color:var(--soft)}.pill{display:inline-block;padding:2px 10px;border-radius:99px;background:var(--tint);font-size:13px;font-weight:600}
-.pill+.pill{margin-left:4px}[hidden]{display:none!important}.row{display:flex;gap:12px;align-items:center}.stack>*+*{margin-top:12px}ul.plain{list-style:none;padding:0;margin-bottom:0}
+.pill+.pill{margin-left:4px}[hidden]{display:none!important}.row{display:flex;gap:12px;align-items:center}.stack>*+*{margin-top:12px}iframe{border:1px solid var(--line);border-radius:12px}pre{white-space:pre-wrap}.apart{margin-top:32px}.prose h2{margin-top:32px}.prose table{border-collapse:collapse;display:block;overflow:auto}.prose th,.prose td{border:1px solid var(--line);padding:6px 10px;text-align:left;vertical-align:top}.prose img{max-width:100%}
+ul.plain{list-style:none;padding:0;margin-bottom:0}
 `
 
 /** A page of our own: no external resource, and a policy under which nothing injected could run. */

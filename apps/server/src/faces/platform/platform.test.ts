@@ -1,0 +1,75 @@
+import { expect, test } from 'bun:test'
+import { transaction } from '../../database/index.ts'
+import { queueEmail } from '../../domains/messaging/index.ts'
+import { testInstance } from '../../testing/server.ts'
+
+test('the landing page shows the publishable key and no secret one', async () => {
+  const t = await testInstance()
+  const text = await (await t.fetch('/')).text()
+  expect(text).toContain(t.publishableKey)
+  expect(text).not.toContain(t.secretKey)
+})
+
+test('the inbox shows the mail of its own development instance only', async () => {
+  const [a, b, live] = await Promise.all([testInstance(), testInstance(), testInstance('production')])
+  await transaction(a.ctx(), (tx) =>
+    queueEmail(tx, { template: 'verification_code', to: 'ada@example.com', data: { code: '123456' } }),
+  )
+  const { data } = (await (await a.fetch('/inbox.json?to=ada@example.com')).json()) as {
+    data: { id: string; code: string }[]
+  }
+  expect(data.map((m) => m.code)).toEqual(['123456'])
+  const id = data[0]?.id
+  expect((await a.fetch(`/inbox/${id}`)).status).toBe(200)
+  expect((await b.fetch(`/inbox/${id}`)).status).toBe(404)
+  expect(await (await b.fetch('/inbox.json')).json()).toEqual({ data: [] })
+  for (const path of ['/inbox', '/inbox.json', `/inbox/${id}`, `/inbox/${id}/html`])
+    expect((await live.fetch(path)).status).toBe(403)
+})
+
+test('O2 what people type is text in an email and on the page that shows it, and no script could run', async () => {
+  const t = await testInstance()
+  const name = '<script>alert(1)</script>"\'\r\nBcc: evil@example.com'
+  await transaction(t.ctx(), (tx) =>
+    queueEmail(tx, {
+      template: 'organization_invitation',
+      to: 'ada@example.com',
+      data: { organizationName: name, inviterName: name, url: 'http://localhost/x' },
+    }),
+  )
+  const { data } = (await (await t.fetch('/inbox.json')).json()) as {
+    data: { id: string; subject: string; html: string }[]
+  }
+  expect(data[0]?.html).not.toContain('<script>')
+  expect(data[0]?.subject).not.toMatch(/[\r\n]/)
+  const shown = await t.fetch(`/inbox/${data[0]?.id}`)
+  expect(await shown.text()).not.toContain('<script>alert')
+  expect(shown.headers.get('content-security-policy')).toMatch(/script-src 'nonce-[^']+'/)
+  expect(shown.headers.get('content-security-policy')).not.toContain('unsafe-inline')
+  expect((await t.fetch(`/inbox/${data[0]?.id}/html`)).headers.get('content-security-policy')).toContain('sandbox')
+})
+
+test('serves the SDK files by major and exact version, and nothing outside of them', async () => {
+  const t = await testInstance()
+  const exact = await t.fetch('/npm/@clerk/clerk-js@6.34.1/dist/clerk.browser.js')
+  expect(exact.status).toBe(200)
+  expect(exact.headers.get('access-control-allow-origin')).toBe('*')
+  expect(exact.headers.get('cache-control')).toContain('immutable')
+  const major = await t.fetch('/npm/@clerk/ui@1/dist/ui.browser.js')
+  expect([major.status, major.headers.get('cache-control')]).toEqual([200, 'public, max-age=300'])
+  for (const path of [
+    '/npm/@clerk/clerk-js@7/dist/clerk.browser.js',
+    '/npm/@clerk/clerk-js@6/dist/..%2f..%2fpackage.json',
+    '/npm/@clerk/clerk-js@6/dist/.js',
+    '/npm/@evil/clerk-js@6/dist/clerk.browser.js',
+    '/npm/@clerk/__proto__@6/dist/clerk.browser.js',
+  ])
+    expect((await t.fetch(path)).status).toBe(404)
+})
+
+test('serves the documentation, and no other file', async () => {
+  const t = await testInstance()
+  expect((await t.fetch('/docs')).status).toBe(200)
+  for (const path of ['/docs/nothing.md', '/docs/..%2fREADME.md', '/docs/decisions/..%2f..%2fREADME.md', '/docs/x.txt'])
+    expect((await t.fetch(path)).status).toBe(404)
+})

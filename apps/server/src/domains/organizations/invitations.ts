@@ -9,8 +9,7 @@ import { emit } from '../events/index.ts'
 import { queueEmail } from '../messaging/index.ts'
 import { findUserByEmail, findUsers, getUser } from '../users/index.ts'
 import { createOneTimeToken, findOneTimeToken, parseEmailAddress, revokeTokensOf } from '../verifications/index.ts'
-import { getGrantableRole, insertMembership, quotaExceeded } from './manage-memberships.ts'
-import { freeSeats, lockOrganization } from './manage-organizations.ts'
+import { getGrantableRole, insertMembership } from './manage-memberships.ts'
 import {
   findMembership,
   findOrganizations,
@@ -19,6 +18,7 @@ import {
   type Organization,
 } from './queries.ts'
 import { requirePermission } from './require-permission.ts'
+import { freeSeats, lockOrganization, quotaExceeded } from './seats.ts'
 import { organizationInvitations, organizations } from './tables.ts'
 
 export type OrganizationInvitation = typeof organizationInvitations.$inferSelect

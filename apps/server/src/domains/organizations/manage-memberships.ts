@@ -6,9 +6,9 @@ import { newId } from '../../kernel/ids.ts'
 import { getRoleByKey, type RoleRecord } from '../access/index.ts'
 import { emit } from '../events/index.ts'
 import { getUser, mergeMetadata } from '../users/index.ts'
-import { freeSeats, lockOrganization } from './manage-organizations.ts'
 import { getMembership, type MembershipRecord } from './queries.ts'
 import { requireMember, requirePermission } from './require-permission.ts'
+import { freeSeats, lockOrganization, quotaExceeded } from './seats.ts'
 import { memberships } from './tables.ts'
 
 /** Who holds this may do everything that keeps an organization alive; at least one member must. */
@@ -167,6 +167,3 @@ async function keepGuardian(tx: Tx, leaving: MembershipRecord) {
       'An organization needs at least one member who can manage its members.',
     )
 }
-
-export const quotaExceeded = () =>
-  new UsherError('organization_membership_quota_exceeded', 'This organization has no room for more members.')

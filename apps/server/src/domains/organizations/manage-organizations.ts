@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm'
+import { eq } from 'drizzle-orm'
 import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -148,18 +148,6 @@ export async function deleteOrganization(ctx: Ctx | Tx, id: string): Promise<Org
   })
 }
 
-/**
- * Locks an organization's row, so that rules over several of its rows (the last administrator, the quota) hold when
- * requests arrive together.
- *
- * @throws {UsherError} `resource_not_found`
- */
-export async function lockOrganization(tx: Tx, id: string): Promise<typeof organizations.$inferSelect> {
-  const [locked] = await tx.db.select().from(organizations).where(eq(organizations.id, id)).for('update')
-  if (!locked) throw new UsherError('resource_not_found', 'There is no such organization.')
-  return locked
-}
-
 function parseName(name: string): string {
   const trimmed = name.trim()
   if (trimmed === '') throw new UsherError('form_param_nil', 'Enter a name.', { param: 'name' })
@@ -194,14 +182,4 @@ function slugFrom(name: string): string {
 function slugTaken(error: unknown): unknown {
   if (!isUniqueViolation(error, 'organizations_slug')) return error
   return new UsherError('organization_slug_taken', 'That slug is taken. Please try another.', { param: 'slug' })
-}
-
-/** How many more people fit; Infinity when there is no limit. */
-export async function freeSeats(tx: Tx, organization: { id: string; maxAllowedMemberships: number }): Promise<number> {
-  if (organization.maxAllowedMemberships === 0) return Number.POSITIVE_INFINITY
-  const [row] = await tx.db.execute<{ taken: number }>(sql`
-    select (select count(*) from memberships where organization_id = ${organization.id})::int +
-      (select count(*) from organization_invitations
-        where organization_id = ${organization.id} and status = 'pending' and expires_at > ${tx.now()})::int as taken`)
-  return organization.maxAllowedMemberships - (row?.taken ?? 0)
 }

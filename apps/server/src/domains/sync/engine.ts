@@ -413,6 +413,29 @@ export class SyncEngine {
   }
 
   private readonly onCommitted = (room: Room, entries: Entry[]): void => {
+    let acknowledged = false
+    const acknowledge = () => {
+      acknowledged = true
+      this.acknowledge(room, entries)
+    }
+    // Nearly always one author: outside of a handler each of its echoes would be a write of its own.
+    entries[0]?.author?.socket?.cork(acknowledge)
+    // A socket that is closed already does not cork, and calls nothing.
+    if (!acknowledged) acknowledge()
+    if (room.owed.length > 0) this.payOwed(room)
+    if (room.statuses.length > 0) {
+      const durable = room.base + room.committed
+      room.statuses = room.statuses.filter(({ position, connection, frame }) => {
+        if (position > durable) return true
+        sendTo(connection, frame)
+        return false
+      })
+    }
+    for (const connection of this.pausedConnections) if (connection.room === room) this.resume(connection)
+    if (this.wantsCompaction(room)) this.compact(room)
+  }
+
+  private acknowledge(room: Room, entries: readonly Entry[]): void {
     for (const entry of entries) {
       const { author, frame, update } = entry
       entry.author = undefined
@@ -427,17 +450,6 @@ export class SyncEngine {
       // The echo is the acknowledgement: it is sent only now that the update is durable.
       if (author.state === 'live') sendTo(author, frame)
     }
-    if (room.owed.length > 0) this.payOwed(room)
-    if (room.statuses.length > 0) {
-      const durable = room.base + room.committed
-      room.statuses = room.statuses.filter(({ position, connection, frame }) => {
-        if (position > durable) return true
-        sendTo(connection, frame)
-        return false
-      })
-    }
-    for (const connection of this.pausedConnections) if (connection.room === room) this.resume(connection)
-    if (this.wantsCompaction(room)) this.compact(room)
   }
 
   private payOwed(room: Room) {

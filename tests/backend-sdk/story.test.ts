@@ -167,6 +167,26 @@ test('sessions, clients and tokens', async () => {
   expect((await clerk.jwks.getJwks()).keys?.[0]?.kid).toStartWith('ins_')
 })
 
+test('a session is checked with its token; a revocation counts at once, and another session’s token does not', async () => {
+  const user = await person('Gil')
+  const [one, two] = [
+    await clerk.sessions.createSession({ userId: user.id }),
+    await clerk.sessions.createSession({ userId: user.id }),
+  ]
+  const { jwt: token } = await clerk.sessions.getToken(one.id)
+  const check = (id: string) =>
+    fetch(`${usher.ready.url}/v1/sessions/${id}/verify`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${usher.ready.secret_key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ token }),
+    })
+  const verified = await check(one.id)
+  expect(await verified.json()).toMatchObject({ object: 'session', id: one.id, user_id: user.id, status: 'active' })
+  expect((await check(two.id)).status).toBe(401)
+  await clerk.sessions.revokeSession(one.id)
+  expect((await check(one.id)).status).toBe(401)
+})
+
 test('a wrong secret key is told so, and its answers are exactly application/json', async () => {
   const { url, publishable_key: publishableKey } = usher.ready
   const stranger = createClerkClient({ secretKey: 'sk_test_wrong', publishableKey, apiUrl: url })

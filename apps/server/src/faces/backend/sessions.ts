@@ -2,16 +2,19 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
 import {
+  activeOrganizationOf,
   createClient,
   createSession,
   findSessionState,
   getClient,
   getSession,
+  isSignedIn,
   listClients,
   listSessions,
   mintSessionToken,
   revokeSession,
   type Session,
+  type SessionState,
   takeHandshakeDirectives,
   verifySessionToken,
 } from '../../domains/sessions/index.ts'
@@ -23,6 +26,7 @@ import { type Env, jsonResponse } from '../http.ts'
 import { presentSession } from '../presenters/session.ts'
 import { parseBody } from './input.ts'
 
+const VerifyInput = z.object({ token: z.string().max(16_384) })
 const statuses = z.enum(['active', 'pending', 'ended', 'expired', 'removed', 'replaced', 'revoked', 'abandoned'])
 const CreateInput = z.object({ user_id: z.string(), active_organization_id: z.string().nullish() })
 
@@ -60,6 +64,15 @@ export function sessionRoutes(): Hono<Env> {
   routes.post('/sessions/:id/revoke', async (c) =>
     jsonResponse(presentSession(c.var.ctx, await revokeSession(c.var.ctx, c.req.param('id')))),
   )
+  // Who is signed in, and still is: answered from the session plane's memory, which revocations reach at once.
+  routes.post('/sessions/:id/verify', async (c) => {
+    const { token } = await parseBody(c, VerifyInput)
+    const { sid } = await verifySessionToken(c.var.ctx, token)
+    const session = sid === c.req.param('id') ? await findSessionState(c.var.ctx, sid) : undefined
+    if (!session || !isSignedIn(session, c.var.ctx.now()))
+      throw new UsherError('authentication_invalid', 'This session has ended, or the token is not its.')
+    return jsonResponse(presentSessionState(session))
+  })
   routes.post('/sessions/:id/tokens', async (c) => {
     const session = await findSessionState(c.var.ctx, c.req.param('id'))
     if (!session) {
@@ -93,6 +106,22 @@ export function sessionRoutes(): Hono<Env> {
     jsonResponse(presentClientToBackend(c.var.ctx, await getClient(c.var.ctx, c.req.param('id')))),
   )
   return routes
+}
+
+/** As much of a session as its state in memory holds. */
+function presentSessionState(session: SessionState) {
+  return {
+    object: 'session',
+    id: session.id,
+    client_id: session.clientId,
+    user_id: session.userId,
+    status: session.status,
+    actor: session.actor,
+    last_active_organization_id: activeOrganizationOf(session),
+    last_active_at: session.lastActiveAt.getTime(),
+    expire_at: session.expireAt.getTime(),
+    abandon_at: session.abandonAt.getTime(),
+  }
 }
 
 function presentClientToBackend(ctx: Ctx, client: Awaited<ReturnType<typeof getClient>>) {

@@ -17,12 +17,15 @@ const findChromium = () =>
   [process.env.USHER_TEST_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
     (path) => path && existsSync(path),
   )
-const findPostgres = () =>
-  [process.env.USHER_TEST_POSTGRES_BIN, '/usr/lib/postgresql/15/bin'].find(
-    (dir) => dir && existsSync(join(dir, 'initdb')),
-  )
+/** PostgreSQL 15 is what we promise to support at least, so it is preferred where there are several. */
+const findPostgres = () => {
+  const home = '/usr/lib/postgresql'
+  const versions = existsSync(home) ? readdirSync(home).filter((v) => Number(v) >= 15) : []
+  const folders = versions.sort((a, b) => Number(a) - Number(b)).map((v) => join(home, v, 'bin'))
+  return [process.env.USHER_TEST_POSTGRES_BIN, ...folders].find((dir) => dir && existsSync(join(dir, 'initdb')))
+}
 
-if (ci && (!findChromium() || !findPostgres())) installDebianPackages(['chromium', 'postgresql-15'])
+if (ci && (!findChromium() || !findPostgres())) installDebianPackages(['chromium', 'postgresql'])
 installTests()
 
 const bun = bunPath()
@@ -36,7 +39,7 @@ const totals = { pass: 0, fail: 0, skip: 0 }
 const missing = []
 if (!env.USHER_TEST_CHROMIUM) missing.push('Chromium: the browser tests (Debian: apt install chromium)')
 if (!env.USHER_TEST_POSTGRES_BIN)
-  missing.push('PostgreSQL 15: the tests with DATABASE_URL (Debian 12: apt install postgresql-15)')
+  missing.push('PostgreSQL 15 or later: the tests with DATABASE_URL (Debian: apt install postgresql)')
 
 const groups = only.length > 0 ? [only] : [['apps/server/src'], ...testFolders().map((dir) => [dir])]
 if (ci && only.length === 0) {

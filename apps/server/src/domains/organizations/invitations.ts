@@ -18,7 +18,7 @@ import {
   type Organization,
 } from './queries.ts'
 import { requirePermission } from './require-permission.ts'
-import { freeSeats, lockOrganization, quotaExceeded } from './seats.ts'
+import { freeSeats, isFull, lockOrganization, quotaExceeded } from './seats.ts'
 import { organizationInvitations, organizations } from './tables.ts'
 
 export type OrganizationInvitation = typeof organizationInvitations.$inferSelect
@@ -144,6 +144,9 @@ export async function revokeOrganizationInvitation(
 ): Promise<InvitationRecord> {
   return transaction(ctx, async (tx) => {
     await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
+    // In the order in which an invitation is accepted: tickets first. Undone if there is nothing to revoke.
+    await getInvitation(tx, input)
+    await revokeTokensOf(tx, 'organization_invitation', input.invitationId)
     const [revoked] = await tx.db
       .update(organizationInvitations)
       .set({ status: 'revoked', updatedAt: tx.now() })
@@ -156,7 +159,6 @@ export async function revokeOrganizationInvitation(
       )
       .returning()
     if (!revoked) throw new UsherError('resource_not_found', 'There is no open invitation with this id.')
-    await revokeTokensOf(tx, 'organization_invitation', revoked.id)
     await emit(tx, {
       type: 'organizationInvitation.revoked',
       subject: revoked.id,
@@ -183,8 +185,10 @@ export async function acceptInvitation(
       .from(organizationInvitations)
       .where(eq(organizationInvitations.id, invitationId))
     if (!invitation) throw notOpen()
-    // The quota counts open invitations, so turning one into a membership needs no seat of its own.
-    await lockOrganization(tx, invitation.organizationId)
+    // Rows are locked in one order everywhere, tickets, organization, invitation: whoever comes by the link has locked
+    // the ticket already, and would otherwise wait for this call while this call waits for them.
+    await revokeTokensOf(tx, 'organization_invitation', invitationId)
+    const organization = await lockOrganization(tx, invitation.organizationId)
     const [user] = await findUsers(tx, [userId])
     const owns = user?.emailAddresses.some((e) => e.verifiedAt !== null && e.emailAddress === invitation.emailAddress)
     if (!owns) throw new UsherError('forbidden', 'This invitation is for another email address.')
@@ -200,11 +204,12 @@ export async function acceptInvitation(
       )
       .returning()
     if (!accepted) throw notOpen()
-    await revokeTokensOf(tx, 'organization_invitation', accepted.id)
     const { organizationId, roleId, publicMetadata, privateMetadata } = accepted
     const [role] = await findRolesByIds(tx, [roleId])
     const known = await findMembership(tx, { organizationId, userId })
-    if (!known)
+    if (!known) {
+      // The invitation held a seat, but the limit may have been lowered since.
+      if (await isFull(tx, organization)) throw quotaExceeded()
       await insertMembership(tx, {
         organizationId,
         userId,
@@ -213,6 +218,7 @@ export async function acceptInvitation(
         publicMetadata,
         privateMetadata,
       })
+    }
     await emit(tx, {
       type: 'organizationInvitation.accepted',
       subject: accepted.id,

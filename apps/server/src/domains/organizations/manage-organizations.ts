@@ -49,6 +49,8 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
   if (!settings.organizations.enabled)
     throw new UsherError('organization_not_enabled', 'Organizations are switched off here.')
   return transaction(ctx, async (tx) => {
+    if (ctx.actor.type === 'anonymous')
+      throw new UsherError('organization_creation_not_allowed', 'Sign in to create an organization.')
     const creatorId = ctx.actor.type === 'user' ? ctx.actor.userId : input.createdBy
     const creator = creatorId ? await getUser(tx, creatorId) : undefined
     if (ctx.actor.type === 'user' && !creator?.createOrganizationEnabled)
@@ -142,7 +144,12 @@ export async function deleteOrganization(ctx: Ctx | Tx, id: string): Promise<Org
     const organization = await getOrganization(tx, id)
     if (membership && !organization.adminDeleteEnabled)
       throw new UsherError('forbidden', 'This organization can be deleted by the application only.')
-    await tx.db.delete(organizations).where(eq(organizations.id, id))
+    // Of parallel calls one deletes and announces it.
+    const deleted = await tx.db
+      .delete(organizations)
+      .where(eq(organizations.id, id))
+      .returning({ id: organizations.id })
+    if (deleted.length === 0) throw new UsherError('resource_not_found', 'There is no such organization.')
     await emit(tx, { type: 'organization.deleted', subject: id, data: {} })
     return organization
   })

@@ -1,7 +1,7 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { organizations } from './tables.ts'
+import { memberships, organizations } from './tables.ts'
 
 /**
  * Locks an organization's row, so that rules over several of its rows (the last administrator, the quota) hold when
@@ -23,6 +23,13 @@ export async function freeSeats(tx: Tx, organization: { id: string; maxAllowedMe
       (select count(*) from organization_invitations
         where organization_id = ${organization.id} and status = 'pending' and expires_at > ${tx.now()})::int as taken`)
   return organization.maxAllowedMemberships - (row?.taken ?? 0)
+}
+
+/** Whether the members alone take every seat. The organization's row is locked by the caller. */
+export async function isFull(tx: Tx, organization: { id: string; maxAllowedMemberships: number }): Promise<boolean> {
+  if (organization.maxAllowedMemberships === 0) return false
+  const members = await tx.db.$count(memberships, eq(memberships.organizationId, organization.id))
+  return members >= organization.maxAllowedMemberships
 }
 
 export const quotaExceeded = () =>

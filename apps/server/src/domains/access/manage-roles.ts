@@ -121,4 +121,6 @@ async function setPermissions(tx: Tx, roleId: string, permissionIds: string[]) {
   await tx.db
     .insert(rolePermissions)
     .values(wanted.map((permissionId) => ({ instanceId: tx.instance.id, roleId, permissionId })))
+    // Somebody else may grant one of them at the same time.
+    .onConflictDoNothing()
 }

@@ -56,7 +56,6 @@ async function createAccount(tx: Tx, signUp: SignUp): Promise<string> {
       legalAcceptedAt: signUp.legalAcceptedAt,
     })
     if (signUp.passwordHash) await setPasswordHash(tx, { userId: user.id, hash: signUp.passwordHash })
-    if (signUp.passwordHash) await setPasswordHash(tx, { userId: user.id, hash: signUp.passwordHash })
     return user.id
   } catch (error) {
     if (!isUniqueViolation(error)) throw error

@@ -48,7 +48,7 @@ export async function startPostgres(): Promise<AsyncDisposable & { url: string }
 
 const command = ([program = '', ...args]: string[]): [string, string[]] => [program, args]
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once('error', reject)

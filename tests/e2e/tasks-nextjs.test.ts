@@ -137,7 +137,7 @@ test.skipIf(!available)(
     expect(link).toStartWith(`${app.url}/__clerk/v1/tickets/accept?`)
     await bob.page.goto(link)
     await bob.page.waitForSelector('input[name=password]')
-    expect(new URL(bob.page.url()).origin + new URL(bob.page.url()).pathname).toBe(`${app.url}/sign-up`)
+    expect(bob.page.url()).toStartWith(`${app.url}/sign-up`)
     await screenshot(bob, '05-ticket')
     await bob.page.fill('input[name=password]', 'another long password 2')
     await bob.page.click('.cl-formButtonPrimary')

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { Browser } from 'playwright-core'
+import { chromiumPath, launchBrowser, newPerson, screenshot } from '../support/browser.ts'
+import { startUsher, type UsherProcess } from '../support/usher.ts'
+
+let usher: UsherProcess
+let browser: Browser
+
+beforeAll(async () => {
+  if (!chromiumPath) return
+  usher = await startUsher()
+  browser = await launchBrowser()
+}, 60_000)
+afterAll(async () => {
+  await browser?.close()
+  await usher?.stop()
+})
+
+const password = 'a long enough password 1'
+const address = 'cleo+clerk_test@example.com'
+
+test.skipIf(!chromiumPath)(
+  'every component opens, does its work and leaves the console silent; the test code works',
+  async () => {
+    const { url } = usher.ready
+    const cleo = await newPerson(browser, 'cleo')
+    const { page } = cleo
+
+    // <SignUp/> with a test address: no mail, and the code that everybody knows.
+    await page.goto(`${url}/demo?sign-up=1`)
+    await page.fill('input[name=emailAddress]', address)
+    await page.fill('input[name=password]', password)
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await page.getByRole('heading', { name: 'Personal account' }).waitFor()
+    const { data } = (await (await fetch(`${url}/inbox.json`)).json()) as { data: unknown[] }
+    expect(data).toEqual([])
+
+    // <UserButton/>, and <UserProfile/> with profile and security.
+    await page.click('.cl-userButtonTrigger')
+    await screenshot(cleo, 'tour-01-user-button')
+    await page.getByText('Manage account').click()
+    await page.getByText('Profile details').first().waitFor()
+    await page.getByText(address).last().waitFor()
+    await screenshot(cleo, 'tour-02-user-profile')
+    await page.getByRole('button', { name: 'Update profile' }).click()
+    await page.fill('input[name=firstName]', 'Cleo')
+    await page.fill('input[name=lastName]', 'Stone')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Cleo Stone').first().waitFor()
+    await page.getByRole('button', { name: 'Security' }).click()
+    await page.getByText('Active devices').waitFor()
+    await page.getByText('This device').waitFor()
+    await screenshot(cleo, 'tour-03-security')
+    await page.keyboard.press('Escape')
+
+    // <OrganizationSwitcher/> and <CreateOrganization/>.
+    await page.click('.cl-organizationSwitcherTrigger')
+    await page.getByText('Create organization').click()
+    await page.fill('input[name=name]', 'Quarry')
+    await screenshot(cleo, 'tour-04-create-organization')
+    await page.getByRole('button', { name: 'Create organization' }).click()
+    await page.getByRole('button', { name: 'Skip' }).click()
+    await page.getByRole('heading', { name: 'Quarry' }).waitFor()
+
+    // <OrganizationProfile/>: general, members, invitations.
+    await page.click('.cl-organizationSwitcherTrigger')
+    await page.getByText('Manage', { exact: true }).click()
+    await page.getByText('Leave organization').first().waitFor()
+    await screenshot(cleo, 'tour-05-organization-general')
+    await page.getByRole('button', { name: 'Update profile' }).click()
+    await page.fill('input[name=name]', 'Quarry and Sons')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Quarry and Sons').first().waitFor()
+    await page.getByRole('button', { name: 'Members' }).click()
+    await page.getByText(address).last().waitFor()
+    await page.getByRole('tab', { name: 'Invitations' }).click()
+    await screenshot(cleo, 'tour-06-invitations')
+    await page.keyboard.press('Escape')
+
+    // Sign out, and in again through <SignIn/>.
+    await page.click('.cl-userButtonTrigger')
+    await page.getByText('Sign out').first().click()
+    await page.waitForSelector('input[name=identifier]')
+    await screenshot(cleo, 'tour-07-sign-in')
+    await page.fill('input[name=identifier]', address)
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('input[name=password]:not([tabindex="-1"])').fill(password)
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('.cl-userButtonTrigger').waitFor()
+
+    expect(cleo.problems).toEqual([])
+  },
+  90_000,
+)

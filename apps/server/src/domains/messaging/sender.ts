@@ -7,7 +7,12 @@ import { messages } from './tables.ts'
 /** Waits before the next attempt, in seconds; after the last one the message has failed. */
 const backoffSeconds = [5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600]
 const pollMs = 5_000
-const batch = 20
+/** Messages taken at a time, each on a connection of its own: none waits in line while its claim runs out. */
+const batch = 10
+/** How long a message belongs to the node that took it. A node that dies leaves it to the others after this. */
+const claimSeconds = 300
+/** No exchange with a mail server lasts as long as a claim does. */
+const patience = { connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 60_000 }
 
 const senders = new WeakMap<Database, EmailSender>()
 
@@ -36,7 +41,7 @@ export class EmailSender {
     this.database = database
     this.from = from
     this.log = log
-    this.transport = createTransport(smtpUrl, { pool: true } as never)
+    this.transport = createTransport({ url: smtpUrl, pool: true, maxConnections: batch, ...patience } as never)
     senders.set(database, this)
   }
 
@@ -79,7 +84,7 @@ export class EmailSender {
     }
   }
 
-  /** Takes due messages for this node: their next attempt moves on first, so a node that dies sends nothing twice at once. */
+  /** Takes due messages for this node: until the claim runs out they are due for nobody. */
   private claim() {
     const { system } = this.database
     const due = system
@@ -89,34 +94,35 @@ export class EmailSender {
       .orderBy(asc(messages.nextAttemptAt))
       .limit(batch)
       .for('update', { skipLocked: true })
-    const waits = sql.raw(`(array[${backoffSeconds.join(',')}])[least(${'attempts'} + 1, ${backoffSeconds.length})]`)
     return system
       .update(messages)
-      .set({ attempts: sql`${messages.attempts} + 1`, nextAttemptAt: sql`now() + ${waits} * interval '1 second'` })
+      .set({ attempts: sql`${messages.attempts} + 1`, nextAttemptAt: inSeconds(claimSeconds) })
       .where(inArray(messages.id, due))
       .returning()
   }
 
   private async send(message: typeof messages.$inferSelect): Promise<void> {
-    const byId = eq(messages.id, message.id)
+    const outcome = await this.deliver(message)
+    await this.database.system.update(messages).set(outcome).where(eq(messages.id, message.id))
+  }
+
+  private async deliver({ id, attempts, toAddress, subject, html, text }: typeof messages.$inferSelect) {
     try {
-      const { toAddress, subject, html, text } = message
       await this.transport.sendMail({ from: this.from, to: { name: '', address: toAddress }, subject, html, text })
-      await this.database.system
-        .update(messages)
-        .set({ state: 'sent', sentAt: new Date(), lastError: null })
-        .where(byId)
+      return { state: 'sent' as const, sentAt: new Date(), lastError: null }
     } catch (error) {
-      const failed = message.attempts >= backoffSeconds.length
-      const reason = (error as { code?: string }).code ?? 'unknown'
+      const wait = backoffSeconds[attempts - 1]
+      const last = attempts >= backoffSeconds.length || wait === undefined
+      const lastError = (error as { code?: string }).code ?? 'unknown'
       this.log.warn(
-        { message: message.id, attempt: message.attempts, reason },
-        failed ? 'an email was given up' : 'an email was not accepted',
+        { message: id, attempt: attempts, reason: lastError },
+        last ? 'an email was given up' : 'an email was not accepted',
       )
-      await this.database.system
-        .update(messages)
-        .set({ state: failed ? 'failed' : 'queued', lastError: reason })
-        .where(byId)
+      return last
+        ? { state: 'failed' as const, lastError }
+        : { state: 'queued' as const, lastError, nextAttemptAt: inSeconds(wait) }
     }
   }
 }
+
+const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 second'`

@@ -186,6 +186,12 @@ test.skipIf(!available)(
     await noteIs(bob.page, 'We leave at nine.')
     await byTestId(bob.page, 'note').fill('We leave at noon.')
     await noteIs(ada.page, 'We leave at noon.')
+    // His new connection shows who is here, as the one before did.
+    await bob.page.waitForFunction(
+      () => document.querySelectorAll('[data-testid=presence-person]').length === 2,
+      undefined,
+      { timeout: 5000 },
+    )
     await addTask(bob.page, 'Bring coffee')
     await ada.page.getByText('Bring coffee').waitFor()
     await screenshot(ada, '08-together')

@@ -122,6 +122,13 @@ export function LiveRoom(props: {
       // Said to a connection that worked, 4001 means "come back with a new token": no reason to wait.
       if (event?.code === 4001 || event?.code === 4403) queueMicrotask(() => room.shouldConnect && room.connect())
     })
+    room.on('status', ({ status }) => {
+      if (status !== 'connecting') return
+      // Nobody else is here while we are not connected, but their clocks are remembered, and what the server says of
+      // them would be taken for old until their next renewal (15 s).
+      const { awareness } = room
+      for (const id of awareness.meta.keys()) if (!awareness.states.has(id)) awareness.meta.delete(id)
+    })
     room.on('closed', ({ code }) => {
       const why = code === 4401 ? 'signed_out' : code === 4403 ? 'no_access' : 'refused'
       setConnection({ state: 'ended', why })

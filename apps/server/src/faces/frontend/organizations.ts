@@ -68,7 +68,8 @@ export function organizationRoutes(): Hono<FrontendEnv> {
     const { id, slug } = await deleteOrganization(c.var.ctx, c.req.param('id'))
     return reply(c, { object: 'organization', id, slug, deleted: true })
   })
-  routes.on(['PUT', 'DELETE'], '/organizations/:id/logo', () => {
+  routes.on(['PUT', 'DELETE'], '/organizations/:id/logo', async (c) => {
+    await requireMember(c.var.ctx, c.req.param('id'))
     throw new UsherError('not_implemented', 'Logos cannot be uploaded yet.')
   })
 

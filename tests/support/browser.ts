@@ -30,6 +30,8 @@ export async function newPerson(browser: Browser, name: string): Promise<Person>
   const page = await context.newPage()
   const problems: string[] = []
   page.on('console', (message) => {
+    // Browsers ask for this by themselves, also where a page names another icon.
+    if (message.location().url.endsWith('/favicon.ico')) return
     if (message.type() === 'error') problems.push(`${message.text()} (${message.location().url})`)
   })
   page.on('pageerror', (error) => problems.push(error.message))

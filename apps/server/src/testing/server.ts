@@ -26,12 +26,10 @@ async function startTestServer(): Promise<RunningServer> {
     { port: '0', dataDir },
   )
   const server = await serve(config)
-  process.on('exit', () => {
-    const pid = server.runtime.database.postmasterPid
-    // Nothing asynchronous runs at exit, and the database takes a moment to let go of its files.
-    const cleanUp = `${pid ? `kill -QUIT ${pid}; sleep 1; ` : ''}rm -rf '${dataDir}'`
-    spawn('sh', ['-c', cleanUp], { detached: true, stdio: 'ignore' }).unref()
-  })
+  // Test runners end without a word to us, or are killed: a process of its own waits for that and clears up.
+  const postmaster = join(dataDir, 'postgres', 'postmaster.pid')
+  const cleanUp = `while kill -0 ${process.pid}; do sleep 1; done; kill -QUIT $(head -n 1 '${postmaster}'); sleep 1; rm -rf '${dataDir}'`
+  spawn('sh', ['-c', cleanUp], { detached: true, stdio: 'ignore' }).unref()
   return server
 }
 

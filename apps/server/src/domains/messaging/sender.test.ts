@@ -59,8 +59,8 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close()
 })
 
-async function withMailServer(behaviour?: Behaviour) {
-  const [t, mail] = [await testInstance(), await mailServer(behaviour)]
+async function withMailServer(behaviour?: Behaviour, environment?: 'development' | 'production') {
+  const [t, mail] = [await testInstance(environment), await mailServer(behaviour)]
   open.push(() => mail.close())
   const sender = () => {
     // Each node has a database handle of its own; what a test makes is known by it alone.
@@ -100,6 +100,16 @@ test('an email leaves after its commit, once, to its one address; none of a tran
   expect(mail.received.map((m) => m.to)).toEqual(['ada@example.com'])
   expect(mail.received[0]?.data).toContain('123456')
   expect((await rowsOf(t))[0]).toMatchObject({ attempts: 1, lastError: null })
+})
+
+test('what was sent keeps its code in a development inbox, and nowhere in production', async () => {
+  for (const environment of ['development', 'production'] as const) {
+    const { t, mail, node } = await withMailServer({}, environment)
+    await queue(node().ctx, 'ada@example.com')
+    await until(() => allSent(t))
+    expect(mail.received[0]?.data).toContain('123456')
+    expect(JSON.stringify(await rowsOf(t)).includes('123456')).toBe(environment === 'development')
+  }
 })
 
 test('two nodes that wake together send each email once', async () => {

@@ -80,7 +80,10 @@ export class EmailSender {
     while (!this.stopped) {
       const claimed = await this.claim()
       if (claimed.length === 0) return
-      await Promise.all(claimed.map((message) => this.send(message)))
+      // All of them are waited for, so that stopping leaves none half-way.
+      const outcomes = await Promise.allSettled(claimed.map((message) => this.send(message)))
+      const lost = outcomes.find((outcome) => outcome.status === 'rejected')
+      if (lost) throw lost.reason
     }
   }
 
@@ -103,7 +106,11 @@ export class EmailSender {
 
   private async send(message: typeof messages.$inferSelect): Promise<void> {
     const outcome = await this.deliver(message)
-    await this.database.system.update(messages).set(outcome).where(eq(messages.id, message.id))
+    const done = outcome.state === 'queued' ? {} : withoutContent
+    await this.database.system
+      .update(messages)
+      .set({ ...outcome, ...done })
+      .where(eq(messages.id, message.id))
   }
 
   private async deliver({ id, attempts, toAddress, subject, html, text }: typeof messages.$inferSelect) {
@@ -124,5 +131,11 @@ export class EmailSender {
     }
   }
 }
+
+/** What was sent holds codes and links: they stay for the inbox of a development instance, and nowhere else. */
+const isDevelopment = sql`exists (select 1 from instances i where i.id = messages.instance_id and i.environment = 'development')`
+const keepFor = (column: 'subject' | 'html' | 'text') =>
+  sql<string>`case when ${isDevelopment} then ${messages[column]} else '' end`
+const withoutContent = { subject: keepFor('subject'), html: keepFor('html'), text: keepFor('text') }
 
 const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 second'`

@@ -23,6 +23,19 @@ export const idPrefixes = {
   role: 'role',
   permission: 'perm',
   message: 'msg',
+  externalAccount: 'eac',
+  socialConnection: 'scon',
+  image: 'img',
+  totp: 'totp',
+  backupCode: 'bcode',
+  actorToken: 'act',
+  jwtTemplate: 'jtmp',
+  allowlistIdentifier: 'alid',
+  blocklistIdentifier: 'blid',
+  waitlistEntry: 'wle',
+  redirectUrl: 'ru',
+  domain: 'dmn',
+  device: 'dvc',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

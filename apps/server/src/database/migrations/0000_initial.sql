@@ -29,10 +29,67 @@ CREATE TABLE "roles" (
 	CONSTRAINT "roles_key" UNIQUE("instance_id","key")
 );
 --> statement-breakpoint
+CREATE TABLE "social_connections" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"provider" text NOT NULL,
+	"name" text NOT NULL,
+	"enabled" boolean DEFAULT true NOT NULL,
+	"authenticatable" boolean DEFAULT true NOT NULL,
+	"block_email_subaddresses" boolean DEFAULT false NOT NULL,
+	"client_id" text,
+	"sealed_client_secret" text,
+	"scopes" jsonb DEFAULT '[]'::jsonb NOT NULL,
+	"logo_url" text,
+	"custom" jsonb,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "backup_codes" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"code_hash" text NOT NULL,
+	"used_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "passkeys" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"name" text NOT NULL,
+	"credential_id" text,
+	"public_key" text,
+	"sign_count" bigint DEFAULT 0 NOT NULL,
+	"transports" jsonb DEFAULT '[]'::jsonb NOT NULL,
+	"backed_up" boolean DEFAULT false NOT NULL,
+	"challenge" text,
+	"challenge_expires_at" timestamp (3) with time zone,
+	"verified_at" timestamp (3) with time zone,
+	"last_used_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "passwords" (
 	"user_id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
+	"hasher" text DEFAULT 'argon2id' NOT NULL,
 	"hash" text NOT NULL,
+	"compromised_at" timestamp (3) with time zone,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "totps" (
+	"user_id" text PRIMARY KEY NOT NULL,
+	"id" text NOT NULL,
+	"instance_id" text NOT NULL,
+	"sealed_secret" text NOT NULL,
+	"verified_at" timestamp (3) with time zone,
+	"last_step" bigint DEFAULT 0 NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
@@ -88,6 +145,7 @@ CREATE TABLE "instance_signing_keys" (
 CREATE TABLE "messages" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
+	"channel" text DEFAULT 'email' NOT NULL,
 	"template" text NOT NULL,
 	"to_address" text NOT NULL,
 	"subject" text NOT NULL,
@@ -98,7 +156,8 @@ CREATE TABLE "messages" (
 	"next_attempt_at" timestamp (3) with time zone NOT NULL,
 	"last_error" text,
 	"created_at" timestamp (3) with time zone NOT NULL,
-	"sent_at" timestamp (3) with time zone
+	"sent_at" timestamp (3) with time zone,
+	"expires_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "memberships" (
@@ -145,6 +204,35 @@ CREATE TABLE "organizations" (
 	CONSTRAINT "organizations_slug" UNIQUE("instance_id","slug")
 );
 --> statement-breakpoint
+CREATE TABLE "allowlist_identifiers" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"identifier" text NOT NULL,
+	"identifier_type" text NOT NULL,
+	"invitation_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "blocklist_identifiers" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"identifier" text NOT NULL,
+	"identifier_type" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "waitlist_entries" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"email_address" text NOT NULL,
+	"status" text NOT NULL,
+	"invitation_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "client_tokens" (
 	"token_hash" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -165,6 +253,31 @@ CREATE TABLE "clients" (
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "known_devices" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"client_id" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"last_seen_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "session_verifications" (
+	"session_id" text PRIMARY KEY NOT NULL,
+	"id" text NOT NULL,
+	"instance_id" text NOT NULL,
+	"level" text NOT NULL,
+	"status" text NOT NULL,
+	"strategy" text,
+	"identification_id" text,
+	"challenge" text,
+	"attempts" integer DEFAULT 0 NOT NULL,
+	"first_factor_verified_at" timestamp (3) with time zone,
+	"second_factor_verified_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "sessions" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -175,6 +288,7 @@ CREATE TABLE "sessions" (
 	"first_factor_at" timestamp (3) with time zone NOT NULL,
 	"second_factor_at" timestamp (3) with time zone,
 	"actor" jsonb,
+	"reset_password_required" boolean DEFAULT false NOT NULL,
 	"user_agent" text,
 	"ip_address" text,
 	"last_active_at" timestamp (3) with time zone NOT NULL,
@@ -193,7 +307,20 @@ CREATE TABLE "sign_ins" (
 	"user_id" text,
 	"first_factor_strategy" text,
 	"first_factor_verified_at" timestamp (3) with time zone,
-	"email_address_id" text,
+	"first_factor_error" jsonb,
+	"transferable" boolean DEFAULT false NOT NULL,
+	"identification_id" text,
+	"challenge" text,
+	"external_redirect_url" text,
+	"external_profile" jsonb,
+	"redirect_url" text,
+	"action_complete_redirect_url" text,
+	"sign_up_if_missing" boolean DEFAULT false NOT NULL,
+	"second_factor_strategy" text,
+	"second_factor_identification_id" text,
+	"second_factor_verified_at" timestamp (3) with time zone,
+	"second_factor_attempts" integer DEFAULT 0 NOT NULL,
+	"password_reset_at" timestamp (3) with time zone,
 	"created_session_id" text,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"abandon_at" timestamp (3) with time zone NOT NULL
@@ -220,12 +347,25 @@ CREATE TABLE "sign_ups" (
 	"email_address" text,
 	"email_verified_at" timestamp (3) with time zone,
 	"email_verification_strategy" text,
+	"phone_number" text,
+	"phone_verified_at" timestamp (3) with time zone,
 	"username" text,
 	"first_name" text,
 	"last_name" text,
 	"password_hash" text,
 	"unsafe_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"one_time_token_id" text,
+	"external_profile" jsonb,
+	"external_strategy" text,
+	"external_verified_at" timestamp (3) with time zone,
+	"external_error" jsonb,
+	"external_transferable" boolean DEFAULT false NOT NULL,
+	"external_redirect_url" text,
+	"redirect_url" text,
+	"action_complete_redirect_url" text,
+	"external_id" text,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"locale" text,
 	"legal_accepted_at" timestamp (3) with time zone,
 	"created_user_id" text,
 	"created_session_id" text,
@@ -290,6 +430,44 @@ CREATE TABLE "email_addresses" (
 	"email_address" text NOT NULL,
 	"verified_at" timestamp (3) with time zone,
 	"verification_strategy" text,
+	"reserved" boolean DEFAULT false NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "external_accounts" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"provider" text NOT NULL,
+	"provider_user_id" text,
+	"email_address" text DEFAULT '' NOT NULL,
+	"username" text,
+	"first_name" text,
+	"last_name" text,
+	"image_url" text,
+	"phone_number" text,
+	"approved_scopes" text DEFAULT '' NOT NULL,
+	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"label" text,
+	"sealed_tokens" text,
+	"tokens_expire_at" timestamp (3) with time zone,
+	"verified_at" timestamp (3) with time zone,
+	"verification_error" jsonb,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "phone_numbers" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"phone_number" text NOT NULL,
+	"verified_at" timestamp (3) with time zone,
+	"verification_strategy" text,
+	"reserved" boolean DEFAULT false NOT NULL,
+	"reserved_for_second_factor" boolean DEFAULT false NOT NULL,
+	"default_second_factor" boolean DEFAULT false NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
@@ -302,12 +480,21 @@ CREATE TABLE "users" (
 	"first_name" text,
 	"last_name" text,
 	"primary_email_address_id" text,
+	"primary_phone_number_id" text,
+	"image_id" text,
+	"locale" text,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"unsafe_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"banned" boolean DEFAULT false NOT NULL,
 	"locked" boolean DEFAULT false NOT NULL,
+	"locked_until" timestamp (3) with time zone,
+	"failed_attempts" integer DEFAULT 0 NOT NULL,
+	"bypass_client_trust" boolean DEFAULT false NOT NULL,
+	"mfa_enabled_at" timestamp (3) with time zone,
+	"mfa_disabled_at" timestamp (3) with time zone,
 	"create_organization_enabled" boolean DEFAULT true NOT NULL,
+	"create_organizations_limit" integer,
 	"delete_self_enabled" boolean DEFAULT true NOT NULL,
 	"legal_accepted_at" timestamp (3) with time zone,
 	"last_sign_in_at" timestamp (3) with time zone,
@@ -335,7 +522,8 @@ CREATE TABLE "verification_codes" (
 	"instance_id" text NOT NULL,
 	"purpose" text NOT NULL,
 	"subject_id" text NOT NULL,
-	"email_address" text NOT NULL,
+	"channel" text DEFAULT 'email' NOT NULL,
+	"recipient" text NOT NULL,
 	"code_hash" text NOT NULL,
 	"attempts" integer DEFAULT 0 NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
@@ -345,7 +533,10 @@ CREATE TABLE "verification_codes" (
 --> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_permission_id_permissions_id_fk" FOREIGN KEY ("permission_id") REFERENCES "public"."permissions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "backup_codes" ADD CONSTRAINT "backup_codes_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "passkeys" ADD CONSTRAINT "passkeys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passwords" ADD CONSTRAINT "passwords_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "totps" ADD CONSTRAINT "totps_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -355,6 +546,9 @@ ALTER TABLE "memberships" ADD CONSTRAINT "memberships_role_id_roles_id_fk" FOREI
 ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "client_tokens" ADD CONSTRAINT "client_tokens_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "session_verifications" ADD CONSTRAINT "session_verifications_session_id_sessions_id_fk" FOREIGN KEY ("session_id") REFERENCES "public"."sessions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sessions" ADD CONSTRAINT "sessions_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sessions" ADD CONSTRAINT "sessions_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_ins" ADD CONSTRAINT "sign_ins_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -363,7 +557,13 @@ ALTER TABLE "sync_room_segments" ADD CONSTRAINT "sync_room_segments_room_id_sync
 ALTER TABLE "sync_room_snapshot_chunks" ADD CONSTRAINT "sync_room_snapshot_chunks_room_id_sync_rooms_id_fk" FOREIGN KEY ("room_id") REFERENCES "public"."sync_rooms"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sync_room_snapshots" ADD CONSTRAINT "sync_room_snapshots_room_id_sync_rooms_id_fk" FOREIGN KEY ("room_id") REFERENCES "public"."sync_rooms"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "external_accounts" ADD CONSTRAINT "external_accounts_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "phone_numbers" ADD CONSTRAINT "phone_numbers_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "social_connections_provider" ON "social_connections" USING btree ("instance_id","provider");--> statement-breakpoint
+CREATE INDEX "backup_codes_user" ON "backup_codes" USING btree ("user_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_id","credential_id");--> statement-breakpoint
+CREATE INDEX "passkeys_user" ON "passkeys" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "events_subject" ON "events" USING btree ("instance_id","subject","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "instances_default" ON "instances" USING btree ((host is null)) WHERE host is null;--> statement-breakpoint
@@ -377,7 +577,12 @@ CREATE INDEX "memberships_role" ON "memberships" USING btree ("role_id");--> sta
 CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "organization_invitations_email" ON "organization_invitations" USING btree ("instance_id","email_address");--> statement-breakpoint
 CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE UNIQUE INDEX "allowlist_identifiers_identifier" ON "allowlist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
+CREATE UNIQUE INDEX "blocklist_identifiers_identifier" ON "blocklist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
+CREATE UNIQUE INDEX "waitlist_entries_address" ON "waitlist_entries" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE INDEX "waitlist_entries_pending" ON "waitlist_entries" USING btree ("instance_id","created_at") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "known_devices_client" ON "known_devices" USING btree ("user_id","client_id");--> statement-breakpoint
 CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id") WHERE status in ('active', 'pending');--> statement-breakpoint
 CREATE INDEX "sessions_user" ON "sessions" USING btree ("instance_id","user_id","created_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "invitations_open" ON "invitations" USING btree ("instance_id","email_address") WHERE status = 'pending';--> statement-breakpoint
@@ -385,6 +590,11 @@ CREATE INDEX "sync_room_snapshots_at" ON "sync_room_snapshots" USING btree ("at"
 CREATE UNIQUE INDEX "email_addresses_verified" ON "email_addresses" USING btree ("instance_id","email_address") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "email_addresses_of_user" ON "email_addresses" USING btree ("user_id","email_address");--> statement-breakpoint
 CREATE INDEX "email_addresses_address" ON "email_addresses" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE UNIQUE INDEX "external_accounts_provider" ON "external_accounts" USING btree ("instance_id","provider","provider_user_id");--> statement-breakpoint
+CREATE INDEX "external_accounts_user" ON "external_accounts" USING btree ("user_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "phone_numbers_verified" ON "phone_numbers" USING btree ("instance_id","phone_number") WHERE verified_at is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "phone_numbers_of_user" ON "phone_numbers" USING btree ("user_id","phone_number");--> statement-breakpoint
+CREATE INDEX "phone_numbers_number" ON "phone_numbers" USING btree ("instance_id","phone_number");--> statement-breakpoint
 CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id",lower("username"));--> statement-breakpoint
 CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id");--> statement-breakpoint
 CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at");--> statement-breakpoint

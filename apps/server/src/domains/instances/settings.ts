@@ -14,24 +14,121 @@ export type SyncRule = z.infer<typeof SyncRule>
 
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never)
 
+const use = z.enum(['off', 'optional', 'required'])
+const webUrl = z.url({ protocol: /^https?$/ })
+
 /** Everything an operator can set for an instance. Absent parts take their defaults; unknown names are refused. */
 export const InstanceSettings = z.strictObject({
   applicationName: z.string().min(1).max(100).default('Usher'),
   /** Where the application lives: links in emails and redirects without a target lead there. */
-  homeUrl: z.url({ protocol: /^https?$/ }).optional(),
-  signInUrl: z.url({ protocol: /^https?$/ }).optional(),
-  signUpUrl: z.url({ protocol: /^https?$/ }).optional(),
+  homeUrl: webUrl.optional(),
+  signInUrl: webUrl.optional(),
+  signUpUrl: webUrl.optional(),
+  /** Shown by the components and in emails. */
+  logoUrl: webUrl.optional(),
+  privacyPolicyUrl: webUrl.optional(),
+  termsUrl: webUrl.optional(),
+  supportEmail: z.email().optional(),
   /** Origins whose pages may call the browser API and open sockets. In development loopback origins need no entry. */
-  allowedOrigins: z.array(z.url({ protocol: /^https?$/ })).default([]),
+  allowedOrigins: z.array(webUrl).default([]),
   /** Several people signed in on one browser at a time. */
   multiSession: z.boolean().default(false),
   signUp: section({
-    mode: z.enum(['public', 'restricted']).default('public'),
+    /** `restricted`: with an invitation or by the allow-list only. `waitlist`: as restricted, and one can ask. */
+    mode: z.enum(['public', 'restricted', 'waitlist']).default('public'),
     /** Whether first and last name are asked for. */
-    names: z.enum(['off', 'optional', 'required']).default('optional'),
+    names: use.default('optional'),
+    /** Nobody gets an account without accepting the terms. */
+    legalConsent: z.boolean().default(false),
+  }),
+  emailAddress: section({
+    use: use.default('required'),
+    /** Whether it is an identifier that one can sign in with. */
+    signIn: z.boolean().default(true),
+    verifyAtSignUp: z.boolean().default(true),
+    /** Six-digit codes by email, as a way in and to prove an address. */
+    codes: z.boolean().default(true),
+    /** Links by email, for the same. */
+    links: z.boolean().default(false),
+    /** A link opened in another browser than the one that asked is refused. */
+    linkRequiresSameClient: z.boolean().default(false),
+  }),
+  phoneNumber: section({
+    use: use.default('off'),
+    signIn: z.boolean().default(true),
+    verifyAtSignUp: z.boolean().default(true),
+    /** ISO 3166 codes of the countries that text messages are sent to. Empty: all but those known for fraud. */
+    countries: z.array(z.string().regex(/^[A-Z]{2}$/)).default([]),
+    /** Text messages in a day, over all numbers; then the instance sends no more until the next day. */
+    dailyLimit: z.number().int().min(0).max(10_000_000).default(5000),
+  }),
+  username: section({
+    use: use.default('off'),
+    signIn: z.boolean().default(true),
+    minLength: z.number().int().min(4).max(64).default(4),
+    maxLength: z.number().int().min(4).max(64).default(64),
+    /** Also `.` and what else is not a letter, digit, `_` or `-`. */
+    allowExtendedCharacters: z.boolean().default(false),
+    allowNumeric: z.boolean().default(false),
   }),
   password: section({
+    use: use.default('required'),
     minLength: z.number().int().min(8).max(72).default(8),
+    requireUppercase: z.boolean().default(false),
+    requireLowercase: z.boolean().default(false),
+    requireNumber: z.boolean().default(false),
+    requireSpecialCharacter: z.boolean().default(false),
+    /** 0: strength is not asked for; 1 to 4: the least zxcvbn score that is accepted. */
+    minStrength: z.number().int().min(0).max(4).default(0),
+    /** New passwords that are on the offline list of leaked ones are refused. */
+    refuseBreached: z.boolean().default(true),
+    /** Also at sign-in: the person has to choose a new one by a reset. */
+    refuseBreachedAtSignIn: z.boolean().default(false),
+  }),
+  passkeys: section({
+    enabled: z.boolean().default(false),
+    autofill: z.boolean().default(true),
+    signInButton: z.boolean().default(true),
+    /** A verified passkey counts for both factors. */
+    satisfiesSecondFactor: z.boolean().default(true),
+  }),
+  secondFactors: section({
+    totp: z.boolean().default(false),
+    phoneCode: z.boolean().default(false),
+    backupCodes: z.boolean().default(false),
+    /** Whoever has none must set one up before their session counts. */
+    required: z.boolean().default(false),
+  }),
+  reverification: section({
+    /** Sensitive changes ask for a factor again when the last one is older than this. */
+    enabled: z.boolean().default(true),
+    afterMinutes: z.number().int().min(1).max(1440).default(10),
+  }),
+  /** A right password on an unknown device also needs an emailed code. Absent: in production. */
+  clientTrust: z.boolean().optional(),
+  lockout: section({
+    enabled: z.boolean().default(true),
+    /** Failed attempts at one account's factors until it is locked. */
+    maxAttempts: z.number().int().min(5).max(1000).default(100),
+    /** Minutes until it unlocks by itself; 0: only by an operator. */
+    minutes: z.number().int().min(0).max(525_600).default(60),
+  }),
+  /** Unknown identifiers are answered as known ones are. */
+  enumerationProtection: z.boolean().default(false),
+  restrictions: section({
+    allowlist: z.boolean().default(false),
+    blocklist: z.boolean().default(false),
+    blockEmailSubaddresses: z.boolean().default(false),
+    blockDisposableEmailDomains: z.boolean().default(false),
+    ignoreDotsForGmail: z.boolean().default(false),
+  }),
+  /** A challenge at sign-up; tokens from `POST /v1/testing_tokens` pass it. */
+  botCheck: section({
+    enabled: z.boolean().default(false),
+    widget: z.enum(['smart', 'invisible']).default('smart'),
+  }),
+  users: section({
+    deleteSelf: z.boolean().default(true),
   }),
   session: section({
     /** Seconds until a session ends whatever happens. */
@@ -40,6 +137,15 @@ export const InstanceSettings = z.strictObject({
     inactivityTimeout: z.number().int().min(300).max(31_536_000).default(604_800),
     /** Seconds that a session token lives. Short, because it outlives the revocation of its session. */
     tokenLifetime: z.number().int().min(30).max(3600).default(60),
+    /** Claims of the application's own in every session token, with shortcodes such as `{{user.public_metadata}}`. */
+    claims: z.record(z.string(), z.unknown()).default({}),
+  }),
+  messages: section({
+    /** BCP 47 tag of the language of emails and text messages for people who have not said theirs. */
+    locale: z
+      .string()
+      .regex(/^[a-z]{2}(-[A-Z]{2})?$/)
+      .default('en-US'),
   }),
   organizations: section({
     enabled: z.boolean().default(true),
@@ -55,9 +161,11 @@ export const InstanceSettings = z.strictObject({
     /** Seconds that a token for a document lives. */
     tokenLifetime: z.number().int().min(10).max(300).default(120),
   }),
-  /** Attempts per minute and IP address (IPv6: /64) at sign-in, sign-up and code entry. */
   rateLimits: section({
+    /** Attempts per minute and IP address (IPv6: /64) at sign-in, sign-up and code entry. */
     attemptsPerMinute: z.number().int().min(1).max(100_000).default(60),
+    /** Attempts per minute in the whole instance; beyond it something is wrong. */
+    instanceAttemptsPerMinute: z.number().int().min(1).max(10_000_000).default(20_000),
   }),
 })
 export type InstanceSettings = z.infer<typeof InstanceSettings>

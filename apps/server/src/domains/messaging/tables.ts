@@ -2,12 +2,15 @@ import { sql } from 'drizzle-orm'
 import { index, integer, pgTable, text } from 'drizzle-orm/pg-core'
 import { instanceId, instant } from '../../database/columns.ts'
 
-/** Emails: written in the transaction that causes them, sent after it. The development inbox reads them here. */
+/** Emails and text messages: written in the transaction that causes them, sent after it. The development inbox reads them here. */
 export const messages = pgTable(
   'messages',
   {
     id: text('id').primaryKey(),
     instanceId: instanceId(),
+    channel: text('channel', { enum: ['email', 'sms'] })
+      .notNull()
+      .default('email'),
     template: text('template').notNull(),
     toAddress: text('to_address').notNull(),
     subject: text('subject').notNull(),
@@ -20,6 +23,8 @@ export const messages = pgTable(
     lastError: text('last_error'),
     createdAt: instant('created_at').notNull(),
     sentAt: instant('sent_at'),
+    /** When what it carries (a code, a link) is worthless; it is not sent after that. */
+    expiresAt: instant('expires_at'),
   },
   (t) => [
     index('messages_due').on(t.nextAttemptAt).where(sql`state = 'queued'`),

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { index, pgTable, text } from 'drizzle-orm/pg-core'
+import { boolean, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json } from '../../database/columns.ts'
 import { users } from '../users/tables.ts'
 
@@ -60,6 +60,8 @@ export const sessions = pgTable(
     firstFactorAt: instant('first_factor_at').notNull(),
     secondFactorAt: instant('second_factor_at'),
     actor: json<{ sub: string; iss?: string } | null>('actor'),
+    /** Tasks that a session has to do before it counts, beyond those that follow from settings. */
+    resetPasswordRequired: boolean('reset_password_required').notNull().default(false),
     userAgent: text('user_agent'),
     ipAddress: text('ip_address'),
     lastActiveAt: instant('last_active_at').notNull(),
@@ -72,4 +74,42 @@ export const sessions = pgTable(
     index('sessions_client').on(t.clientId).where(sql`status in ('active', 'pending')`),
     index('sessions_user').on(t.instanceId, t.userId, t.createdAt),
   ],
+)
+
+/** Re-verification of a session: a factor proven again. */
+export const sessionVerifications = pgTable('session_verifications', {
+  /** One at a time: a new one takes the place of the one before. */
+  sessionId: text('session_id')
+    .primaryKey()
+    .references(() => sessions.id, { onDelete: 'cascade' }),
+  id: text('id').notNull(),
+  instanceId: instanceId(),
+  level: text('level', { enum: ['first_factor', 'second_factor', 'multi_factor'] }).notNull(),
+  status: text('status', { enum: ['needs_first_factor', 'needs_second_factor', 'complete'] }).notNull(),
+  strategy: text('strategy'),
+  identificationId: text('identification_id'),
+  challenge: text('challenge'),
+  attempts: integer('attempts').notNull().default(0),
+  firstFactorVerifiedAt: instant('first_factor_verified_at'),
+  secondFactorVerifiedAt: instant('second_factor_verified_at'),
+  createdAt: instant('created_at').notNull(),
+  expiresAt: instant('expires_at').notNull(),
+})
+
+/** Browsers that a person has signed in on before: client trust and warnings of new devices look here. */
+export const knownDevices = pgTable(
+  'known_devices',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    clientId: text('client_id')
+      .notNull()
+      .references(() => clients.id, { onDelete: 'cascade' }),
+    createdAt: instant('created_at').notNull(),
+    lastSeenAt: instant('last_seen_at').notNull(),
+  },
+  (t) => [uniqueIndex('known_devices_client').on(t.userId, t.clientId)],
 )

@@ -45,8 +45,8 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
   if (user.locked) throw new UsherError('user_locked', 'This account is locked.')
   const outcome = await transaction(ctx, async (tx) => {
-    const emailAddressId = user.emailAddresses.find((e) => e.emailAddress === emailAddress)?.id ?? null
-    const row = { status: 'needs_first_factor', identifier: emailAddress, userId: user.id, emailAddressId } as const
+    const identificationId = user.emailAddresses.find((e) => e.emailAddress === emailAddress)?.id ?? null
+    const row = { status: 'needs_first_factor', identifier: emailAddress, userId: user.id, identificationId } as const
     const signIn = await insert(tx, browser, row)
     if (input.password) return completeSignIn(tx, browser, signIn, { strategy: 'password' })
     return { signIn: await withDetails(tx, signIn) }

@@ -20,7 +20,7 @@ export async function prepareFirstFactor(
 ): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     const signIn = await getOpenSignIn(tx, { clientId: browser.clientId, id: input.id })
-    const wanted = input.emailAddressId || signIn.emailAddressId || signIn.user.primaryEmailAddressId
+    const wanted = input.emailAddressId || signIn.identificationId || signIn.user.primaryEmailAddressId
     const factor = firstFactorsOf(signIn.user).find(
       (f) => f.strategy === input.strategy && 'emailAddressId' in f && f.emailAddressId === wanted,
     )
@@ -33,7 +33,7 @@ export async function prepareFirstFactor(
     const code = await sendCode(tx, { purpose, subjectId: signIn.id, emailAddress })
     const [row] = await tx.db
       .update(signIns)
-      .set({ firstFactorStrategy: strategy, emailAddressId })
+      .set({ firstFactorStrategy: strategy, identificationId: emailAddressId })
       .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
       .returning()
     if (!row) throw new UsherError('verification_already_verified', 'This step of the sign-in is over.')

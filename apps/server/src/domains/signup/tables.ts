@@ -1,7 +1,10 @@
 import { sql } from 'drizzle-orm'
 import { boolean, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import { instanceId, instant, metadata } from '../../database/columns.ts'
+import { instanceId, instant, json, metadata } from '../../database/columns.ts'
+import type { ExternalProfile } from '../connections/index.ts'
 import { clients } from '../sessions/tables.ts'
+import type { VerifiedBy } from '../users/index.ts'
+import type { VerificationError } from '../verifications/index.ts'
 
 export const signUps = pgTable('sign_ups', {
   id: text('id').primaryKey(),
@@ -13,7 +16,9 @@ export const signUps = pgTable('sign_ups', {
   status: text('status', { enum: ['missing_requirements', 'complete', 'abandoned'] }).notNull(),
   emailAddress: text('email_address'),
   emailVerifiedAt: instant('email_verified_at'),
-  emailVerificationStrategy: text('email_verification_strategy', { enum: ['email_code', 'ticket'] }),
+  emailVerificationStrategy: text('email_verification_strategy').$type<VerifiedBy>(),
+  phoneNumber: text('phone_number'),
+  phoneVerifiedAt: instant('phone_verified_at'),
   username: text('username'),
   firstName: text('first_name'),
   lastName: text('last_name'),
@@ -21,6 +26,19 @@ export const signUps = pgTable('sign_ups', {
   unsafeMetadata: metadata('unsafe_metadata'),
   /** The ticket that brought the person here; it is spent when the sign-up completes. */
   oneTimeTokenId: text('one_time_token_id'),
+  /** Of the provider that brought the person here. */
+  externalProfile: json<ExternalProfile | null>('external_profile'),
+  externalStrategy: text('external_strategy'),
+  externalVerifiedAt: instant('external_verified_at'),
+  externalError: json<VerificationError | null>('external_error'),
+  /** The provider's account has a user already: a sign-in can take it over (`transfer`). */
+  externalTransferable: boolean('external_transferable').notNull().default(false),
+  externalRedirectUrl: text('external_redirect_url'),
+  redirectUrl: text('redirect_url'),
+  actionCompleteRedirectUrl: text('action_complete_redirect_url'),
+  externalId: text('external_id'),
+  publicMetadata: metadata('public_metadata'),
+  locale: text('locale'),
   legalAcceptedAt: instant('legal_accepted_at'),
   createdUserId: text('created_user_id'),
   createdSessionId: text('created_session_id'),

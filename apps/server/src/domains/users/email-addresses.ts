@@ -5,10 +5,7 @@ import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import type { EmailAddress } from './queries.ts'
-import { emailAddresses, users } from './tables.ts'
-
-/** How an address was proven: by a code, by the link of an invitation, or on the application's word. */
-export type VerifiedBy = 'email_code' | 'ticket' | 'admin'
+import { emailAddresses, users, type VerifiedBy } from './tables.ts'
 
 const taken = () =>
   new UsherError('form_identifier_exists', 'That email address is taken. Please try another.', {

@@ -3,12 +3,12 @@ export {
   addEmailAddress,
   deleteEmailAddress,
   getEmailAddress,
-  type VerifiedBy,
   verifyEmailAddress,
 } from './email-addresses.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
 export { mergeMetadata } from './metadata.ts'
 export { type EmailAddress, findUserByEmail, findUsers, getUser, type User, type UserRecord } from './queries.ts'
+export type { VerifiedBy } from './tables.ts'
 export {
   deleteUser,
   type MetadataChange,

@@ -1,6 +1,9 @@
 import { sql } from 'drizzle-orm'
-import { boolean, index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import { instanceId, instant, metadata } from '../../database/columns.ts'
+import { boolean, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { instanceId, instant, json, metadata } from '../../database/columns.ts'
+
+/** How an email address or phone number was proven. `admin`: on the application's word. */
+export type VerifiedBy = 'email_code' | 'email_link' | 'phone_code' | 'ticket' | 'admin' | `from_oauth_${string}`
 
 export const users = pgTable(
   'users',
@@ -12,12 +15,26 @@ export const users = pgTable(
     firstName: text('first_name'),
     lastName: text('last_name'),
     primaryEmailAddressId: text('primary_email_address_id'),
+    primaryPhoneNumberId: text('primary_phone_number_id'),
+    /** Id of the stored profile image; null: a drawn default. */
+    imageId: text('image_id'),
+    /** BCP 47 tag, for the language of messages. */
+    locale: text('locale'),
     publicMetadata: metadata('public_metadata'),
     privateMetadata: metadata('private_metadata'),
     unsafeMetadata: metadata('unsafe_metadata'),
     banned: boolean('banned').notNull().default(false),
     locked: boolean('locked').notNull().default(false),
+    /** When a lock after failed attempts ends by itself. Null: no lock, or one that an operator has to lift. */
+    lockedUntil: instant('locked_until'),
+    /** Failed attempts at this account's factors since the last success. */
+    failedAttempts: integer('failed_attempts').notNull().default(0),
+    /** Signs in on unknown devices without the emailed code that client trust asks for. */
+    bypassClientTrust: boolean('bypass_client_trust').notNull().default(false),
+    mfaEnabledAt: instant('mfa_enabled_at'),
+    mfaDisabledAt: instant('mfa_disabled_at'),
     createOrganizationEnabled: boolean('create_organization_enabled').notNull().default(true),
+    createOrganizationsLimit: integer('create_organizations_limit'),
     deleteSelfEnabled: boolean('delete_self_enabled').notNull().default(true),
     legalAcceptedAt: instant('legal_accepted_at'),
     lastSignInAt: instant('last_sign_in_at'),
@@ -43,7 +60,10 @@ export const emailAddresses = pgTable(
     /** Lower case. */
     emailAddress: text('email_address').notNull(),
     verifiedAt: instant('verified_at'),
-    verificationStrategy: text('verification_strategy', { enum: ['email_code', 'ticket', 'admin'] }),
+    /** `email_code`, `email_link`, `ticket`, `admin`, or `from_oauth_…` when a provider vouched for it. */
+    verificationStrategy: text('verification_strategy').$type<VerifiedBy>(),
+    /** Kept so that nobody else takes it, but not proven by its owner. */
+    reserved: boolean('reserved').notNull().default(false),
     createdAt: instant('created_at').notNull(),
     updatedAt: instant('updated_at').notNull(),
   },
@@ -52,5 +72,68 @@ export const emailAddresses = pgTable(
     uniqueIndex('email_addresses_verified').on(t.instanceId, t.emailAddress).where(sql`verified_at is not null`),
     uniqueIndex('email_addresses_of_user').on(t.userId, t.emailAddress),
     index('email_addresses_address').on(t.instanceId, t.emailAddress),
+  ],
+)
+
+export const phoneNumbers = pgTable(
+  'phone_numbers',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    /** E.164. */
+    phoneNumber: text('phone_number').notNull(),
+    verifiedAt: instant('verified_at'),
+    verificationStrategy: text('verification_strategy').$type<VerifiedBy>(),
+    reserved: boolean('reserved').notNull().default(false),
+    /** Receives codes as a second factor. */
+    reservedForSecondFactor: boolean('reserved_for_second_factor').notNull().default(false),
+    defaultSecondFactor: boolean('default_second_factor').notNull().default(false),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    uniqueIndex('phone_numbers_verified').on(t.instanceId, t.phoneNumber).where(sql`verified_at is not null`),
+    uniqueIndex('phone_numbers_of_user').on(t.userId, t.phoneNumber),
+    index('phone_numbers_number').on(t.instanceId, t.phoneNumber),
+  ],
+)
+
+/** An account at a social provider that is linked to a user. Authority is (provider, provider user id) alone. */
+export const externalAccounts = pgTable(
+  'external_accounts',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    /** `google`, or `custom_…` for one of the application's own. */
+    provider: text('provider').notNull(),
+    /** `sub` of the provider; null while the linking is under way. */
+    providerUserId: text('provider_user_id'),
+    emailAddress: text('email_address').notNull().default(''),
+    username: text('username'),
+    firstName: text('first_name'),
+    lastName: text('last_name'),
+    imageUrl: text('image_url'),
+    phoneNumber: text('phone_number'),
+    approvedScopes: text('approved_scopes').notNull().default(''),
+    publicMetadata: metadata('public_metadata'),
+    label: text('label'),
+    /** Access, refresh and ID token of the provider, sealed. */
+    sealedTokens: text('sealed_tokens'),
+    tokensExpireAt: instant('tokens_expire_at'),
+    verifiedAt: instant('verified_at'),
+    /** Why the last attempt at linking failed. */
+    verificationError: json<{ code: string; message: string; long_message?: string } | null>('verification_error'),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    uniqueIndex('external_accounts_provider').on(t.instanceId, t.provider, t.providerUserId),
+    index('external_accounts_user').on(t.userId),
   ],
 )

@@ -21,3 +21,11 @@ export {
   sendCode,
   testCode,
 } from './send-code.ts'
+
+/** Why a verification failed, as the components show it. */
+export type VerificationError = {
+  code: string
+  message: string
+  long_message?: string
+  meta?: Record<string, unknown>
+}

@@ -8,10 +8,27 @@ export const verificationCodes = pgTable(
     id: text('id').primaryKey(),
     instanceId: instanceId(),
     /** What the code proves. A code of one purpose opens no other door. */
-    purpose: text('purpose', { enum: ['sign_in', 'sign_up', 'reset_password', 'email_address'] }).notNull(),
+    purpose: text('purpose', {
+      enum: [
+        'sign_in',
+        'sign_in_phone',
+        'sign_in_second_factor',
+        'sign_up',
+        'sign_up_phone',
+        'reset_password',
+        'email_address',
+        'phone_number',
+        'reverification',
+        'reverification_second_factor',
+      ],
+    }).notNull(),
     /** Id of the sign-in, sign-up or email address that it belongs to. */
     subjectId: text('subject_id').notNull(),
-    emailAddress: text('email_address').notNull(),
+    channel: text('channel', { enum: ['email', 'sms'] })
+      .notNull()
+      .default('email'),
+    /** Email address or phone number that it was sent to. */
+    emailAddress: text('recipient').notNull(),
     codeHash: text('code_hash').notNull(),
     attempts: integer('attempts').notNull().default(0),
     createdAt: instant('created_at').notNull(),
@@ -27,7 +44,20 @@ export const oneTimeTokens = pgTable(
   {
     id: text('id').primaryKey(),
     instanceId: instanceId(),
-    kind: text('kind', { enum: ['sign_in_token', 'organization_invitation', 'invitation', 'handshake'] }).notNull(),
+    kind: text('kind', {
+      enum: [
+        'sign_in_token',
+        'actor_token',
+        'organization_invitation',
+        'invitation',
+        'handshake',
+        'email_link',
+        'oauth_state',
+        'rotating_token_nonce',
+        'refresh',
+        'testing_token',
+      ],
+    }).notNull(),
     tokenHash: text('token_hash').notNull().unique(),
     /** Id of what the token is for: a user, an invitation. */
     subjectId: text('subject_id').notNull(),

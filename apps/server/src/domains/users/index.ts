@@ -7,7 +7,23 @@ export {
 } from './email-addresses.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
 export { mergeMetadata } from './metadata.ts'
-export { type EmailAddress, findUserByEmail, findUsers, getUser, type User, type UserRecord } from './queries.ts'
+export {
+  type EmailAddress,
+  type ExternalAccount,
+  findUserByEmail,
+  findUserByExternalAccount,
+  findUserByIdentifier,
+  findUserByPhone,
+  findUserByUsername,
+  findUsers,
+  getUser,
+  type Identifier,
+  identifierOf,
+  type PasskeySummary,
+  type PhoneNumber,
+  type User,
+  type UserRecord,
+} from './queries.ts'
 export type { VerifiedBy } from './tables.ts'
 export {
   deleteUser,

@@ -2,39 +2,112 @@ import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { emailAddresses, users } from './tables.ts'
+import { emailAddresses, externalAccounts, phoneNumbers, users } from './tables.ts'
 
 export type User = typeof users.$inferSelect
 export type EmailAddress = typeof emailAddresses.$inferSelect
+export type PhoneNumber = typeof phoneNumbers.$inferSelect
+export type ExternalAccount = typeof externalAccounts.$inferSelect
+
+/** What a list of somebody's passkeys shows. Times in milliseconds since 1970. */
+export type PasskeySummary = {
+  id: string
+  name: string
+  lastUsedAt: number | null
+  verifiedAt: number
+  createdAt: number
+  updatedAt: number
+}
 
 /** A user with everything that describes them. */
-export type UserRecord = User & { emailAddresses: EmailAddress[]; passwordEnabled: boolean }
+export type UserRecord = User & {
+  emailAddresses: EmailAddress[]
+  phoneNumbers: PhoneNumber[]
+  externalAccounts: ExternalAccount[]
+  /** Those that were registered to the end. */
+  passkeys: PasskeySummary[]
+  passwordEnabled: boolean
+  passwordUpdatedAt: Date | null
+  totpEnabled: boolean
+  /** Whether an unused backup code is left. */
+  backupCodeEnabled: boolean
+  /** Whether there is an authenticator or a phone number that takes second-factor codes. */
+  twoFactorEnabled: boolean
+}
 
-/** Reads users with their addresses, in two queries however many there are. Unknown ids are left out. */
+/**
+ * Reads users with their addresses, numbers, accounts and factors, in two to four queries however many they are: what
+ * most people lack is not asked for. Unknown ids are left out.
+ */
 export async function findUsers(ctx: Ctx | Tx, ids: readonly string[]): Promise<UserRecord[]> {
   if (ids.length === 0) return []
   return transaction(ctx, async (tx) => {
     const rows = await tx.db
-      .select({
-        user: users,
-        passwordEnabled: sql<boolean>`exists (select 1 from passwords p where p.user_id = users.id)`,
-      })
+      .select({ user: users, ...factors })
       .from(users)
       .where(inArray(users.id, [...ids]))
+    const wanted = [...ids]
     const addresses = await tx.db
       .select()
       .from(emailAddresses)
-      .where(inArray(emailAddresses.userId, [...ids]))
+      .where(inArray(emailAddresses.userId, wanted))
       .orderBy(emailAddresses.createdAt, emailAddresses.id)
+    const numbers = rows.some((r) => r.hasPhoneNumbers)
+      ? await tx.db
+          .select()
+          .from(phoneNumbers)
+          .where(inArray(phoneNumbers.userId, wanted))
+          .orderBy(phoneNumbers.createdAt, phoneNumbers.id)
+      : []
+    const accounts = rows.some((r) => r.hasExternalAccounts)
+      ? await tx.db
+          .select()
+          .from(externalAccounts)
+          .where(inArray(externalAccounts.userId, wanted))
+          .orderBy(externalAccounts.createdAt, externalAccounts.id)
+      : []
     const byId = new Map(
-      rows.map(({ user, passwordEnabled }) => [
-        user.id,
-        { ...user, passwordEnabled, emailAddresses: [] as EmailAddress[] },
-      ]),
+      rows.map(({ user, passwordUpdatedAt, passkeys, hasPhoneNumbers: _, hasExternalAccounts: __, ...row }) => {
+        const record: UserRecord = {
+          ...user,
+          ...row,
+          passwordEnabled: passwordUpdatedAt !== null,
+          passwordUpdatedAt: passwordUpdatedAt === null ? null : new Date(Number(passwordUpdatedAt)),
+          passkeys: typeof passkeys === 'string' ? JSON.parse(passkeys) : (passkeys ?? []),
+          twoFactorEnabled: row.totpEnabled,
+          emailAddresses: [],
+          phoneNumbers: [],
+          externalAccounts: [],
+        }
+        return [user.id, record]
+      }),
     )
     for (const address of addresses) byId.get(address.userId)?.emailAddresses.push(address)
+    for (const account of accounts) byId.get(account.userId)?.externalAccounts.push(account)
+    for (const number of numbers) {
+      const user = byId.get(number.userId)
+      user?.phoneNumbers.push(number)
+      if (user && number.reservedForSecondFactor && number.verifiedAt) user.twoFactorEnabled = true
+    }
     return ids.flatMap((id) => byId.get(id) ?? [])
   })
+}
+
+const milliseconds = (column: string) => `(extract(epoch from ${column}) * 1000)::bigint`
+
+/** What other domains' tables say about a user: read here in the same query, as this domain's are. */
+const factors = {
+  passwordUpdatedAt: sql<string | null>`(select ${sql.raw(milliseconds('p.updated_at'))} from passwords p
+    where p.user_id = users.id)`,
+  totpEnabled: sql<boolean>`exists (select 1 from totps t where t.user_id = users.id and t.verified_at is not null)`,
+  backupCodeEnabled: sql<boolean>`exists (select 1 from backup_codes b where b.user_id = users.id and b.used_at is null)`,
+  hasPhoneNumbers: sql<boolean>`exists (select 1 from phone_numbers n where n.user_id = users.id)`,
+  hasExternalAccounts: sql<boolean>`exists (select 1 from external_accounts x where x.user_id = users.id)`,
+  passkeys: sql<PasskeySummary[] | string | null>`(select json_agg(json_build_object('id', k.id, 'name', k.name,
+      'lastUsedAt', ${sql.raw(milliseconds('k.last_used_at'))}, 'verifiedAt', ${sql.raw(milliseconds('k.verified_at'))},
+      'createdAt', ${sql.raw(milliseconds('k.created_at'))}, 'updatedAt', ${sql.raw(milliseconds('k.updated_at'))})
+      order by k.created_at, k.id)
+    from passkeys k where k.user_id = users.id and k.verified_at is not null)`,
 }
 
 /** @throws {UsherError} `resource_not_found` */
@@ -46,17 +119,75 @@ export async function getUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
 
 /** The user who has proven an address; an unproven claim finds nobody. */
 export async function findUserByEmail(ctx: Ctx | Tx, emailAddress: string): Promise<UserRecord | undefined> {
+  return findOne(ctx, (tx) =>
+    tx.db
+      .select({ id: emailAddresses.userId })
+      .from(emailAddresses)
+      .where(and(eq(emailAddresses.emailAddress, emailAddress.toLowerCase()), isNotNull(emailAddresses.verifiedAt))),
+  )
+}
+
+/** The user who has proven a phone number. @param phoneNumber E.164 */
+export async function findUserByPhone(ctx: Ctx | Tx, phoneNumber: string): Promise<UserRecord | undefined> {
+  return findOne(ctx, (tx) =>
+    tx.db
+      .select({ id: phoneNumbers.userId })
+      .from(phoneNumbers)
+      .where(and(eq(phoneNumbers.phoneNumber, phoneNumber), isNotNull(phoneNumbers.verifiedAt))),
+  )
+}
+
+/** The user with a username, whatever its case. */
+export async function findUserByUsername(ctx: Ctx | Tx, username: string): Promise<UserRecord | undefined> {
+  return findOne(ctx, (tx) =>
+    tx.db.select({ id: users.id }).from(users).where(sql`lower(${users.username}) = ${username.toLowerCase()}`),
+  )
+}
+
+/** The user to whom an account at a provider is linked. */
+export async function findUserByExternalAccount(
+  ctx: Ctx | Tx,
+  account: { provider: string; providerUserId: string },
+): Promise<UserRecord | undefined> {
+  return findOne(ctx, (tx) =>
+    tx.db
+      .select({ id: externalAccounts.userId })
+      .from(externalAccounts)
+      .where(
+        and(
+          eq(externalAccounts.provider, account.provider),
+          eq(externalAccounts.providerUserId, account.providerUserId),
+          isNotNull(externalAccounts.verifiedAt),
+        ),
+      ),
+  )
+}
+
+async function findOne(
+  ctx: Ctx | Tx,
+  query: (tx: Tx) => PromiseLike<{ id: string }[]>,
+): Promise<UserRecord | undefined> {
   return transaction(ctx, async (tx) => {
-    const id = await findUserIdByVerifiedEmail(tx, emailAddress.toLowerCase())
-    return id === undefined ? undefined : (await findUsers(tx, [id]))[0]
+    const [row] = await query(tx)
+    return row && (await findUsers(tx, [row.id]))[0]
   })
 }
 
-/** The id of the user who has proven the address. */
-async function findUserIdByVerifiedEmail(tx: Tx, emailAddress: string): Promise<string | undefined> {
-  const [row] = await tx.db
-    .select({ userId: emailAddresses.userId })
-    .from(emailAddresses)
-    .where(and(eq(emailAddresses.emailAddress, emailAddress), isNotNull(emailAddresses.verifiedAt)))
-  return row?.userId
+export type Identifier = { kind: 'email_address' | 'phone_number' | 'username'; value: string }
+
+/**
+ * What somebody typed to say who they are: an address has an `@`, a number a `+`, and anything else is a username.
+ * Only kinds that the instance signs people in with are told apart; punctuation of numbers is dropped.
+ */
+export function identifierOf(typed: string): Identifier {
+  const value = typed.trim()
+  if (value.includes('@')) return { kind: 'email_address', value: value.toLowerCase() }
+  if (/^\+[\d\s().-]{5,30}$/.test(value)) return { kind: 'phone_number', value: `+${value.replace(/\D/g, '')}` }
+  return { kind: 'username', value }
+}
+
+/** The user whom an identifier names, by what they have proven. */
+export function findUserByIdentifier(ctx: Ctx | Tx, { kind, value }: Identifier): Promise<UserRecord | undefined> {
+  if (kind === 'email_address') return findUserByEmail(ctx, value)
+  return kind === 'phone_number' ? findUserByPhone(ctx, value) : findUserByUsername(ctx, value)
 }

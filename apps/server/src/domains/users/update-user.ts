@@ -20,7 +20,11 @@ export type UpdateUserInput = { id: string } & Partial<
     | 'unsafeMetadata'
     | 'banned'
     | 'locked'
+    | 'locale'
+    | 'bypassClientTrust'
+    | 'imageId'
     | 'createOrganizationEnabled'
+    | 'createOrganizationsLimit'
     | 'deleteSelfEnabled'
     | 'legalAcceptedAt'
   >

@@ -139,7 +139,7 @@ export function meRoutes(): Hono<FrontendEnv> {
 
   routes.get('/me/email_addresses', async (c) => {
     const { emailAddresses } = await getUser(c.var.ctx, requireSession(c).userId)
-    return reply(c, emailAddresses.map(presentEmailAddress))
+    return reply(c, emailAddresses.map((address) => presentEmailAddress(address)))
   })
   routes.post('/me/email_addresses', limitByAddress, async (c) => {
     const { email_address } = await parseForm(c, EmailInput)

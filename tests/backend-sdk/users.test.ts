@@ -47,6 +47,30 @@ test('lists by filter, order and page; an excluded value keeps those who have no
   expect(await names({ userId, createdAtAfter: Date.now() + 60_000 })).toEqual([])
 })
 
+test('lists go on after a user, and people without a last sign-in come last when the newest is first', async () => {
+  const people = [await create('page-a'), await create('page-b'), await create('page-c')]
+  const userId = people.map((p) => p.id)
+  const ids = async (params: string) => {
+    const { body } = await call('GET', `/v1/users?${userId.map((id) => `user_id=${id}`).join('&')}&${params}`)
+    return body.map((u: { id: string }) => people.findIndex((p) => p.id === u.id))
+  }
+  expect(await ids('')).toEqual([2, 1, 0])
+  expect(await ids(`starting_after=${people[2]?.id}&limit=1`)).toEqual([1])
+  expect(await ids(`starting_after=${people[0]?.id}`)).toEqual([])
+  const wrong = await call('GET', `/v1/users?starting_after=${people[0]?.id}&order_by=first_name`)
+  expect(wrong.body.errors[0]).toMatchObject({ code: 'form_param_value_invalid', meta: { param_name: 'order_by' } })
+  const unknown = await call('GET', '/v1/users?starting_after=user_nobody')
+  expect(unknown.body.errors[0].meta.param_name).toBe('starting_after')
+  await clerk.sessions.createSession({ userId: people[1]?.id as string })
+  expect(await ids('order_by=-last_sign_in_at')).toEqual([1, 2, 0])
+  expect(await ids('order_by=%2Blast_sign_in_at')).toEqual([0, 2, 1])
+  expect(await ids('name_query=PAGE-b')).toEqual([1])
+  expect(await ids('email_address_query=page-c@')).toEqual([2])
+  expect(await ids('username_query=page')).toEqual([])
+  expect(await ids('phone_number=%2B15555550100')).toEqual([])
+  expect(await ids('provider=google')).toEqual([])
+})
+
 test('J13 an order that is no column of ours is refused', async () => {
   for (const orderBy of ['id;--', 'created_at desc', 'private_metadata', '__proto__', '-'])
     expect(await code(clerk.users.getUserList({ orderBy: orderBy as never }))).toBe('form_param_value_invalid')

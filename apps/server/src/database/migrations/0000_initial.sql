@@ -597,6 +597,9 @@ CREATE UNIQUE INDEX "phone_numbers_of_user" ON "phone_numbers" USING btree ("use
 CREATE INDEX "phone_numbers_number" ON "phone_numbers" USING btree ("instance_id","phone_number");--> statement-breakpoint
 CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id",lower("username"));--> statement-breakpoint
 CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id");--> statement-breakpoint
-CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "users_updated" ON "users" USING btree ("instance_id","updated_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "users_last_sign_in" ON "users" USING btree ("instance_id","last_sign_in_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "users_last_active" ON "users" USING btree ("instance_id","last_active_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "one_time_tokens_subject" ON "one_time_tokens" USING btree ("instance_id","kind","subject_id");--> statement-breakpoint
 CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("instance_id","purpose","subject_id");

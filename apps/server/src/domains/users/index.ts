@@ -34,3 +34,4 @@ export {
   type UpdateUserInput,
   updateUser,
 } from './update-user.ts'
+export { checkUsername } from './username.ts'

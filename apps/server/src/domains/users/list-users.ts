@@ -19,7 +19,7 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { findUsers, type UserRecord } from './queries.ts'
-import { emailAddresses, users } from './tables.ts'
+import { emailAddresses, externalAccounts, phoneNumbers, users } from './tables.ts'
 
 /** Columns by which users can be ordered; nothing of what a caller writes reaches SQL. */
 const orderable = {
@@ -36,12 +36,20 @@ const orderable = {
 export type UserFilter = {
   /** A value that begins with `-` excludes, `+` or nothing includes. */
   emailAddress?: string[]
+  phoneNumber?: string[]
   userId?: string[]
   externalId?: string[]
   username?: string[]
   organizationId?: string[]
-  /** Part of a name, username, id or address. */
+  /** Part of a name, username, address or number, or a whole id. */
   query?: string
+  emailAddressQuery?: string
+  phoneNumberQuery?: string
+  usernameQuery?: string
+  nameQuery?: string
+  /** Linked to an account at this provider (`google`), and to one of these there. */
+  provider?: string
+  providerUserId?: string[]
   banned?: boolean
   createdAtBefore?: Date
   createdAtAfter?: Date
@@ -52,17 +60,28 @@ export type UserFilter = {
   lastActiveAtSince?: Date
 }
 
-export type ListUsersInput = UserFilter & { limit: number; offset: number; orderBy?: string }
+export type ListUsersInput = UserFilter & {
+  limit: number
+  offset: number
+  orderBy?: string
+  /** Id of the user after whom the page begins; newest first is the only order then. */
+  startingAfter?: string
+}
 
-/** @throws {UsherError} `form_param_value_invalid` for an unknown order */
+/** @throws {UsherError} `form_param_value_invalid` for an unknown order or cursor */
 export async function listUsers(ctx: Ctx | Tx, input: ListUsersInput): Promise<UserRecord[]> {
-  const order = orderOf(input.orderBy ?? '-created_at')
+  const { orderBy = '-created_at', startingAfter } = input
+  if (startingAfter && orderBy !== '-created_at')
+    throw new UsherError('form_param_value_invalid', 'starting_after goes with the order -created_at.', {
+      param: 'order_by',
+    })
+  const order = orderOf(orderBy)
   return transaction(ctx, async (tx) => {
     const rows = await tx.db
       .select({ id: users.id })
       .from(users)
-      .where(conditionOf(input))
-      .orderBy(order, desc(users.id))
+      .where(and(conditionOf(input), startingAfter ? await after(tx, startingAfter) : undefined))
+      .orderBy(...order)
       .limit(input.limit)
       .offset(input.offset)
     return findUsers(
@@ -77,18 +96,29 @@ export async function countUsers(ctx: Ctx | Tx, filter: UserFilter): Promise<num
   return row?.n ?? 0
 }
 
-function orderOf(orderBy: string): SQL {
+async function after(tx: Tx, id: string): Promise<SQL> {
+  const [last] = await tx.db.select({ createdAt: users.createdAt }).from(users).where(eq(users.id, id))
+  if (!last) throw new UsherError('form_param_value_invalid', 'There is no such user.', { param: 'starting_after' })
+  return sql`(${users.createdAt}, ${users.id}) < (${last.createdAt.toISOString()}::timestamptz, ${id})`
+}
+
+/** Descending lists end with those who have no value, ascending ones begin with them: as the indexes are. */
+function orderOf(orderBy: string): SQL[] {
   const [, sign, name = ''] = orderBy.match(/^([+-]?)(\w+)$/) ?? []
   const column = Object.hasOwn(orderable, name) ? orderable[name as keyof typeof orderable] : undefined
   if (!column)
     throw new UsherError('form_param_value_invalid', `Users cannot be ordered by that.`, { param: 'order_by' })
-  return sign === '-' ? desc(column) : asc(column)
+  return sign === '-'
+    ? [sql`${column} desc nulls last`, desc(users.id)]
+    : [sql`${column} asc nulls first`, asc(users.id)]
 }
 
 function conditionOf(filter: UserFilter): SQL | undefined {
-  const pattern = filter.query && `%${filter.query.replace(/[\\%_]/g, '\\$&')}%`
+  const pattern = partOf(filter.query)
   const withAddress = (condition: SQL | undefined) =>
     sql`exists (select 1 from ${emailAddresses} where ${emailAddresses.userId} = ${users.id} and ${condition})`
+  const withNumber = (condition: SQL | undefined) =>
+    sql`exists (select 1 from ${phoneNumbers} where ${phoneNumbers.userId} = ${users.id} and ${condition})`
   return and(
     either(filter.userId, (ids, not) => (not ? notInArray(users.id, ids) : inArray(users.id, ids))),
     either(filter.externalId, (ids, not) =>
@@ -106,6 +136,22 @@ function conditionOf(filter: UserFilter): SQL | undefined {
       )
       return not ? sql`not ${has}` : has
     }),
+    either(filter.phoneNumber, (numbers, not) => {
+      // The sign of a number is part of it, so that here `+` never means "include".
+      const has = withNumber(
+        inArray(
+          phoneNumbers.phoneNumber,
+          numbers.map((n) => `+${n.replace(/\D/g, '')}`),
+        ),
+      )
+      return not ? sql`not ${has}` : has
+    }),
+    filter.provider || filter.providerUserId
+      ? sql`exists (select 1 from ${externalAccounts} where ${externalAccounts.userId} = ${users.id} and ${and(
+          filter.provider ? eq(externalAccounts.provider, filter.provider.replace(/^oauth_/, '')) : undefined,
+          filter.providerUserId ? inArray(externalAccounts.providerUserId, filter.providerUserId) : undefined,
+        )})`
+      : undefined,
     either(filter.organizationId, (ids, not) => {
       const list = sql.join(
         ids.map((id) => sql`${id}`),
@@ -121,8 +167,13 @@ function conditionOf(filter: UserFilter): SQL | undefined {
           ilike(users.username, pattern),
           eq(users.id, filter.query ?? ''),
           withAddress(ilike(emailAddresses.emailAddress, pattern)),
+          withNumber(ilike(phoneNumbers.phoneNumber, pattern)),
         )
       : undefined,
+    search(filter.emailAddressQuery, (part) => withAddress(ilike(emailAddresses.emailAddress, part))),
+    search(filter.phoneNumberQuery, (part) => withNumber(ilike(phoneNumbers.phoneNumber, part))),
+    search(filter.usernameQuery, (part) => ilike(users.username, part)),
+    search(filter.nameQuery, (part) => ilike(sql`concat_ws(' ', ${users.firstName}, ${users.lastName})`, part)),
     filter.banned === undefined ? undefined : eq(users.banned, filter.banned),
     filter.createdAtBefore && lt(users.createdAt, filter.createdAtBefore),
     filter.createdAtAfter && gt(users.createdAt, filter.createdAtAfter),
@@ -132,6 +183,13 @@ function conditionOf(filter: UserFilter): SQL | undefined {
     filter.lastActiveAtAfter && gt(users.lastActiveAt, filter.lastActiveAtAfter),
     filter.lastActiveAtSince && gte(users.lastActiveAt, filter.lastActiveAtSince),
   )
+}
+
+const partOf = (text: string | undefined) => text && `%${text.replace(/[\\%_]/g, '\\$&')}%`
+
+const search = (text: string | undefined, condition: (part: string) => SQL | undefined) => {
+  const part = partOf(text)
+  return part ? condition(part) : undefined
 }
 
 /** Splits a filter's values by their sign and asks for each kind. */

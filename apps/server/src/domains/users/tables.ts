@@ -45,7 +45,11 @@ export const users = pgTable(
   (t) => [
     uniqueIndex('users_username').on(t.instanceId, sql`lower(${t.username})`),
     uniqueIndex('users_external_id').on(t.instanceId, t.externalId),
-    index('users_created').on(t.instanceId, t.createdAt),
+    // For lists in both directions; those who never did come last, or first when read backwards.
+    index('users_created').on(t.instanceId, t.createdAt.desc(), t.id.desc()),
+    index('users_updated').on(t.instanceId, t.updatedAt.desc(), t.id.desc()),
+    index('users_last_sign_in').on(t.instanceId, t.lastSignInAt.desc().nullsLast(), t.id.desc()),
+    index('users_last_active').on(t.instanceId, t.lastActiveAt.desc().nullsLast(), t.id.desc()),
   ],
 )
 

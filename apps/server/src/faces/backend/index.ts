@@ -8,6 +8,7 @@ import { organizationRoutes } from './organizations.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tokenRoutes } from './tokens.ts'
+import { userListRoutes } from './user-lists.ts'
 import { userRoutes } from './users.ts'
 
 /** The server API under `/v1`, for an application's own server with its secret key. */
@@ -22,6 +23,7 @@ export function backendFace(): Hono<Env> {
     await next()
   })
   const resources = [
+    userListRoutes,
     userRoutes,
     emailAddressRoutes,
     sessionRoutes,

@@ -11,14 +11,11 @@ import {
 import { listMemberships, listOrganizationInvitations } from '../../domains/organizations/index.ts'
 import { revokeUserSessions } from '../../domains/sessions/index.ts'
 import {
-  countUsers,
   createUser,
   deleteUser,
   getUser,
-  listUsers,
   mergeUserMetadata,
   setPrimaryEmailAddress,
-  type UserFilter,
   updateUser,
 } from '../../domains/users/index.ts'
 import { parseEmailAddress } from '../../domains/verifications/index.ts'
@@ -28,7 +25,7 @@ import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { presentInvitation, presentMembership } from '../presenters/organization.ts'
 import { presentUserToBackend } from '../presenters/user.ts'
-import { instantOf, Metadata, Name, parseBody, repeated } from './input.ts'
+import { Metadata, Name, parseBody } from './input.ts'
 
 const ProfileFields = {
   external_id: z.string().max(256).nullish(),
@@ -74,17 +71,6 @@ const ManyInput = z.object({ user_ids: z.array(z.string()).min(1).max(100) })
 export function userRoutes(): Hono<Env> {
   const routes = new Hono<Env>()
 
-  routes.get('/users', async (c) => {
-    const users = await listUsers(c.var.ctx, {
-      ...filterOf(c),
-      ...Pagination.parse(c.req.query()),
-      ...(c.req.query('order_by') && { orderBy: c.req.query('order_by') as string }),
-    })
-    return jsonResponse(users.map(presentUserToBackend))
-  })
-  routes.get('/users/count', async (c) =>
-    jsonResponse({ object: 'total_count', total_count: await countUsers(c.var.ctx, filterOf(c)) }),
-  )
   routes.post('/users', async (c) => {
     const input = await parseBody(c, CreateInput)
     if (input.password_digest)
@@ -248,25 +234,4 @@ function metadataOf(input: z.infer<typeof MetadataInput>) {
     ...(input.private_metadata && { privateMetadata: input.private_metadata }),
     ...(input.unsafe_metadata && { unsafeMetadata: input.unsafe_metadata }),
   }
-}
-
-function filterOf(c: Parameters<typeof repeated>[0]): UserFilter {
-  const banned = c.req.query('banned')
-  const filter = {
-    emailAddress: repeated(c, 'email_address'),
-    userId: repeated(c, 'user_id'),
-    externalId: repeated(c, 'external_id'),
-    username: repeated(c, 'username'),
-    organizationId: repeated(c, 'organization_id'),
-    query: c.req.query('query'),
-    banned: banned === undefined ? undefined : banned === 'true',
-    createdAtBefore: instantOf(c, 'created_at_before'),
-    createdAtAfter: instantOf(c, 'created_at_after'),
-    lastSignInAtBefore: instantOf(c, 'last_sign_in_at_before'),
-    lastSignInAtAfter: instantOf(c, 'last_sign_in_at_after'),
-    lastActiveAtBefore: instantOf(c, 'last_active_at_before'),
-    lastActiveAtAfter: instantOf(c, 'last_active_at_after'),
-    lastActiveAtSince: instantOf(c, 'last_active_at_since'),
-  }
-  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
 }

@@ -7,6 +7,7 @@ import { findMembershipsOfUsers } from '../../domains/organizations/index.ts'
 import { listSessions, revokeSession, revokeUserSessions } from '../../domains/sessions/index.ts'
 import {
   addEmailAddress,
+  checkUsername,
   deleteEmailAddress,
   deleteUser,
   type EmailAddress,
@@ -74,7 +75,6 @@ export function meRoutes(): Hono<FrontendEnv> {
   routes.patch('/me', async (c) => {
     const { userId } = requireSession(c)
     const input = await parseForm(c, ProfileInput)
-    if (input.username) checkUsername(input.username)
     await transaction(c.var.ctx, async (tx) => {
       const { primary_email_address_id: primary } = input
       if (primary) await setPrimaryEmailAddress(tx, { userId, emailAddressId: primary })
@@ -82,7 +82,7 @@ export function meRoutes(): Hono<FrontendEnv> {
         id: userId,
         ...('first_name' in input && { firstName: input.first_name }),
         ...('last_name' in input && { lastName: input.last_name }),
-        ...('username' in input && { username: input.username }),
+        ...('username' in input && { username: input.username && checkUsername(tx.instance, input.username) }),
       })
       if (input.unsafe_metadata)
         await mergeUserMetadata(tx, { id: userId, unsafeMetadata: parseObject(input.unsafe_metadata) })
@@ -234,17 +234,6 @@ function describeUserAgent(userAgent: string | null) {
     device_type: system,
     is_mobile: isMobile,
   }
-}
-
-function checkUsername(username: string) {
-  if (!/^[a-zA-Z0-9_-]+$/.test(username))
-    throw new UsherError('form_username_invalid_character', 'A username has letters, digits, _ and -.', {
-      param: 'username',
-    })
-  if (username.length < 4 || username.length > 64)
-    throw new UsherError('form_username_invalid_length', 'A username has 4 to 64 characters.', { param: 'username' })
-  if (/^\d+$/.test(username))
-    throw new UsherError('form_username_needs_non_number_char', 'A username needs a letter.', { param: 'username' })
 }
 
 function parseObject(json: string): Record<string, unknown> {

@@ -152,20 +152,30 @@ export class InstanceRegistry {
     return this.summarize(id)
   }
 
-  /** Replaces the named settings. @throws {UsherError} `form_param_value_invalid` naming every problem */
+  /**
+   * Changes the named settings; within a section, those that are not named stay as they are.
+   *
+   * @throws {UsherError} `form_param_value_invalid` naming every problem
+   */
   async changeSettings(id: string, change: unknown): Promise<InstanceSettings> {
-    const parsed = InstanceSettings.partial().safeParse(change)
-    if (!parsed.success) {
-      const problems = parsed.error.issues.map((i) => `${i.path.join('.') || 'settings'}: ${i.message}`).join('; ')
-      throw new UsherError('form_param_value_invalid', problems)
-    }
-    const given = Object.fromEntries(
-      Object.keys(change as object).map((k) => [k, parsed.data[k as keyof InstanceSettings]]),
-    )
+    if (!isObject(change)) throw new UsherError('form_param_value_invalid', 'Settings are an object.')
     await this.database.system.transaction(async (db) => {
+      // The row is locked, so that two changes at once both arrive.
+      const [row] = await db.select().from(instances).where(eq(instances.id, id)).for('update')
+      if (!row) throw new UsherError('resource_not_found', 'There is no such instance.')
+      const settings: Record<string, unknown> = { ...row.settings }
+      for (const [name, value] of Object.entries(change)) {
+        const held = settings[name]
+        settings[name] = isObject(value) && isObject(held) ? { ...held, ...value } : value
+      }
+      const parsed = InstanceSettings.partial().safeParse(settings)
+      if (!parsed.success) {
+        const problems = parsed.error.issues.map((i) => `${i.path.join('.') || 'settings'}: ${i.message}`).join('; ')
+        throw new UsherError('form_param_value_invalid', problems)
+      }
       await db
         .update(instances)
-        .set({ settings: sql`${instances.settings} || ${JSON.stringify(given)}::text::jsonb`, updatedAt: new Date() })
+        .set({ settings: settings as Partial<InstanceSettings>, updatedAt: new Date() })
         .where(eq(instances.id, id))
       await announce(db, id, 'instance.updated')
     })
@@ -196,6 +206,9 @@ export class InstanceRegistry {
     }
   }
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Tells running servers, this one included, to read the instances again. */
 async function announce(db: Db, instanceId: string, type: 'instance.created' | 'instance.updated') {

@@ -19,7 +19,10 @@ export type CreateUserInput = {
   publicMetadata?: Metadata
   privateMetadata?: Metadata
   unsafeMetadata?: Metadata
+  locale?: string | null
   createOrganizationEnabled?: boolean
+  createOrganizationsLimit?: number | null
+  bypassClientTrust?: boolean
   deleteSelfEnabled?: boolean
   banned?: boolean
   legalAcceptedAt?: Date | null

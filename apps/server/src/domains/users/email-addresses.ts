@@ -1,4 +1,4 @@
-import { and, eq, isNull } from 'drizzle-orm'
+import { and, eq, inArray, isNull } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -101,5 +101,30 @@ export async function deleteEmailAddress(ctx: Ctx | Tx, id: string): Promise<Ema
     await tx.db.delete(emailAddresses).where(eq(emailAddresses.id, id))
     await emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
     return known
+  })
+}
+
+/**
+ * Puts one proven address in the place of all that a user has, on the application's word. An address that they have
+ * already keeps its id.
+ *
+ * @throws {UsherError} `resource_not_found` or `form_identifier_exists`
+ */
+export async function replaceEmailAddresses(
+  ctx: Ctx | Tx,
+  { userId, emailAddress }: { userId: string; emailAddress: string },
+): Promise<EmailAddress> {
+  return transaction(ctx, async (tx) => {
+    const [owner] = await tx.db.select({ id: users.id }).from(users).where(eq(users.id, userId)).for('update')
+    if (!owner) throw new UsherError('resource_not_found', 'There is no such user.')
+    const held = await tx.db.select().from(emailAddresses).where(eq(emailAddresses.userId, userId))
+    const same = held.find((e) => e.emailAddress === emailAddress.toLowerCase())
+    const others = held.filter((e) => e.id !== same?.id).map((e) => e.id)
+    if (others.length > 0) await tx.db.delete(emailAddresses).where(inArray(emailAddresses.id, others))
+    const kept = same ?? (await addEmailAddress(tx, { userId, emailAddress, verifiedBy: 'admin' }))
+    const proven = kept.verifiedAt ? kept : await verifyEmailAddress(tx, { id: kept.id, verifiedBy: 'admin' })
+    await tx.db.update(users).set({ primaryEmailAddressId: proven.id, updatedAt: tx.now() }).where(eq(users.id, userId))
+    await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+    return proven
   })
 }

@@ -3,6 +3,7 @@ export {
   addEmailAddress,
   deleteEmailAddress,
   getEmailAddress,
+  replaceEmailAddresses,
   verifyEmailAddress,
 } from './email-addresses.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'

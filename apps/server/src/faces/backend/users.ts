@@ -15,6 +15,7 @@ import {
   deleteUser,
   getUser,
   mergeUserMetadata,
+  replaceEmailAddresses,
   setPrimaryEmailAddress,
   updateUser,
 } from '../../domains/users/index.ts'
@@ -24,7 +25,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { presentInvitation, presentMembership } from '../presenters/organization.ts'
-import { presentUserToBackend } from '../presenters/user.ts'
+import { presentEmailAddress, presentUserToBackend } from '../presenters/user.ts'
 import { Metadata, Name, parseBody } from './input.ts'
 
 const ProfileFields = {
@@ -39,7 +40,13 @@ const ProfileFields = {
   private_metadata: Metadata.optional(),
   unsafe_metadata: Metadata.optional(),
   create_organization_enabled: z.boolean().optional(),
+  create_organizations_limit: z.number().int().min(0).max(1_000_000).nullish(),
   delete_self_enabled: z.boolean().optional(),
+  bypass_client_trust: z.boolean().optional(),
+  locale: z
+    .string()
+    .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/)
+    .nullish(),
   legal_accepted_at: z.iso.datetime({ offset: true }).nullish(),
   password: z.string().max(1000).nullish(),
   skip_password_checks: z.boolean().nullish(),
@@ -117,6 +124,13 @@ export function userRoutes(): Hono<Env> {
     const id = c.req.param('id')
     await deleteUser(c.var.ctx, id)
     return jsonResponse({ object: 'user', id, deleted: true })
+  })
+
+  routes.put('/users/:id/email_address', async (c) => {
+    const { email_address } = await parseBody(c, z.object({ email_address: z.unknown() }))
+    const emailAddress = parseEmailAddress(email_address)
+    const replaced = await replaceEmailAddresses(c.var.ctx, { userId: c.req.param('id'), emailAddress })
+    return jsonResponse(presentEmailAddress(replaced))
   })
 
   routes.patch('/users/:id/metadata', async (c) => {
@@ -221,7 +235,12 @@ function profileOf(input: z.infer<typeof UpdateInput>) {
     ...(input.create_organization_enabled !== undefined && {
       createOrganizationEnabled: input.create_organization_enabled,
     }),
+    ...(input.create_organizations_limit !== undefined && {
+      createOrganizationsLimit: input.create_organizations_limit,
+    }),
     ...(input.delete_self_enabled !== undefined && { deleteSelfEnabled: input.delete_self_enabled }),
+    ...(input.bypass_client_trust !== undefined && { bypassClientTrust: input.bypass_client_trust }),
+    ...(input.locale !== undefined && { locale: input.locale }),
     ...(input.legal_accepted_at !== undefined && {
       legalAcceptedAt: input.legal_accepted_at ? new Date(input.legal_accepted_at) : null,
     }),

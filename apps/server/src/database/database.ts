@@ -2,6 +2,7 @@ import { SQL } from 'bun'
 import type { BunSQLDatabase } from 'drizzle-orm/bun-sql'
 import { drizzle } from 'drizzle-orm/bun-sql'
 import type { Config } from '../config.ts'
+import type { Keyring } from '../kernel/secrets.ts'
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded.ts'
 import { migrate } from './migrate.ts'
 
@@ -13,6 +14,8 @@ export type Db = Pick<
 
 export type Database = {
   kind: 'embedded' | 'postgres'
+  /** Seals what rows keep but must not show, and opens it again. */
+  keyring: Keyring
   /** Rows of one instance at a time, under row-level security. Only `transaction` uses it. */
   tenant: BunSQLDatabase
   /** The few tables that the server reads across instances (keys, events, outgoing mail, rooms). Its role can see no others. */
@@ -51,6 +54,7 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
   await refuseBypass(tenantSql)
   return {
     kind: embedded ? 'embedded' : 'postgres',
+    keyring: config.keyring,
     tenant: drizzle({ client: tenantSql }),
     system: drizzle({ client: systemSql }),
     systemSql,

@@ -27,6 +27,7 @@ export const idPrefixes = {
   socialConnection: 'scon',
   image: 'img',
   totp: 'totp',
+  passkey: 'pkey',
   backupCode: 'bcode',
   actorToken: 'act',
   jwtTemplate: 'jtmp',

@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto'
 
 /** A key that seals what must be read back. The id travels with the sealed text, so that keys can rotate. */
 type KeyringKey = { id: string; key: Buffer }
@@ -48,6 +56,17 @@ export function unseal(keyring: Keyring, purpose: string, sealed: string): strin
     .setAAD(Buffer.from(purpose))
     .setAuthTag(bytes.subarray(-16))
   return Buffer.concat([decipher.update(bytes.subarray(0, -16)), decipher.final()]).toString('utf8')
+}
+
+/**
+ * A key for one purpose, made from a key of the keyring, for keyed hashes that the database alone cannot check.
+ *
+ * @param id of the keyring's key; absent: the one that seals. What is stored has to keep the id
+ * @returns undefined when the keyring has no such key any more
+ */
+export function purposeKey(keyring: Keyring, purpose: string, id = keyring.keys[0].id): Buffer | undefined {
+  const known = keyring.keys.find((k) => k.id === id)
+  return known && createHmac('sha256', known.key).update(`usher/${purpose}/v1`).digest()
 }
 
 /** SHA-256 in hex: how high-entropy tokens are stored, which need not be read back. */

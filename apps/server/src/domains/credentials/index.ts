@@ -1,4 +1,18 @@
 export {
+  type BackupCodes,
+  createBackupCodes,
+  importBackupCodes,
+  removeBackupCodes,
+  useBackupCode,
+} from './backup-codes.ts'
+export {
+  type PasskeyRequest,
+  passkeyRequestOptions,
+  type RelyingParty,
+  type VerifiedPasskey,
+  verifyPasskey,
+} from './passkeys.ts'
+export {
   checkPasswordRules,
   hashPassword,
   removePassword,
@@ -6,3 +20,5 @@ export {
   setPasswordHash,
   verifyPassword,
 } from './passwords.ts'
+export { type SecondFactor, secondFactorsOf } from './second-factors.ts'
+export { confirmTotp, importTotp, type NewTotp, removeTotp, startTotp, type Totp, verifyTotp } from './totp.ts'

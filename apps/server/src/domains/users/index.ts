@@ -3,6 +3,7 @@ export {
   addEmailAddress,
   deleteEmailAddress,
   getEmailAddress,
+  isGmailboxTaken,
   replaceEmailAddresses,
   verifyEmailAddress,
 } from './email-addresses.ts'
@@ -25,6 +26,7 @@ export {
   type User,
   type UserRecord,
 } from './queries.ts'
+export { noteSecondFactors } from './second-factors.ts'
 export type { VerifiedBy } from './tables.ts'
 export {
   deleteUser,

@@ -56,6 +56,7 @@ export const oneTimeTokens = pgTable(
         'rotating_token_nonce',
         'refresh',
         'testing_token',
+        'passkey_challenge',
       ],
     }).notNull(),
     tokenHash: text('token_hash').notNull().unique(),

@@ -109,6 +109,15 @@ CREATE TABLE "applications" (
 	"created_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "domains" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"name" text NOT NULL,
+	"proxy_url" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "instances" (
 	"id" text PRIMARY KEY NOT NULL,
 	"application_id" text NOT NULL,
@@ -120,6 +129,14 @@ CREATE TABLE "instances" (
 	"updated_at" timestamp (3) with time zone NOT NULL,
 	CONSTRAINT "instances_name_unique" UNIQUE("name"),
 	CONSTRAINT "instances_host_unique" UNIQUE("host")
+);
+--> statement-breakpoint
+CREATE TABLE "redirect_urls" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"url" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "instance_secret_keys" (
@@ -219,16 +236,6 @@ CREATE TABLE "blocklist_identifiers" (
 	"instance_id" text NOT NULL,
 	"identifier" text NOT NULL,
 	"identifier_type" text NOT NULL,
-	"created_at" timestamp (3) with time zone NOT NULL,
-	"updated_at" timestamp (3) with time zone NOT NULL
-);
---> statement-breakpoint
-CREATE TABLE "waitlist_entries" (
-	"id" text PRIMARY KEY NOT NULL,
-	"instance_id" text NOT NULL,
-	"email_address" text NOT NULL,
-	"status" text NOT NULL,
-	"invitation_id" text,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
@@ -371,6 +378,16 @@ CREATE TABLE "sign_ups" (
 	"created_session_id" text,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"abandon_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "waitlist_entries" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"email_address" text NOT NULL,
+	"status" text NOT NULL,
+	"invitation_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "sync_room_segments" (
@@ -566,8 +583,10 @@ CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_i
 CREATE INDEX "passkeys_user" ON "passkeys" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "events_subject" ON "events" USING btree ("instance_id","subject","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "domains_name" ON "domains" USING btree ("instance_id","name");--> statement-breakpoint
 CREATE UNIQUE INDEX "instances_default" ON "instances" USING btree ((host is null)) WHERE host is null;--> statement-breakpoint
 CREATE INDEX "instances_application" ON "instances" USING btree ("application_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "redirect_urls_url" ON "redirect_urls" USING btree ("instance_id","url");--> statement-breakpoint
 CREATE INDEX "instance_secret_keys_instance" ON "instance_secret_keys" USING btree ("instance_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "instance_signing_keys_active" ON "instance_signing_keys" USING btree ("instance_id") WHERE state = 'active';--> statement-breakpoint
 CREATE INDEX "messages_due" ON "messages" USING btree ("next_attempt_at") WHERE state = 'queued';--> statement-breakpoint
@@ -579,13 +598,13 @@ CREATE INDEX "organization_invitations_email" ON "organization_invitations" USIN
 CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_id","created_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "allowlist_identifiers_identifier" ON "allowlist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE UNIQUE INDEX "blocklist_identifiers_identifier" ON "blocklist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
-CREATE UNIQUE INDEX "waitlist_entries_address" ON "waitlist_entries" USING btree ("instance_id","email_address");--> statement-breakpoint
-CREATE INDEX "waitlist_entries_pending" ON "waitlist_entries" USING btree ("instance_id","created_at") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "known_devices_client" ON "known_devices" USING btree ("user_id","client_id");--> statement-breakpoint
 CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id") WHERE status in ('active', 'pending');--> statement-breakpoint
 CREATE INDEX "sessions_user" ON "sessions" USING btree ("instance_id","user_id","created_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "invitations_open" ON "invitations" USING btree ("instance_id","email_address") WHERE status = 'pending';--> statement-breakpoint
+CREATE UNIQUE INDEX "waitlist_entries_address" ON "waitlist_entries" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE INDEX "waitlist_entries_pending" ON "waitlist_entries" USING btree ("instance_id","created_at") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "sync_room_snapshots_at" ON "sync_room_snapshots" USING btree ("at");--> statement-breakpoint
 CREATE UNIQUE INDEX "email_addresses_verified" ON "email_addresses" USING btree ("instance_id","email_address") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "email_addresses_of_user" ON "email_addresses" USING btree ("user_id","email_address");--> statement-breakpoint

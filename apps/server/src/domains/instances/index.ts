@@ -1,4 +1,13 @@
+export { addDomain, type Domain, deleteDomain, listDomains, updateDomain } from './domains.ts'
 export type { Instance, SigningKey } from './instance.ts'
 export { cookieSuffixFor, publishableKeyFor } from './publishable-key.ts'
+export {
+  createRedirectUrl,
+  deleteRedirectUrl,
+  getRedirectUrl,
+  isListedRedirectUrl,
+  listRedirectUrls,
+  type RedirectUrl,
+} from './redirect-urls.ts'
 export { InstanceRegistry, type InstanceSummary } from './registry.ts'
 export { InstanceSettings, SyncRule } from './settings.ts'

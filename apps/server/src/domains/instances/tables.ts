@@ -65,3 +65,30 @@ export const signingKeys = pgTable(
   },
   (t) => [uniqueIndex('instance_signing_keys_active').on(t.instanceId).where(sql`state = 'active'`)],
 )
+
+/** Where applications outside the browser may be sent back to: `myapp://callback`, or a page of another site. */
+export const redirectUrls = pgTable(
+  'redirect_urls',
+  {
+    id: text('id').primaryKey(),
+    instanceId: text('instance_id').notNull(),
+    url: text('url').notNull(),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [uniqueIndex('redirect_urls_url').on(t.instanceId, t.url)],
+)
+
+/** Domains of an instance beside its own: of satellites. The primary one is the instance's host and has no row. */
+export const domains = pgTable(
+  'domains',
+  {
+    id: text('id').primaryKey(),
+    instanceId: text('instance_id').notNull(),
+    name: text('name').notNull(),
+    proxyUrl: text('proxy_url'),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [uniqueIndex('domains_name').on(t.instanceId, t.name)],
+)

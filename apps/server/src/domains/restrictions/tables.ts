@@ -1,5 +1,4 @@
-import { sql } from 'drizzle-orm'
-import { index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { instanceId, instant } from '../../database/columns.ts'
 
 const identifierTypes = ['email_address', 'phone_number', 'web3_wallet'] as const
@@ -31,22 +30,4 @@ export const blocklistIdentifiers = pgTable(
     updatedAt: instant('updated_at').notNull(),
   },
   (t) => [uniqueIndex('blocklist_identifiers_identifier').on(t.instanceId, t.identifier)],
-)
-
-/** People who asked to be let in. */
-export const waitlistEntries = pgTable(
-  'waitlist_entries',
-  {
-    id: text('id').primaryKey(),
-    instanceId: instanceId(),
-    emailAddress: text('email_address').notNull(),
-    status: text('status', { enum: ['pending', 'invited', 'rejected', 'completed'] }).notNull(),
-    invitationId: text('invitation_id'),
-    createdAt: instant('created_at').notNull(),
-    updatedAt: instant('updated_at').notNull(),
-  },
-  (t) => [
-    uniqueIndex('waitlist_entries_address').on(t.instanceId, t.emailAddress),
-    index('waitlist_entries_pending').on(t.instanceId, t.createdAt).where(sql`status = 'pending'`),
-  ],
 )

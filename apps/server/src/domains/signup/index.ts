@@ -8,3 +8,13 @@ export {
 export { findSignUp, getSignUp, requirementsOf, type SignUp, type SignUpOutcome, type SignUpRecord } from './queries.ts'
 export { getTicket, spendTicket, type Ticket } from './tickets.ts'
 export { attemptSignUpVerification, prepareSignUpVerification } from './verify-sign-up.ts'
+export {
+  completeWaitlistEntry,
+  deleteWaitlistEntry,
+  inviteFromWaitlist,
+  joinWaitlist,
+  listWaitlist,
+  rejectFromWaitlist,
+  type WaitlistEntry,
+  type WaitlistRecord,
+} from './waitlist.ts'

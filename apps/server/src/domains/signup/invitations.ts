@@ -1,4 +1,4 @@
-import { and, count, desc, eq } from 'drizzle-orm'
+import { and, asc, count, desc, eq, ilike } from 'drizzle-orm'
 import type { Metadata } from '../../database/columns.ts'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
@@ -112,19 +112,39 @@ export async function revokeInvitation(ctx: Ctx | Tx, id: string): Promise<Invit
   })
 }
 
-/** Invitations, newest first. */
-export async function listInvitations(
-  ctx: Ctx | Tx,
-  input: { status?: Invitation['status']; limit: number; offset: number },
-): Promise<Page<Invitation>> {
+export type ListInvitationsInput = {
+  status?: Invitation['status']
+  /** Part of the address. */
+  query?: string
+  /** `-created_at`, `+email_address`, `expires_at`, … */
+  orderBy?: string
+  limit: number
+  offset: number
+}
+
+const orderable = {
+  created_at: invitations.createdAt,
+  email_address: invitations.emailAddress,
+  expires_at: invitations.expiresAt,
+}
+
+/** Invitations, newest first. @throws {UsherError} `form_param_value_invalid` for an unknown order */
+export async function listInvitations(ctx: Ctx | Tx, input: ListInvitationsInput): Promise<Page<Invitation>> {
+  const [, sign, name = ''] = (input.orderBy ?? '-created_at').match(/^([+-]?)(\w+)$/) ?? []
+  if (!Object.hasOwn(orderable, name))
+    throw new UsherError('form_param_value_invalid', 'Invitations cannot be ordered by that.', { param: 'order_by' })
+  const column = orderable[name as keyof typeof orderable]
   return transaction(ctx, async (tx) => {
-    const where = input.status && eq(invitations.status, input.status)
-    const newestFirst = [desc(invitations.createdAt), invitations.id]
+    const where = and(
+      input.status && eq(invitations.status, input.status),
+      input.query ? ilike(invitations.emailAddress, `%${input.query.replace(/[\\%_]/g, '\\$&')}%`) : undefined,
+    )
+    const order = [sign === '-' ? desc(column) : asc(column), invitations.id]
     const data = await tx.db
       .select()
       .from(invitations)
       .where(where)
-      .orderBy(...newestFirst)
+      .orderBy(...order)
       .limit(input.limit)
       .offset(input.offset)
     const [total] = await tx.db.select({ n: count() }).from(invitations).where(where)

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { boolean, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { boolean, index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json, metadata } from '../../database/columns.ts'
 import type { ExternalProfile } from '../connections/index.ts'
 import { clients } from '../sessions/tables.ts'
@@ -62,4 +62,22 @@ export const invitations = pgTable(
     expiresAt: instant('expires_at').notNull(),
   },
   (t) => [uniqueIndex('invitations_open').on(t.instanceId, t.emailAddress).where(sql`status = 'pending'`)],
+)
+
+/** People who asked to be let in. */
+export const waitlistEntries = pgTable(
+  'waitlist_entries',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    emailAddress: text('email_address').notNull(),
+    status: text('status', { enum: ['pending', 'invited', 'rejected', 'completed'] }).notNull(),
+    invitationId: text('invitation_id'),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    uniqueIndex('waitlist_entries_address').on(t.instanceId, t.emailAddress),
+    index('waitlist_entries_pending').on(t.instanceId, t.createdAt).where(sql`status = 'pending'`),
+  ],
 )

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, like, ne, or, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -127,4 +127,30 @@ export async function replaceEmailAddresses(
     await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
     return proven
   })
+}
+
+/**
+ * Whether somebody else has proven an address that leads to the same Gmail mailbox, where dots do not count.
+ *
+ * @param input.mailbox what stands before the `@`, without dots
+ * @param input.emailAddress the address itself, which is not what is looked for
+ */
+export async function isGmailboxTaken(
+  tx: Tx,
+  { mailbox, emailAddress, userId }: { mailbox: string; emailAddress: string; userId?: string | undefined },
+): Promise<boolean> {
+  const [other] = await tx.db
+    .select({ id: emailAddresses.id })
+    .from(emailAddresses)
+    .where(
+      and(
+        isNotNull(emailAddresses.verifiedAt),
+        or(like(emailAddresses.emailAddress, '%@gmail.com'), like(emailAddresses.emailAddress, '%@googlemail.com')),
+        sql`replace(split_part(${emailAddresses.emailAddress}, '@', 1), '.', '') = ${mailbox}`,
+        ne(emailAddresses.emailAddress, emailAddress),
+        userId ? ne(emailAddresses.userId, userId) : undefined,
+      ),
+    )
+    .limit(1)
+  return other !== undefined
 }

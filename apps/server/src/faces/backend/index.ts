@@ -3,13 +3,16 @@ import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
+import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
 import { organizationRoutes } from './organizations.ts'
+import { restrictionRoutes } from './restrictions.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tokenRoutes } from './tokens.ts'
 import { userListRoutes } from './user-lists.ts'
 import { userRoutes } from './users.ts'
+import { waitlistRoutes } from './waitlist.ts'
 
 /** The server API under `/v1`, for an application's own server with its secret key. */
 export function backendFace(): Hono<Env> {
@@ -31,6 +34,9 @@ export function backendFace(): Hono<Env> {
     organizationRoutes,
     roleRoutes,
     invitationRoutes,
+    instanceRoutes,
+    restrictionRoutes,
+    waitlistRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face

@@ -1,9 +1,10 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
-import { createInvitation, type Invitation, listInvitations, revokeInvitation } from '../../domains/signup/index.ts'
+import { createInvitation, listInvitations, revokeInvitation } from '../../domains/signup/index.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
+import { presentApplicationInvitation } from '../presenters/application-invitation.ts'
 import { Metadata, parseBody } from './input.ts'
 
 const InvitationInput = z.object({
@@ -30,18 +31,20 @@ export function invitationRoutes(): Hono<Env> {
   })
 
   routes.get('/invitations', async (c) => {
-    const status = c.req.query('status')
+    const { status, query, order_by: orderBy } = c.req.query()
     const page = await listInvitations(c.var.ctx, {
       ...Pagination.parse(c.req.query()),
       ...(status !== undefined && { status: statuses.parse(status) }),
+      ...(query && { query }),
+      ...(orderBy && { orderBy }),
     })
-    const data = page.data.map((i) => present(i))
+    const data = page.data.map((i) => presentApplicationInvitation(i))
     return jsonResponse(c.req.query('paginated') === 'true' ? { data, total_count: page.totalCount } : data)
   })
   routes.post('/invitations', async (c) => {
     const input = await parseBody(c, InvitationInput)
     const { invitation, url } = await createInvitation(c.var.ctx, create(input, c.var.publicUrl))
-    return jsonResponse(present(invitation, url))
+    return jsonResponse(presentApplicationInvitation(invitation, url))
   })
   routes.post('/invitations/bulk', async (c) => {
     const inputs = await parseBody(c, z.array(InvitationInput).min(1).max(100))
@@ -50,25 +53,10 @@ export function invitationRoutes(): Hono<Env> {
       for (const input of inputs) all.push(await createInvitation(tx, create(input, c.var.publicUrl)))
       return all
     })
-    return jsonResponse(made.map(({ invitation, url }) => present(invitation, url)))
+    return jsonResponse(made.map(({ invitation, url }) => presentApplicationInvitation(invitation, url)))
   })
   routes.post('/invitations/:id/revoke', async (c) =>
-    jsonResponse(present(await revokeInvitation(c.var.ctx, c.req.param('id')))),
+    jsonResponse(presentApplicationInvitation(await revokeInvitation(c.var.ctx, c.req.param('id')))),
   )
   return routes
-}
-
-function present(invitation: Invitation, url: string | null = null) {
-  return {
-    object: 'invitation',
-    id: invitation.id,
-    email_address: invitation.emailAddress,
-    status: invitation.status,
-    revoked: invitation.status === 'revoked',
-    url,
-    public_metadata: invitation.publicMetadata,
-    expires_at: invitation.expiresAt.getTime(),
-    created_at: invitation.createdAt.getTime(),
-    updated_at: invitation.updatedAt.getTime(),
-  }
 }

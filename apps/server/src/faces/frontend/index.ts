@@ -11,6 +11,7 @@ import { guardOrigin } from './origins.ts'
 import { signInRoutes } from './sign-ins.ts'
 import { signUpRoutes } from './sign-ups.ts'
 import { ticketRoutes } from './tickets.ts'
+import { waitlistRoutes } from './waitlist.ts'
 
 /** The browser API under `/v1`, for the unmodified browser SDKs. */
 export function frontendFace(): Hono<FrontendEnv> {
@@ -26,6 +27,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', signUpRoutes())
   face.route('/v1', handshakeRoutes())
   face.route('/v1', ticketRoutes())
+  face.route('/v1', waitlistRoutes())
   face.route('/v1', meRoutes())
   face.route('/v1', meOrganizationRoutes())
   face.route('/v1', organizationRoutes())

@@ -1,0 +1,10 @@
+export {
+  addAllowlistIdentifier,
+  addBlocklistIdentifier,
+  type ListedIdentifier,
+  listAllowlistIdentifiers,
+  listBlocklistIdentifiers,
+  removeAllowlistIdentifier,
+  removeBlocklistIdentifier,
+} from './lists.ts'
+export { checkMayHave, checkMaySignIn, isAllowlisted } from './policy.ts'

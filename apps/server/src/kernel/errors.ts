@@ -37,6 +37,7 @@ export const errorStatus = {
   form_code_incorrect: 422,
   form_email_address_blocked: 422,
   phone_number_exists: 422,
+  unsupported_country_code: 422,
   passkey_invalid: 422,
   avatar_file_type_invalid: 400,
   avatar_file_size_exceeded: 413,

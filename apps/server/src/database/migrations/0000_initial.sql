@@ -534,6 +534,14 @@ CREATE TABLE "one_time_tokens" (
 	CONSTRAINT "one_time_tokens_token_hash_unique" UNIQUE("token_hash")
 );
 --> statement-breakpoint
+CREATE TABLE "text_message_counts" (
+	"instance_id" text NOT NULL,
+	"scope" text NOT NULL,
+	"window_start" timestamp (3) with time zone NOT NULL,
+	"sent" integer NOT NULL,
+	CONSTRAINT "text_message_counts_instance_id_scope_window_start_pk" PRIMARY KEY("instance_id","scope","window_start")
+);
+--> statement-breakpoint
 CREATE TABLE "verification_codes" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,

@@ -1,4 +1,5 @@
 export { getMessage, listMessages, type Message } from './list-messages.ts'
 export { type QueueEmailInput, queueEmail } from './queue-email.ts'
+export { queueTextCode } from './queue-text.ts'
 export { EmailSender } from './sender.ts'
 export { type RenderedEmail, renderEmail, type TemplateData, type TemplateName } from './templates.ts'

@@ -51,7 +51,7 @@ export async function attemptSignUpVerification(
         and(
           eq(signUps.id, open.id),
           eq(signUps.status, 'missing_requirements'),
-          eq(signUps.emailAddress, proven.emailAddress),
+          eq(signUps.emailAddress, proven.recipient),
         ),
       )
       .returning()

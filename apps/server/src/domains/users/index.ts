@@ -9,6 +9,18 @@ export {
 } from './email-addresses.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
 export { mergeMetadata } from './metadata.ts'
+export { isTestPhoneNumber, parsePhoneNumber } from './phone-number.ts'
+export {
+  addPhoneNumber,
+  deletePhoneNumber,
+  getPhoneNumber,
+  type PhoneSecondFactorChange,
+  replacePhoneNumbers,
+  setPhoneSecondFactor,
+  setPrimaryPhoneNumber,
+  unverifyPhoneNumber,
+  verifyPhoneNumber,
+} from './phone-numbers.ts'
 export {
   type EmailAddress,
   type ExternalAccount,

@@ -57,7 +57,7 @@ test('test addresses take a known code in development and get no mail; in produc
   const { t, code } = await withCode('ada+clerk_test@example.com')
   expect(code).toBe('')
   expect(await checkCode(t.ctx(), { ...subject, code: '424242' })).toEqual({
-    emailAddress: 'ada+clerk_test@example.com',
+    recipient: 'ada+clerk_test@example.com',
   })
   const found = await transaction(t.ctx(), (tx) => findCode(tx, subject))
   expect(found && codeStatusAt(found, new Date())).toBe('verified')

@@ -13,11 +13,11 @@ export type CheckCodeInput = { purpose: CodePurpose; subjectId: string; code: un
  * of parallel guesses gets more than five comparisons; a code is accepted once.
  *
  * @param ctx not inside a transaction: a wrong guess must stay counted when the caller's work is rolled back
- * @returns the address that the code was sent to
+ * @returns the email address or phone number that the code was sent to
  * @throws {UsherError} `form_code_incorrect`, `verification_expired`, `verification_failed` (too many guesses or no
  *   code was sent) or `verification_already_verified`
  */
-export async function checkCode(ctx: Ctx, input: CheckCodeInput): Promise<{ emailAddress: string }> {
+export async function checkCode(ctx: Ctx, input: CheckCodeInput): Promise<{ recipient: string }> {
   const code = typeof input.code === 'string' ? input.code.replace(/[\s-]/g, '') : ''
   const outcome = await transaction(ctx, async (tx) => {
     const now = tx.now()
@@ -37,7 +37,7 @@ export async function checkCode(ctx: Ctx, input: CheckCodeInput): Promise<{ emai
     if (!equalSecrets(hashCode(counted.id, code), counted.codeHash))
       return new UsherError('form_code_incorrect', 'The code is incorrect.', { param: 'code' })
     await tx.db.update(verificationCodes).set({ consumedAt: now }).where(eq(verificationCodes.id, counted.id))
-    return { emailAddress: counted.emailAddress }
+    return { recipient: counted.recipient }
   })
   if (outcome instanceof UsherError) throw outcome
   return outcome

@@ -3,25 +3,37 @@ import type { Tx } from '../../database/index.ts'
 import { newId, randomDigits } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
 import { hashToken } from '../../kernel/secrets.ts'
-import { queueEmail } from '../messaging/index.ts'
+import { queueEmail, queueTextCode } from '../messaging/index.ts'
+import { isTestPhoneNumber } from '../users/index.ts'
 import { verificationCodes } from './tables.ts'
+import { countTextMessage } from './text-message-limits.ts'
 
 export type CodePurpose = (typeof verificationCodes.$inferSelect)['purpose']
 
 /** What is known about the newest code of a subject; never the code itself. */
 export type CodeState = Pick<
   typeof verificationCodes.$inferSelect,
-  'id' | 'emailAddress' | 'attempts' | 'expiresAt' | 'consumedAt'
+  'id' | 'recipient' | 'channel' | 'attempts' | 'expiresAt' | 'consumedAt'
 >
 export type CodeStatus = 'unverified' | 'verified' | 'failed' | 'expired'
 
 export type SendCodeInput = {
   purpose: CodePurpose
-  /** Id of the sign-in, sign-up or email address that the code belongs to. */
+  /** Id of the sign-in, sign-up, email address or phone number that the code belongs to. */
   subjectId: string
-  /** From `parseEmailAddress`. */
-  emailAddress: string
-}
+} & (
+  | {
+      /** From `parseEmailAddress`. */
+      emailAddress: string
+      phoneNumber?: undefined
+    }
+  | {
+      /** From `parsePhoneNumber`. */
+      phoneNumber: string
+      emailAddress?: undefined
+    }
+)
+type CodeSubject = { purpose: CodePurpose; subjectId: string }
 
 export const codeTtlMs = 10 * 60_000
 /** Guesses that a code stands before it is worthless, right ones included. */
@@ -34,48 +46,59 @@ const mailLimits = [
   { name: 'mail', max: 10, windowMs: 10 * 60_000 },
   { name: 'mail_day', max: 50, windowMs: 24 * 3600_000 },
 ]
-/** What `+clerk_test` addresses take in development instances; they get no mail. */
+/** What `+clerk_test` addresses and `+1…55501xx` numbers take in development instances; they are sent nothing. */
 export const testCode = '424242'
 
 /**
- * Makes a six-digit code and queues it as an email. Earlier codes of the same purpose and subject stop working.
+ * Makes a six-digit code and queues it as an email or a text message. Earlier codes of the same purpose and subject stop
+ * working.
  *
- * @throws {UsherError} `too_many_requests` when the address was sent too many
+ * @throws {UsherError} `too_many_requests` when the address or number was sent too many, or the instance sent too many
+ *   texts
  */
 export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState> {
+  const { purpose, subjectId, emailAddress, phoneNumber } = input
   const now = tx.now()
-  const isTest = tx.instance.environment === 'development' && /\+clerk_test@/.test(input.emailAddress)
-  if (!isTest)
-    for (const { name, ...limit } of mailLimits)
-      countAttempt(tx.database, `${tx.instance.id}:${name}:${input.emailAddress}`, limit, now)
+  const isTest =
+    phoneNumber === undefined ? isTestAddress(tx, emailAddress) : isTestPhoneNumber(tx.instance, phoneNumber)
   const code = isTest ? testCode : randomDigits(6)
   const id = newId('verification')
+  const expiresAt = new Date(now.getTime() + codeTtlMs)
   await tx.db.delete(verificationCodes).where(ofSubject(input))
   const [made] = await tx.db
     .insert(verificationCodes)
     .values({
       id,
       instanceId: tx.instance.id,
-      ...input,
+      purpose,
+      subjectId,
+      channel: phoneNumber === undefined ? 'email' : 'sms',
+      recipient: phoneNumber ?? emailAddress,
       codeHash: hashCode(id, code),
       createdAt: now,
-      expiresAt: new Date(now.getTime() + codeTtlMs),
+      expiresAt,
     })
     .returning()
-  if (!isTest)
+  if (!isTest && phoneNumber !== undefined) {
+    await countTextMessage(tx, phoneNumber)
+    await queueTextCode(tx, { to: phoneNumber, code, expiresAt })
+  } else if (!isTest && emailAddress !== undefined) {
+    for (const { name, ...limit } of mailLimits)
+      countAttempt(tx.database, `${tx.instance.id}:${name}:${emailAddress}`, limit, now)
     await queueEmail(tx, {
-      template: input.purpose === 'reset_password' ? 'reset_password_code' : 'verification_code',
-      to: input.emailAddress,
+      template: purpose === 'reset_password' ? 'reset_password_code' : 'verification_code',
+      to: emailAddress,
       data: { code },
     })
+  }
   return made as CodeState
 }
 
+const isTestAddress = (tx: Tx, emailAddress: string) =>
+  tx.instance.environment === 'development' && /\+clerk_test@/.test(emailAddress)
+
 /** The newest code of a subject, used up or not. */
-export async function findCode(
-  tx: Tx,
-  subject: Pick<SendCodeInput, 'purpose' | 'subjectId'>,
-): Promise<CodeState | undefined> {
+export async function findCode(tx: Tx, subject: CodeSubject): Promise<CodeState | undefined> {
   const [row] = await tx.db
     .select()
     .from(verificationCodes)
@@ -92,7 +115,7 @@ export function codeStatusAt(code: CodeState, now: Date): CodeStatus {
   return code.expiresAt <= now ? 'expired' : 'unverified'
 }
 
-export function ofSubject({ purpose, subjectId }: Pick<SendCodeInput, 'purpose' | 'subjectId'>) {
+export function ofSubject({ purpose, subjectId }: CodeSubject) {
   return and(eq(verificationCodes.purpose, purpose), eq(verificationCodes.subjectId, subjectId))
 }
 

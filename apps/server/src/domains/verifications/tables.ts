@@ -1,4 +1,4 @@
-import { index, integer, pgTable, text } from 'drizzle-orm/pg-core'
+import { index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json } from '../../database/columns.ts'
 
 /** A code that was sent to somebody, and how often it was guessed. */
@@ -22,13 +22,13 @@ export const verificationCodes = pgTable(
         'reverification_second_factor',
       ],
     }).notNull(),
-    /** Id of the sign-in, sign-up or email address that it belongs to. */
+    /** Id of the sign-in, sign-up, email address or phone number that it belongs to. */
     subjectId: text('subject_id').notNull(),
     channel: text('channel', { enum: ['email', 'sms'] })
       .notNull()
       .default('email'),
     /** Email address or phone number that it was sent to. */
-    emailAddress: text('recipient').notNull(),
+    recipient: text('recipient').notNull(),
     codeHash: text('code_hash').notNull(),
     attempts: integer('attempts').notNull().default(0),
     createdAt: instant('created_at').notNull(),
@@ -36,6 +36,19 @@ export const verificationCodes = pgTable(
     consumedAt: instant('consumed_at'),
   },
   (t) => [index('verification_codes_subject').on(t.instanceId, t.purpose, t.subjectId)],
+)
+
+/** How many text messages were sent in a window of time, to a range of numbers or in all. */
+export const textMessageCounts = pgTable(
+  'text_message_counts',
+  {
+    instanceId: instanceId(),
+    /** `all`, or `range:` and a number without its last four digits. */
+    scope: text('scope').notNull(),
+    windowStart: instant('window_start').notNull(),
+    sent: integer('sent').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.instanceId, t.scope, t.windowStart] })],
 )
 
 /** Every single-use bearer value: its kind is part of the key, and only its SHA-256 is stored. */

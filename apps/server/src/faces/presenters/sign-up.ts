@@ -60,7 +60,7 @@ function emailVerification(ctx: Ctx, signUp: SignUpRecord) {
       supported_strategies: ['email_code'],
     }
   // A code that went to the address typed before says nothing about this one.
-  const current = code?.emailAddress === signUp.emailAddress ? code : undefined
+  const current = code?.recipient === signUp.emailAddress ? code : undefined
   // Without a strategy: with one the components take it that a code was sent, and ask for none.
   const none = {
     object: 'verification_otp',

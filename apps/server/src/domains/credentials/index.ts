@@ -20,5 +20,12 @@ export {
   setPasswordHash,
   verifyPassword,
 } from './passwords.ts'
+export {
+  confirmPasskey,
+  type PasskeyRegistration,
+  removePasskey,
+  renamePasskey,
+  startPasskey,
+} from './register-passkey.ts'
 export { type SecondFactor, secondFactorsOf } from './second-factors.ts'
 export { confirmTotp, importTotp, type NewTotp, removeTotp, startTotp, type Totp, verifyTotp } from './totp.ts'

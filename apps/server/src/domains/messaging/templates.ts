@@ -5,6 +5,8 @@ export type TemplateData = {
   organization_invitation: { organizationName: string; inviterName: string | null; url: string }
   invitation: { url: string }
   password_changed: Record<string, never>
+  /** `at`: ISO 8601. */
+  new_device_sign_in: { userAgent: string | null; ipAddress: string | null; at: string }
 }
 export type TemplateName = keyof TemplateData
 
@@ -45,6 +47,16 @@ const templates: { [T in TemplateName]: (data: TemplateData[T], context: Context
     paragraphs: [`You are invited to create an account on ${applicationName}.`],
     link: { label: 'Accept invitation', url },
     closing: 'The invitation is for this email address only. If you did not expect it, you can ignore this email.',
+  }),
+  new_device_sign_in: ({ userAgent, ipAddress, at }, { applicationName }) => ({
+    subject: `New sign-in to ${applicationName}`,
+    paragraphs: [
+      'Your account was just used on a device that it was not used on before.',
+      `Device: ${userAgent ?? 'unknown'}`,
+      `Address: ${ipAddress ?? 'unknown'}`,
+      `Time: ${at}`,
+    ],
+    closing: 'If this was not you, change your password at once and sign out of all other devices.',
   }),
   password_changed: (_, { applicationName }) => ({
     subject: `Your password for ${applicationName} was changed`,

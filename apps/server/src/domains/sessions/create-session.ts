@@ -4,7 +4,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import { findMembershipsOfUsers } from '../organizations/index.ts'
-import { getUser, noteSignIn } from '../users/index.ts'
+import { getUser, noteSignIn, refuseLocked } from '../users/index.ts'
 import { type ClientCarrier, type NewClientToken, rotateClientToken } from './clients.ts'
 import { closeSessions } from './end-session.ts'
 import type { Session } from './queries.ts'
@@ -26,6 +26,10 @@ export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
   /** Organization that is active from the start; it must be one of the person's. */
   organizationId?: string | null
   actor?: { sub: string; iss?: string } | null
+  /** When a second factor was shown, if one was. */
+  secondFactorAt?: Date
+  /** Seconds that the session may live at most; the instance's limit holds as well. */
+  maximumLifetime?: number
 }
 
 /**
@@ -39,15 +43,16 @@ export async function createSession(
   input: CreateSessionInput,
 ): Promise<{ session: Session; issued: NewClientToken | undefined }> {
   const user = await getUser(tx, input.userId)
-  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
-  if (user.locked) throw new UsherError('user_locked', 'This account is locked.')
   const now = tx.now()
+  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
+  refuseLocked(user, now)
   const mine = and(eq(sessions.clientId, input.clientId), inArray(sessions.status, ['active', 'pending']))
   if (!tx.instance.settings.multiSession) await closeSessions(tx, mine, 'replaced')
   // Signing in again ends what this person had open on the same client.
   else await closeSessions(tx, and(mine, eq(sessions.userId, user.id)), 'replaced')
 
-  const { maximumLifetime, inactivityTimeout } = tx.instance.settings.session
+  const { inactivityTimeout, maximumLifetime: limit } = tx.instance.settings.session
+  const maximumLifetime = Math.min(input.maximumLifetime ?? limit, limit)
   const [session] = await tx.db
     .insert(sessions)
     .values({
@@ -58,6 +63,7 @@ export async function createSession(
       status: 'active',
       lastActiveOrganizationId: await firstOrganization(tx, input),
       firstFactorAt: now,
+      secondFactorAt: input.secondFactorAt ?? null,
       actor: input.actor ?? null,
       userAgent: input.userAgent?.slice(0, 400) ?? null,
       ipAddress: input.ipAddress ?? null,

@@ -9,6 +9,7 @@ export {
   rotateClientToken,
 } from './clients.ts'
 export { type Browser, type CreateSessionInput, createSession } from './create-session.ts'
+export { deviceStanding, forgetDevices, rememberDevice } from './devices.ts'
 export {
   endSession,
   removeClientSessions,

@@ -2,41 +2,62 @@ import { and, eq } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { type RelyingParty, verifyPasskey } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
+import { getUser, identifierOf, noteFailedAttempt } from '../users/index.ts'
 import { checkCode } from '../verifications/index.ts'
-import { completeSignIn } from './complete-sign-in.ts'
+import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
 import { checkPassword, createSignIn } from './create-sign-in.ts'
-import { getOpenSignIn, type SignIn, type SignInOutcome, withDetails } from './queries.ts'
+import { firstFactorsOf } from './factors.ts'
+import { codePurposes, getOpenSignIn, type SignInOutcome, type SignInRecord, stepOver, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
-/** Time for choosing a new password once the emailed code was right. */
+/** Time for choosing a new password once the code was right. */
 const resetWindowMs = 10 * 60_000
 
-type Attempt = { id: string; strategy: string; password?: unknown; code?: unknown; ticket?: unknown }
+export type AttemptFirstFactorInput = {
+  id: string
+  strategy: string
+  password?: unknown
+  code?: unknown
+  ticket?: unknown
+  publicKeyCredential?: unknown
+  /** Of the application, for passkeys. */
+  relyingParty?: RelyingParty | undefined
+}
 
 /**
- * Proves the first factor. A password or an emailed code completes the sign-in; the code of a reset leads to
+ * Proves the first factor. What follows is decided by `completeFirstFactor`; the code of a reset leads to
  * `needs_new_password` and to nothing else.
  *
- * @throws {UsherError} `form_password_incorrect`, `strategy_for_user_invalid`, the errors of `checkCode`
+ * @throws {UsherError} `form_password_incorrect`, `strategy_for_user_invalid`, the errors of `checkCode` and of passkeys
  */
-export async function attemptFirstFactor(ctx: Ctx, browser: Browser, input: Attempt): Promise<SignInOutcome> {
+export async function attemptFirstFactor(
+  ctx: Ctx,
+  browser: Browser,
+  input: AttemptFirstFactorInput,
+): Promise<SignInOutcome> {
   const { strategy } = input
   if (strategy === 'ticket') return createSignIn(ctx, browser, { strategy, ticket: input.ticket })
   const signIn = await transaction(ctx, (tx) => getOpenSignIn(tx, { clientId: browser.clientId, id: input.id }))
   switch (strategy) {
     case 'password': {
       if (!input.password) throw new UsherError('form_param_nil', 'Enter your password.', { param: 'password' })
-      const { user, identifier } = signIn
-      await checkPassword(ctx, { emailAddress: identifier ?? user.id, user, password: String(input.password) })
-      return transaction(ctx, (tx) => completeSignIn(tx, browser, signIn, { strategy }))
+      const identifier = identifierOf(signIn.identifier ?? '')
+      await checkPassword(ctx, { identifier, user: signIn.user, password: String(input.password) })
+      return transaction(ctx, (tx) => completeFirstFactor(tx, browser, signIn, { strategy }))
     }
     case 'email_code':
-      await checkCode(ctx, { purpose: 'sign_in', subjectId: signIn.id, code: input.code })
-      return transaction(ctx, (tx) => completeSignIn(tx, browser, signIn, { strategy }))
+    case 'phone_code':
+      await checkFactorCode(ctx, signIn, input)
+      if (!signIn.user) return makeTransferable(ctx, signIn, strategy)
+      return transaction(ctx, (tx) => completeFirstFactor(tx, browser, signIn, { strategy }))
     case 'reset_password_email_code':
-      await checkCode(ctx, { purpose: 'reset_password', subjectId: signIn.id, code: input.code })
-      return allowNewPassword(ctx, signIn)
+    case 'reset_password_phone_code':
+      await checkFactorCode(ctx, signIn, input)
+      return allowNewPassword(ctx, signIn, strategy)
+    case 'passkey':
+      return attemptPasskey(ctx, browser, signIn, input)
     default:
       throw new UsherError('strategy_for_user_invalid', 'This method cannot be used with this account.', {
         param: 'strategy',
@@ -44,20 +65,98 @@ export async function attemptFirstFactor(ctx: Ctx, browser: Browser, input: Atte
   }
 }
 
-async function allowNewPassword(ctx: Ctx, signIn: SignIn): Promise<SignInOutcome> {
+/**
+ * Checks the code that was sent for a strategy. It is worth nothing once its address or number is no longer the
+ * person's own, or the account was locked or banned meanwhile.
+ */
+async function checkFactorCode(
+  ctx: Ctx,
+  signIn: SignInRecord,
+  { strategy, code }: AttemptFirstFactorInput,
+): Promise<void> {
+  const { user } = signIn
+  if (user) refuseUnwelcome(ctx, user)
+  if (signIn.firstFactorStrategy !== strategy)
+    throw new UsherError('verification_failed', 'Ask for a code first.', { param: 'code' })
+  const purpose = codePurposes[strategy] ?? 'sign_in'
+  try {
+    await checkCode(ctx, { purpose, subjectId: signIn.id, code })
+  } catch (error) {
+    if (user && error instanceof UsherError && error.code === 'form_code_incorrect')
+      await noteFailedAttempt(ctx, user.id)
+    throw error
+  }
+  const stillTheirs =
+    !user ||
+    firstFactorsOf(ctx.instance, user).some(
+      (f) =>
+        f.strategy === strategy &&
+        ('emailAddressId' in f ? f.emailAddressId : 'phoneNumberId' in f ? f.phoneNumberId : null) ===
+          signIn.identificationId,
+    )
+  if (!stillTheirs)
+    throw new UsherError('verification_failed', 'This code went to an address that is not yours any more.')
+}
+
+async function attemptPasskey(
+  ctx: Ctx,
+  browser: Browser,
+  signIn: SignInRecord,
+  { publicKeyCredential, relyingParty }: AttemptFirstFactorInput,
+): Promise<SignInOutcome> {
+  const { challenge: optionsJson } = signIn
+  if (signIn.firstFactorStrategy !== 'passkey' || optionsJson === null || !relyingParty)
+    throw new UsherError('verification_failed', 'Ask for a passkey first.')
+  const { challenge } = JSON.parse(optionsJson) as { challenge: string }
+  const { satisfiesSecondFactor } = ctx.instance.settings.passkeys
+  return transaction(ctx, async (tx) => {
+    const { userId, userVerified } = await verifyPasskey(tx, {
+      challenge,
+      credential: publicKeyCredential,
+      ...relyingParty,
+    })
+    const both = satisfiesSecondFactor && userVerified
+    const proof = { strategy: 'passkey', provesBothFactors: both, secondFactor: both }
+    return completeFirstFactor(tx, browser, { ...signIn, user: await getUser(tx, userId) }, proof)
+  })
+}
+
+/** The identifier is proven and nobody has it: a sign-up takes over from here. */
+async function makeTransferable(ctx: Ctx, signIn: SignInRecord, strategy: string): Promise<SignInOutcome> {
+  return transaction(ctx, async (tx) => {
+    const [row] = await tx.db
+      .update(signIns)
+      .set({
+        transferable: true,
+        firstFactorStrategy: strategy,
+        firstFactorVerifiedAt: tx.now(),
+        firstFactorError: {
+          code: 'form_identifier_not_found',
+          message: "Couldn't find your account.",
+          long_message: 'There is no account for this yet. Sign up to make one.',
+        },
+      })
+      .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
+      .returning()
+    if (!row) throw stepOver()
+    return { signIn: await withDetails(tx, row) }
+  })
+}
+
+async function allowNewPassword(ctx: Ctx, signIn: SignInRecord, strategy: string): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     const now = tx.now()
     const [row] = await tx.db
       .update(signIns)
       .set({
         status: 'needs_new_password',
-        firstFactorStrategy: 'reset_password_email_code',
+        firstFactorStrategy: strategy,
         firstFactorVerifiedAt: now,
         abandonAt: new Date(now.getTime() + resetWindowMs),
       })
       .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
       .returning()
-    if (!row) throw new UsherError('verification_already_verified', 'This step of the sign-in is over.')
+    if (!row) throw stepOver()
     return { signIn: await withDetails(tx, row) }
   })
 }

@@ -1,14 +1,77 @@
 import { and, eq } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { type Browser, createSession, noteClientFlow } from '../sessions/index.ts'
+import { secondFactorsOf } from '../credentials/index.ts'
+import { queueEmail } from '../messaging/index.ts'
+import { type Browser, createSession, deviceStanding, noteClientFlow, rememberDevice } from '../sessions/index.ts'
+import { clearFailedAttempts, refuseLocked, type UserRecord } from '../users/index.ts'
+import { trustFactorsOf } from './factors.ts'
 import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
-type Completion = {
-  strategy: NonNullable<SignIn['firstFactorStrategy']>
+export type FirstFactorProof = {
+  /** What was proven: `password`, `email_code`, `oauth_google`, … */
+  strategy: string
+  /** Counts for both factors, as a ticket from the application's own server does, or a passkey with a finger. */
+  provesBothFactors?: boolean
   organizationId?: string | null
   actor?: { sub: string; iss?: string } | null
+  /** Seconds that the session may live at most, for impersonation. */
+  maximumLifetime?: number
+}
+
+/**
+ * Goes on from a proven first factor: to the second one where the person has set one up, to a proof of their mailbox
+ * where the device is unknown and a password alone was shown, or to a session.
+ *
+ * @param signIn as the caller saw it; of parallel steps one goes on
+ * @throws {UsherError} `token_used` when the sign-in is not where the caller saw it; `user_banned`, `user_locked`
+ */
+export async function completeFirstFactor(
+  tx: Tx,
+  browser: Browser,
+  signIn: SignIn & { user: UserRecord | undefined },
+  proof: FirstFactorProof,
+): Promise<SignInOutcome> {
+  const { user } = signIn
+  if (!user) throw new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
+  refuseUnwelcome(tx, user)
+  const next = proof.provesBothFactors ? undefined : await nextStep(tx, browser, user, proof.strategy)
+  if (!next) return completeSignIn(tx, browser, signIn, proof)
+  const [row] = await tx.db
+    .update(signIns)
+    .set({
+      status: next,
+      userId: user.id,
+      firstFactorStrategy: proof.strategy,
+      firstFactorVerifiedAt: tx.now(),
+      firstFactorError: null,
+    })
+    .where(and(eq(signIns.id, signIn.id), eq(signIns.status, signIn.status)))
+    .returning()
+  if (!row) throw new UsherError('token_used', 'This step of the sign-in was done already.')
+  return { signIn: await withDetails(tx, row) }
+}
+
+/** @throws {UsherError} `user_banned` or `user_locked` */
+export function refuseUnwelcome(tx: { now: () => Date }, user: UserRecord): void {
+  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
+  refuseLocked(user, tx.now())
+}
+
+async function nextStep(
+  tx: Tx,
+  browser: Browser,
+  user: UserRecord,
+  strategy: string,
+): Promise<'needs_second_factor' | 'needs_client_trust' | undefined> {
+  if (secondFactorsOf(tx.instance, user).length > 0) return 'needs_second_factor'
+  const { clientTrust = tx.instance.environment === 'production' } = tx.instance.settings
+  // Only a password can be known to others without access to anything of the person's.
+  if (!clientTrust || strategy !== 'password' || user.bypassClientTrust) return undefined
+  if (trustFactorsOf(user).length === 0) return undefined
+  const standing = await deviceStanding(tx, { userId: user.id, clientId: browser.clientId })
+  return standing === 'known' ? undefined : 'needs_client_trust'
 }
 
 /**
@@ -19,22 +82,44 @@ type Completion = {
 export async function completeSignIn(
   tx: Tx,
   browser: Browser,
-  signIn: SignIn,
-  completion: Completion,
+  signIn: SignIn & { user: UserRecord | undefined },
+  proof: Partial<FirstFactorProof> & { secondFactor?: boolean },
 ): Promise<SignInOutcome> {
   const now = tx.now()
+  const userId = signIn.user?.id ?? signIn.userId
+  const strategy = proof.strategy ?? signIn.firstFactorStrategy ?? 'password'
   const [claimed] = await tx.db
     .update(signIns)
     .set({
       status: 'complete',
-      firstFactorStrategy: completion.strategy,
+      userId,
+      firstFactorStrategy: strategy,
       firstFactorVerifiedAt: signIn.firstFactorVerifiedAt ?? now,
+      firstFactorError: null,
+      transferable: false,
+      ...(proof.secondFactor && { secondFactorVerifiedAt: now }),
     })
     .where(and(eq(signIns.id, signIn.id), eq(signIns.status, signIn.status)))
     .returning()
   if (!claimed?.userId) throw new UsherError('token_used', 'This sign-in was completed already.')
-  const { strategy, ...rest } = completion
-  const { session, issued } = await createSession(tx, { ...browser, ...rest, userId: claimed.userId, strategy })
+  const device = { userId: claimed.userId, clientId: browser.clientId }
+  const standing = await deviceStanding(tx, device)
+  const { organizationId, actor, maximumLifetime } = proof
+  const { session, issued } = await createSession(tx, {
+    ...browser,
+    userId: claimed.userId,
+    strategy,
+    organizationId: organizationId ?? null,
+    actor: actor ?? null,
+    ...(maximumLifetime !== undefined && { maximumLifetime }),
+    ...((proof.secondFactor || proof.provesBothFactors) && { secondFactorAt: now }),
+  })
+  // Whoever acts for somebody makes no device theirs, and tells them by other means.
+  if (!actor) {
+    await rememberDevice(tx, device)
+    await clearFailedAttempts(tx, claimed.userId)
+    if (standing === 'new' && signIn.user) await warnOfNewDevice(tx, browser, signIn.user)
+  }
   await noteClientFlow(tx, browser.clientId, { signInId: null, signUpId: null })
   const [done] = await tx.db
     .update(signIns)
@@ -42,4 +127,14 @@ export async function completeSignIn(
     .where(eq(signIns.id, claimed.id))
     .returning()
   return { signIn: await withDetails(tx, done ?? claimed), issued }
+}
+
+async function warnOfNewDevice(tx: Tx, browser: Browser, user: UserRecord): Promise<void> {
+  const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId && e.verifiedAt !== null)
+  if (!address) return
+  await queueEmail(tx, {
+    template: 'new_device_sign_in',
+    to: address.emailAddress,
+    data: { userAgent: browser.userAgent, ipAddress: browser.ipAddress, at: tx.now().toISOString() },
+  })
 }

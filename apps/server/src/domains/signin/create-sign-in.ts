@@ -4,19 +4,39 @@ import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
 import { verifyPassword } from '../credentials/index.ts'
+import type { Instance } from '../instances/index.ts'
+import { checkMaySignIn } from '../restrictions/index.ts'
 import { type Browser, getClient, noteClientFlow } from '../sessions/index.ts'
 import { getTicket, spendTicket } from '../signup/index.ts'
-import { findUserByEmail, getUser, type UserRecord } from '../users/index.ts'
+import {
+  findUserByEmail,
+  findUserByIdentifier,
+  getUser,
+  type Identifier,
+  identifierOf,
+  noteFailedAttempt,
+  type UserRecord,
+} from '../users/index.ts'
 import { parseEmailAddress } from '../verifications/index.ts'
-import { completeSignIn } from './complete-sign-in.ts'
+import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
 import { prepareFirstFactor } from './prepare-first-factor.ts'
 import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
-export type CreateSignInInput = { identifier?: unknown; password?: unknown; strategy?: string; ticket?: unknown }
+export type CreateSignInInput = {
+  identifier?: unknown
+  password?: unknown
+  strategy?: string | undefined
+  ticket?: unknown
+  /** An unknown identifier is accepted, to be proven and then taken over by a sign-up. */
+  signUpIfMissing?: boolean | undefined
+  redirectUrl?: string | undefined
+  /** Host name for which passkeys are asked. */
+  rpId?: string | undefined
+}
 
 const signInTtlMs = 24 * 3600_000
-/** Guesses at one address's password, from wherever they come. */
+/** Guesses at one identifier's password, from wherever they come. */
 export const passwordLimit = { max: 30, windowMs: 10 * 60_000 }
 
 /**
@@ -27,36 +47,99 @@ export const passwordLimit = { max: 30, windowMs: 10 * 60_000 }
  *   `form_password_incorrect`, `strategy_for_user_invalid`, `user_banned`, `user_locked`, the errors of tickets
  */
 export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSignInInput): Promise<SignInOutcome> {
-  if (input.strategy === 'ticket' || input.ticket) return signInWithTicket(ctx, browser, input.ticket)
-  if (!input.identifier)
-    return transaction(ctx, async (tx) => {
-      await refuseSignedIn(tx, browser)
-      return { signIn: await withDetails(tx, await insert(tx, browser, { status: 'needs_identifier' })) }
+  const { strategy } = input
+  if (strategy === 'ticket' || input.ticket) return signInWithTicket(ctx, browser, input.ticket)
+  if (!input.identifier) {
+    const begun = await begin(ctx, browser, {
+      status: strategy === 'passkey' ? 'needs_first_factor' : 'needs_identifier',
     })
-  const emailAddress = parseEmailAddress(input.identifier, 'identifier')
+    return strategy === 'passkey'
+      ? prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, rpId: input.rpId })
+      : begun
+  }
+  const identifier = parseIdentifier(ctx.instance, input.identifier)
   const user = await transaction(ctx, async (tx) => {
-    const found = await findUserByEmail(tx, emailAddress)
+    await checkMaySignIn(tx, identifier)
+    const found = await findUserByIdentifier(tx, identifier)
     await refuseSignedIn(tx, browser, found)
     return found
   })
   // An answer about a password takes the same work whether or not there is an account.
-  if (input.password) await checkPassword(ctx, { emailAddress, user, password: String(input.password) })
-  if (!user) throw new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
-  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
-  if (user.locked) throw new UsherError('user_locked', 'This account is locked.')
-  const outcome = await transaction(ctx, async (tx) => {
-    const identificationId = user.emailAddresses.find((e) => e.emailAddress === emailAddress)?.id ?? null
-    const row = { status: 'needs_first_factor', identifier: emailAddress, userId: user.id, identificationId } as const
-    const signIn = await insert(tx, browser, row)
-    if (input.password) return completeSignIn(tx, browser, signIn, { strategy: 'password' })
-    return { signIn: await withDetails(tx, signIn) }
+  const password = input.password ? String(input.password) : undefined
+  if (password !== undefined) await checkPassword(ctx, { identifier, user, password })
+  const silent = ctx.instance.settings.enumerationProtection || input.signUpIfMissing
+  if (!user && !silent) throw identifierNotFound()
+  if (user) refuseUnwelcome(ctx, user)
+  const begun = await begin(ctx, browser, {
+    status: 'needs_first_factor',
+    identifier: identifier.value,
+    userId: user?.id ?? null,
+    identificationId: user ? (identificationOf(user, identifier.value) ?? null) : null,
+    signUpIfMissing: input.signUpIfMissing ?? false,
   })
-  const { strategy } = input
-  if (input.password || !strategy || strategy === 'password') return outcome
-  return prepareFirstFactor(ctx, browser, { id: outcome.signIn.id, strategy })
+  if (password !== undefined)
+    return transaction(ctx, (tx) => completeFirstFactor(tx, browser, begun.signIn, { strategy: 'password' }))
+  if (!strategy || strategy === 'password') return begun
+  const { redirectUrl, rpId } = input
+  return prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, redirectUrl, rpId })
 }
 
-async function insert(tx: Tx, browser: Browser, row: Partial<SignIn> & Pick<SignIn, 'status'>): Promise<SignIn> {
+const identifierNotFound = () =>
+  new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
+
+/** Id of the address or number that was typed. */
+function identificationOf(user: UserRecord, typed: string): string | undefined {
+  return (
+    user.emailAddresses.find((e) => e.emailAddress === typed)?.id ??
+    user.phoneNumbers.find((n) => n.phoneNumber === typed)?.id
+  )
+}
+
+/**
+ * What was typed, as one of the kinds that the instance signs people in with.
+ *
+ * @throws {UsherError} `form_param_format_invalid`
+ */
+function parseIdentifier({ settings }: Instance, typed: unknown): Identifier {
+  const text = typeof typed === 'string' && typed.length <= 254 ? typed : ''
+  const identifier = identifierOf(text)
+  const inUse = {
+    email_address: settings.emailAddress.use !== 'off' && settings.emailAddress.signIn,
+    phone_number: settings.phoneNumber.use !== 'off' && settings.phoneNumber.signIn,
+    username: settings.username.use !== 'off' && settings.username.signIn && text !== '',
+  }
+  if (identifier.kind === 'email_address' && inUse.email_address)
+    return { kind: 'email_address', value: parseEmailAddress(typed, 'identifier') }
+  if (inUse[identifier.kind]) return identifier
+  const names = [
+    inUse.email_address && 'email address',
+    inUse.phone_number && 'phone number',
+    inUse.username && 'username',
+  ].filter(Boolean)
+  throw new UsherError('form_param_format_invalid', `Enter a valid ${names.join(' or ') || 'identifier'}.`, {
+    param: 'identifier',
+  })
+}
+
+/** Makes a sign-in on a client that may begin one. */
+function begin(
+  ctx: Ctx,
+  browser: Browser,
+  row: Partial<SignIn> & Pick<SignIn, 'status'>,
+  user?: UserRecord,
+): Promise<SignInOutcome> {
+  return transaction(ctx, async (tx) => {
+    await refuseSignedIn(tx, browser, user)
+    return { signIn: await withDetails(tx, await insertSignIn(tx, browser, row)) }
+  })
+}
+
+/** Puts a sign-in in the place of what a client had under way. */
+export async function insertSignIn(
+  tx: Tx,
+  browser: Browser,
+  row: Partial<SignIn> & Pick<SignIn, 'status'>,
+): Promise<SignIn> {
   const now = tx.now()
   const [made] = await tx.db
     .insert(signIns)
@@ -73,7 +156,11 @@ async function insert(tx: Tx, browser: Browser, row: Partial<SignIn> & Pick<Sign
   return made as SignIn
 }
 
-async function refuseSignedIn(tx: Tx, browser: Browser, user?: UserRecord): Promise<void> {
+/**
+ * @param user whom the sign-in is about, when it is known
+ * @throws {UsherError} `session_exists` or `identifier_already_signed_in`
+ */
+export async function refuseSignedIn(tx: Tx, browser: Browser, user?: UserRecord): Promise<void> {
   const { sessions } = await getClient(tx, browser.clientId)
   if (!tx.instance.settings.multiSession) {
     if (sessions.length > 0) throw new UsherError('session_exists', 'You are already signed in.')
@@ -88,43 +175,62 @@ async function refuseSignedIn(tx: Tx, browser: Browser, user?: UserRecord): Prom
 }
 
 /**
- * @throws {UsherError} `form_identifier_not_found`, `strategy_for_user_invalid`, `form_password_incorrect` or
- *   `too_many_requests`
+ * Checks a password and counts a wrong one against the account. Where the instance does not tell who has an account,
+ * every refusal is the same.
+ *
+ * @throws {UsherError} `form_identifier_not_found`, `strategy_for_user_invalid`, `form_password_incorrect`,
+ *   `form_password_or_identifier_incorrect`, `user_locked` or `too_many_requests`
  */
 export async function checkPassword(
   ctx: Ctx,
-  input: { emailAddress: string; user: UserRecord | undefined; password: string },
+  input: { identifier: Identifier; user: UserRecord | undefined; password: string },
 ): Promise<void> {
-  countAttempt(ctx.database, `${ctx.instance.id}:password:${input.emailAddress}`, passwordLimit, ctx.now())
-  const matches = await verifyPassword(ctx, { userId: input.user?.id, password: input.password })
-  if (!input.user)
-    throw new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
-  if (!input.user.passwordEnabled)
+  const { identifier, user } = input
+  if (ctx.instance.settings.password.use === 'off')
+    throw new UsherError('strategy_for_user_invalid', 'Passwords are not used here. Use another method.', {
+      param: 'password',
+    })
+  countAttempt(ctx.database, `${ctx.instance.id}:password:${identifier.value}`, passwordLimit, ctx.now())
+  const matches = await verifyPassword(ctx, { userId: user?.id, password: input.password })
+  // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise.
+  if (user) refuseUnwelcome(ctx, user)
+  if (matches) return
+  if (user) await noteFailedAttempt(ctx, user.id)
+  if (ctx.instance.settings.enumerationProtection)
+    throw new UsherError('form_password_or_identifier_incorrect', 'The password or the identifier is incorrect.', {
+      param: 'password',
+    })
+  if (!user) throw identifierNotFound()
+  if (!user.passwordEnabled)
     throw new UsherError('strategy_for_user_invalid', 'This account has no password. Use another method.', {
       param: 'password',
     })
-  if (!matches)
-    throw new UsherError('form_password_incorrect', 'Password is incorrect. Try again, or use another method.', {
-      param: 'password',
-    })
+  throw new UsherError('form_password_incorrect', 'Password is incorrect. Try again, or use another method.', {
+    param: 'password',
+  })
 }
 
 async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     const ticket = await getTicket(tx, value)
-    const user =
-      ticket.kind === 'sign_in_token'
-        ? await getUser(tx, ticket.userId)
-        : await findUserByEmail(tx, ticket.emailAddress)
+    const byApplication = ticket.kind === 'sign_in_token'
+    const user = byApplication ? await getUser(tx, ticket.userId) : await findUserByEmail(tx, ticket.emailAddress)
     await refuseSignedIn(tx, browser, user)
     if (!user) throw new UsherError('invitation_account_not_exists', 'There is no account for this invitation yet.')
-    const identifier = ticket.kind === 'sign_in_token' ? null : ticket.emailAddress
-    const signIn = await insert(tx, browser, { status: 'needs_first_factor', identifier, userId: user.id })
+    const identifier = byApplication ? null : ticket.emailAddress
+    const signIn = await insertSignIn(tx, browser, { status: 'needs_first_factor', identifier, userId: user.id })
     const spent = await spendTicket(tx, ticket.token.id, user.id)
-    return completeSignIn(tx, browser, signIn, {
-      strategy: 'ticket',
-      organizationId: spent.organizationId ?? ticket.organizationId,
-      actor: ticket.kind === 'sign_in_token' ? ticket.actor : null,
-    })
+    return completeFirstFactor(
+      tx,
+      browser,
+      { ...signIn, user },
+      {
+        strategy: 'ticket',
+        // The application's own word needs no second factor; the link of an invitation proves a mailbox alone.
+        provesBothFactors: byApplication,
+        organizationId: spent.organizationId ?? ticket.organizationId,
+        actor: byApplication ? ticket.actor : null,
+      },
+    )
   })
 }

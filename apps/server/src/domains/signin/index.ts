@@ -1,14 +1,9 @@
 export { acceptTicket } from './accept-ticket.ts'
-export { attemptFirstFactor } from './attempt-first-factor.ts'
-export { type CreateSignInInput, createSignIn } from './create-sign-in.ts'
-export { prepareFirstFactor } from './prepare-first-factor.ts'
-export {
-  type FirstFactor,
-  findSignIn,
-  firstFactorsOf,
-  getSignIn,
-  type SignIn,
-  type SignInOutcome,
-  type SignInRecord,
-} from './queries.ts'
+export { type AttemptFirstFactorInput, attemptFirstFactor } from './attempt-first-factor.ts'
+export { completeFirstFactor, completeSignIn, type FirstFactorProof, refuseUnwelcome } from './complete-sign-in.ts'
+export { type CreateSignInInput, createSignIn, insertSignIn, refuseSignedIn } from './create-sign-in.ts'
+export { type FirstFactor, type FurtherFactor, furtherFactorsOf } from './factors.ts'
+export { openFactorsOf, type PrepareFirstFactorInput, prepareFirstFactor } from './prepare-first-factor.ts'
+export { findSignIn, getSignIn, type SignIn, type SignInOutcome, type SignInRecord } from './queries.ts'
 export { resetPassword } from './reset-password.ts'
+export { attemptSecondFactor, prepareSecondFactor } from './second-factor.ts'

@@ -1,42 +1,133 @@
 import { and, eq } from 'drizzle-orm'
-import { transaction } from '../../database/index.ts'
+import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { passkeyRequestOptions } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
+import { identifierOf } from '../users/index.ts'
 import { sendCode } from '../verifications/index.ts'
-import { firstFactorsOf, getOpenSignIn, type SignIn, type SignInOutcome } from './queries.ts'
+import { type FirstFactor, firstFactorsOf, plausibleFactorsOf } from './factors.ts'
+import {
+  codePurposes,
+  getOpenSignIn,
+  type SignIn,
+  type SignInOutcome,
+  type SignInRecord,
+  stepOver,
+  withDetails,
+} from './queries.ts'
 import { signIns } from './tables.ts'
 
+export type PrepareFirstFactorInput = {
+  id: string
+  strategy: string
+  /** Which address or number; the one that was typed when absent. */
+  emailAddressId?: string | undefined
+  phoneNumberId?: string | undefined
+  redirectUrl?: string | undefined
+  /** Host name for which passkeys are asked. */
+  rpId?: string | undefined
+}
+
 /**
- * Sends the code of a strategy to one of the person's proven addresses.
+ * Sends the code of a strategy to one of the person's proven addresses or numbers, or asks for a passkey.
  *
- * @param input.emailAddressId which one; the one that was typed when absent
  * @throws {UsherError} `strategy_for_user_invalid`, `verification_already_verified`, `too_many_requests`
  */
 export async function prepareFirstFactor(
   ctx: Ctx,
   browser: Browser,
-  input: { id: string; strategy: string; emailAddressId?: unknown },
+  input: PrepareFirstFactorInput,
 ): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     const signIn = await getOpenSignIn(tx, { clientId: browser.clientId, id: input.id })
-    const wanted = input.emailAddressId || signIn.identificationId || signIn.user.primaryEmailAddressId
-    const factor = firstFactorsOf(signIn.user).find(
-      (f) => f.strategy === input.strategy && 'emailAddressId' in f && f.emailAddressId === wanted,
-    )
-    if (!factor || factor.strategy === 'password')
-      throw new UsherError('strategy_for_user_invalid', 'This method cannot be used with this account.', {
-        param: 'strategy',
-      })
-    const { strategy, emailAddress, emailAddressId } = factor
-    const purpose = strategy === 'email_code' ? 'sign_in' : 'reset_password'
-    const code = await sendCode(tx, { purpose, subjectId: signIn.id, emailAddress })
-    const [row] = await tx.db
-      .update(signIns)
-      .set({ firstFactorStrategy: strategy, identificationId: emailAddressId })
-      .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
-      .returning()
-    if (!row) throw new UsherError('verification_already_verified', 'This step of the sign-in is over.')
-    return { signIn: { ...(row as SignIn), user: signIn.user, code } }
+    const factor = chooseFactor(ctx, signIn, input)
+    switch (factor?.strategy) {
+      case 'email_code':
+      case 'phone_code':
+      case 'reset_password_email_code':
+      case 'reset_password_phone_code':
+        return { signIn: await sendFactorCode(tx, signIn, factor) }
+      case 'passkey':
+        return { signIn: await askForPasskey(tx, signIn, input.rpId) }
+      default:
+        throw new UsherError('strategy_for_user_invalid', 'This method cannot be used with this account.', {
+          param: 'strategy',
+        })
+    }
   })
+}
+
+/** Ways in that are open to a sign-in; for an unknown person those that one would have. */
+export function openFactorsOf(ctx: Ctx, signIn: SignInRecord): FirstFactor[] {
+  if (signIn.user) return firstFactorsOf(ctx.instance, signIn.user)
+  if (signIn.identifier === null) return []
+  const factors = plausibleFactorsOf(ctx, identifierOf(signIn.identifier))
+  // Nobody has set a password for an account that is only to be made.
+  return signIn.signUpIfMissing && !ctx.instance.settings.enumerationProtection
+    ? factors.filter((f) => f.strategy === 'email_code' || f.strategy === 'phone_code')
+    : factors
+}
+
+function chooseFactor(
+  ctx: Ctx,
+  signIn: SignInRecord,
+  { strategy, emailAddressId, phoneNumberId }: PrepareFirstFactorInput,
+): FirstFactor | undefined {
+  // Without an identifier any passkey of this application will do: it says whose it is.
+  if (strategy === 'passkey' && ctx.instance.settings.passkeys.enabled) return { strategy }
+  const { user } = signIn
+  const candidates = openFactorsOf(ctx, signIn).filter((f) => f.strategy === strategy)
+  const wantedEmail = emailAddressId || signIn.identificationId || user?.primaryEmailAddressId
+  const wantedPhone = phoneNumberId || signIn.identificationId || user?.primaryPhoneNumberId
+  return (
+    candidates.find((f) =>
+      'emailAddressId' in f
+        ? f.emailAddressId === wantedEmail
+        : 'phoneNumberId' in f
+          ? f.phoneNumberId === wantedPhone
+          : true,
+    ) ??
+    // Whoever typed a username or a number has said nothing about which address: the primary one, or the only one.
+    (emailAddressId || phoneNumberId
+      ? undefined
+      : (candidates.find((f) => 'primary' in f && f.primary) ?? candidates[0]))
+  )
+}
+
+async function sendFactorCode(
+  tx: Tx,
+  signIn: SignInRecord,
+  factor: Extract<FirstFactor, { primary: boolean }>,
+): Promise<SignInRecord> {
+  const purpose = codePurposes[factor.strategy] ?? 'sign_in'
+  // Who has no account is sent a code only to be made one; else nothing leaves and the answer is the same.
+  const deliver = signIn.user !== undefined || signIn.signUpIfMissing
+  const to = 'emailAddress' in factor ? { emailAddress: factor.emailAddress } : { phoneNumber: factor.phoneNumber }
+  const code = await sendCode(tx, { purpose, subjectId: signIn.id, deliver, ...to })
+  const identificationId = 'emailAddressId' in factor ? factor.emailAddressId : factor.phoneNumberId
+  const row = await update(tx, signIn, { firstFactorStrategy: factor.strategy, identificationId })
+  return { ...row, user: signIn.user, code, secondCode: undefined }
+}
+
+async function askForPasskey(tx: Tx, signIn: SignInRecord, rpId: string | undefined): Promise<SignInRecord> {
+  if (!rpId)
+    throw new UsherError('strategy_for_user_invalid', 'Passkeys cannot be used from here.', { param: 'strategy' })
+  const { optionsJson } = await passkeyRequestOptions(tx, {
+    rpId,
+    ...(signIn.userId && { userId: signIn.userId }),
+    ...(signIn.identifier && { identifier: signIn.identifier }),
+  })
+  const row = await update(tx, signIn, { firstFactorStrategy: 'passkey', challenge: optionsJson })
+  return withDetails(tx, row)
+}
+
+async function update(tx: Tx, signIn: SignIn, set: Partial<SignIn>): Promise<SignIn> {
+  const [row] = await tx.db
+    .update(signIns)
+    .set(set)
+    .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
+    .returning()
+  if (!row) throw stepOver()
+  return row
 }

@@ -4,37 +4,27 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { NewClientToken } from '../sessions/index.ts'
 import { findUsers, type UserRecord } from '../users/index.ts'
-import { type CodeState, findCode } from '../verifications/index.ts'
+import { type CodePurpose, type CodeState, findCode } from '../verifications/index.ts'
 import { signIns } from './tables.ts'
 
 export type SignIn = typeof signIns.$inferSelect
-/** A sign-in with the person that its identifier names and the code that was sent for it. */
-export type SignInRecord = SignIn & { user: UserRecord | undefined; code: CodeState | undefined }
+/** A sign-in with the person that its identifier names and the codes that were sent for it. */
+export type SignInRecord = SignIn & {
+  user: UserRecord | undefined
+  /** Of the first factor. */
+  code: CodeState | undefined
+  /** Of the second factor, or of the proof that a new device asks for. */
+  secondCode: CodeState | undefined
+}
 /** A sign-in after a step, and the client's new token when the step signed it in. */
 export type SignInOutcome = { signIn: SignInRecord; issued?: NewClientToken | undefined }
 
-export type FirstFactor =
-  | { strategy: 'password' }
-  | {
-      strategy: 'email_code' | 'reset_password_email_code'
-      emailAddressId: string
-      emailAddress: string
-      primary: boolean
-    }
-
-/** Ways in which a person can begin to prove who they are: only addresses that they have proven count. */
-export function firstFactorsOf(user: UserRecord): FirstFactor[] {
-  const verified = user.emailAddresses.filter((e) => e.verifiedAt !== null)
-  const byEmail = (strategy: 'email_code' | 'reset_password_email_code') =>
-    verified.map((e) => ({
-      strategy,
-      emailAddressId: e.id,
-      emailAddress: e.emailAddress,
-      primary: e.id === user.primaryEmailAddressId,
-    }))
-  return user.passwordEnabled
-    ? [{ strategy: 'password' }, ...byEmail('email_code'), ...byEmail('reset_password_email_code')]
-    : byEmail('email_code')
+/** What the code of a strategy is for: a code for one of them opens none of the others. */
+export const codePurposes: Record<string, CodePurpose> = {
+  email_code: 'sign_in',
+  phone_code: 'sign_in_phone',
+  reset_password_email_code: 'reset_password',
+  reset_password_phone_code: 'reset_password',
 }
 
 /** The sign-in of a client, whatever became of it. */
@@ -58,21 +48,28 @@ export async function getSignIn(ctx: Ctx | Tx, input: { clientId: string; id: st
   return found.status !== 'complete' && found.abandonAt <= ctx.now() ? { ...found, status: 'abandoned' } : found
 }
 
-/** As {@link getSignIn}, for a step that needs a person who has yet to prove who they are. */
-export async function getOpenSignIn(
-  tx: Tx,
-  input: { clientId: string; id: string },
-): Promise<SignInRecord & { user: UserRecord }> {
+/**
+ * As {@link getSignIn}, for a step that needs an identifier whose owner has yet to prove who they are. There may be no
+ * such person: an instance that does not tell keeps up appearances.
+ */
+export async function getOpenSignIn(tx: Tx, input: { clientId: string; id: string }): Promise<SignInRecord> {
   const found = await getSignIn(tx, input)
-  const { user } = found
-  if (found.status === 'needs_first_factor' && user) return { ...found, user }
+  if (found.status === 'needs_first_factor') return found
   if (found.status === 'needs_identifier')
     throw new UsherError('form_param_missing', 'Enter your email address first.', { param: 'identifier' })
-  throw new UsherError('verification_already_verified', 'This step of the sign-in is over.')
+  throw stepOver()
 }
+
+export const stepOver = () => new UsherError('verification_already_verified', 'This step of the sign-in is over.')
 
 export async function withDetails(tx: Tx, row: SignIn): Promise<SignInRecord> {
   const [user] = row.userId ? await findUsers(tx, [row.userId]) : []
-  const purpose = row.firstFactorStrategy === 'reset_password_email_code' ? 'reset_password' : 'sign_in'
-  return { ...row, user, code: await findCode(tx, { purpose, subjectId: row.id }) }
+  const purpose = codePurposes[row.firstFactorStrategy ?? ''] ?? 'sign_in'
+  const past = row.status === 'needs_second_factor' || row.status === 'needs_client_trust'
+  return {
+    ...row,
+    user,
+    code: await findCode(tx, { purpose, subjectId: row.id }),
+    secondCode: past ? await findCode(tx, { purpose: 'sign_in_second_factor', subjectId: row.id }) : undefined,
+  }
 }

@@ -4,14 +4,15 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { checkPasswordRules, hashPassword, setPasswordHash } from '../credentials/index.ts'
 import { queueEmail } from '../messaging/index.ts'
-import { type Browser, revokeUserSessions } from '../sessions/index.ts'
-import { completeSignIn } from './complete-sign-in.ts'
+import { type Browser, forgetDevices, revokeUserSessions } from '../sessions/index.ts'
+import { completeFirstFactor } from './complete-sign-in.ts'
 import { getSignIn, type SignInOutcome } from './queries.ts'
 import { signIns } from './tables.ts'
 
 /**
- * Sets the new password of a reset whose emailed code was right, and signs the person in. Happens once per reset:
- * completing the sign-in is a conditional update in the same transaction as the password.
+ * Sets the new password of a reset whose code was right, and goes on: to the second factor where there is one, else to
+ * a session. Happens once per reset: leaving `needs_new_password` is a conditional update in the same transaction as
+ * the password.
  *
  * @throws {UsherError} `token_used`, `verification_failed` when no code was proven, the errors of password rules
  */
@@ -21,14 +22,20 @@ export async function resetPassword(
   input: { id: string; password: unknown; signOutOfOtherSessions: boolean },
 ): Promise<SignInOutcome> {
   const open = await getSignIn(ctx, { clientId: browser.clientId, id: input.id })
-  if (open.status === 'complete') throw new UsherError('token_used', 'This reset was used already.')
+  if (open.status === 'complete' || open.passwordResetAt)
+    throw new UsherError('token_used', 'This reset was used already.')
   const { user } = open
   if (open.status !== 'needs_new_password' || !user)
-    throw new UsherError('verification_failed', 'Enter the code from the email first.')
+    throw new UsherError('verification_failed', 'Enter the code that you were sent first.')
   const hash = await hashPassword(checkPasswordRules(ctx.instance, input.password))
   return transaction(ctx, async (tx) => {
     if (input.signOutOfOtherSessions) await revokeUserSessions(tx, { userId: user.id })
-    const outcome = await completeSignIn(tx, browser, open, { strategy: 'reset_password_email_code' })
+    // Whoever had the old password may have made a device of theirs known with it.
+    await forgetDevices(tx, { userId: user.id })
+    const outcome = await completeFirstFactor(tx, browser, open, {
+      strategy: open.firstFactorStrategy ?? 'reset_password_email_code',
+    })
+    await tx.db.update(signIns).set({ passwordResetAt: tx.now() }).where(eq(signIns.id, open.id))
     await setPasswordHash(tx, { userId: user.id, hash })
     // Whoever else began a reset of this account has to begin again.
     await tx.db

@@ -8,6 +8,14 @@ export {
   verifyEmailAddress,
 } from './email-addresses.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
+export {
+  clearFailedAttempts,
+  isLocked,
+  lockUser,
+  noteFailedAttempt,
+  refuseLocked,
+  unlockUser,
+} from './lockout.ts'
 export { mergeMetadata } from './metadata.ts'
 export { isTestPhoneNumber, parsePhoneNumber } from './phone-number.ts'
 export {

@@ -21,6 +21,8 @@ export type SendCodeInput = {
   purpose: CodePurpose
   /** Id of the sign-in, sign-up, email address or phone number that the code belongs to. */
   subjectId: string
+  /** False: everything but the message, where nobody may learn that there is nobody to send it to. */
+  deliver?: boolean
 } & (
   | {
       /** From `parseEmailAddress`. */
@@ -57,11 +59,11 @@ export const testCode = '424242'
  *   texts
  */
 export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState> {
-  const { purpose, subjectId, emailAddress, phoneNumber } = input
+  const { purpose, subjectId, emailAddress, phoneNumber, deliver = true } = input
   const now = tx.now()
   const isTest =
     phoneNumber === undefined ? isTestAddress(tx, emailAddress) : isTestPhoneNumber(tx.instance, phoneNumber)
-  const code = isTest ? testCode : randomDigits(6)
+  const code = isTest && deliver ? testCode : randomDigits(6)
   const id = newId('verification')
   const expiresAt = new Date(now.getTime() + codeTtlMs)
   await tx.db.delete(verificationCodes).where(ofSubject(input))
@@ -81,15 +83,16 @@ export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState>
     .returning()
   if (!isTest && phoneNumber !== undefined) {
     await countTextMessage(tx, phoneNumber)
-    await queueTextCode(tx, { to: phoneNumber, code, expiresAt })
+    if (deliver) await queueTextCode(tx, { to: phoneNumber, code, expiresAt })
   } else if (!isTest && emailAddress !== undefined) {
     for (const { name, ...limit } of mailLimits)
       countAttempt(tx.database, `${tx.instance.id}:${name}:${emailAddress}`, limit, now)
-    await queueEmail(tx, {
-      template: purpose === 'reset_password' ? 'reset_password_code' : 'verification_code',
-      to: emailAddress,
-      data: { code },
-    })
+    if (deliver)
+      await queueEmail(tx, {
+        template: purpose === 'reset_password' ? 'reset_password_code' : 'verification_code',
+        to: emailAddress,
+        data: { code },
+      })
   }
   return made as CodeState
 }

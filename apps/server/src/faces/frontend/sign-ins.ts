@@ -2,32 +2,44 @@ import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import {
   attemptFirstFactor,
+  attemptSecondFactor,
   createSignIn,
   getSignIn,
   prepareFirstFactor,
+  prepareSecondFactor,
   resetPassword,
   type SignInOutcome,
 } from '../../domains/signin/index.ts'
 import { presentSignIn } from '../presenters/sign-in.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
+import { relyingPartyOf } from './relying-party.ts'
 
 const text = z.string().max(4096)
 
-// The identifier is left as it came: its domain refuses everything but one plain address.
+// The identifier is left as it came: its domain refuses everything but one plain identifier.
 const CreateForm = z.object({
   identifier: z.unknown().optional(),
   password: text.optional(),
   strategy: text.optional(),
   ticket: text.optional(),
+  redirect_url: text.optional(),
+  sign_up_if_missing: z.stringbool().optional(),
 })
-const PrepareForm = z.object({ strategy: text, email_address_id: text.optional() })
+const PrepareForm = z.object({
+  strategy: text,
+  email_address_id: text.optional(),
+  phone_number_id: text.optional(),
+  redirect_url: text.optional(),
+})
 const AttemptForm = z.object({
   strategy: text,
   password: text.optional(),
   code: text.optional(),
   ticket: text.optional(),
+  public_key_credential: z.string().max(16_384).optional(),
 })
+const SecondAttemptForm = z.object({ strategy: text, code: text.optional() })
 const ResetForm = z.object({ password: text, sign_out_of_other_sessions: text.or(z.boolean()).optional() })
 
 /** Signing in, step by step. */
@@ -37,20 +49,48 @@ export function signInRoutes(): Hono<FrontendEnv> {
 
   routes.post('/client/sign_ins', async (c) => {
     const form = await parseForm(c, CreateForm)
-    return answer(c, await createSignIn(c.var.ctx, await ensureBrowser(c), form))
+    const { redirect_url: redirectUrl, sign_up_if_missing: signUpIfMissing, ...input } = form
+    const rpId = relyingPartyOf(c)?.rpId
+    return answer(
+      c,
+      await createSignIn(c.var.ctx, await ensureBrowser(c), { ...input, redirectUrl, signUpIfMissing, rpId }),
+    )
   })
   routes.get('/client/sign_ins/:id', async (c) => {
     const { clientId } = requireBrowser(c)
     return answer(c, { signIn: await getSignIn(c.var.ctx, { clientId, id: c.req.param('id') }) })
   })
   routes.post('/client/sign_ins/:id/prepare_first_factor', async (c) => {
-    const { strategy, email_address_id: emailAddressId } = await parseForm(c, PrepareForm)
-    const input = { id: c.req.param('id'), strategy, emailAddressId }
-    return answer(c, await prepareFirstFactor(c.var.ctx, requireBrowser(c), input))
+    const form = await parseForm(c, PrepareForm)
+    const prepared = await prepareFirstFactor(c.var.ctx, requireBrowser(c), {
+      id: c.req.param('id'),
+      strategy: form.strategy,
+      emailAddressId: form.email_address_id,
+      phoneNumberId: form.phone_number_id,
+      redirectUrl: form.redirect_url,
+      rpId: relyingPartyOf(c)?.rpId,
+    })
+    return answer(c, prepared)
   })
   routes.post('/client/sign_ins/:id/attempt_first_factor', async (c) => {
-    const form = await parseForm(c, AttemptForm)
-    return answer(c, await attemptFirstFactor(c.var.ctx, requireBrowser(c), { id: c.req.param('id'), ...form }))
+    const { public_key_credential: publicKeyCredential, ...form } = await parseForm(c, AttemptForm)
+    const relyingParty = relyingPartyOf(c)
+    const input = { id: c.req.param('id'), ...form, publicKeyCredential, relyingParty }
+    return answer(c, await attemptFirstFactor(c.var.ctx, requireBrowser(c), input))
+  })
+  routes.post('/client/sign_ins/:id/prepare_second_factor', async (c) => {
+    const form = await parseForm(c, PrepareForm)
+    const prepared = await prepareSecondFactor(c.var.ctx, requireBrowser(c), {
+      id: c.req.param('id'),
+      strategy: form.strategy,
+      emailAddressId: form.email_address_id,
+      phoneNumberId: form.phone_number_id,
+    })
+    return answer(c, prepared)
+  })
+  routes.post('/client/sign_ins/:id/attempt_second_factor', async (c) => {
+    const form = await parseForm(c, SecondAttemptForm)
+    return answer(c, await attemptSecondFactor(c.var.ctx, requireBrowser(c), { id: c.req.param('id'), ...form }))
   })
   routes.post('/client/sign_ins/:id/reset_password', async (c) => {
     const form = await parseForm(c, ResetForm)

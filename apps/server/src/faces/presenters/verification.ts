@@ -2,7 +2,7 @@ import { type CodeState, codeStatusAt } from '../../domains/verifications/index.
 
 type Verification = {
   object: string
-  status: 'unverified' | 'verified' | 'failed' | 'expired'
+  status: 'unverified' | 'verified' | 'failed' | 'expired' | 'transferable'
   strategy: string | null
   attempts: number | null
   expire_at: number | null

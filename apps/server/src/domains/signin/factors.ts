@@ -1,0 +1,97 @@
+import { createHmac } from 'node:crypto'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { purposeKey } from '../../kernel/secrets.ts'
+import { type SecondFactor, secondFactorsOf } from '../credentials/index.ts'
+import type { Instance } from '../instances/index.ts'
+import type { Identifier, UserRecord } from '../users/index.ts'
+
+export type FirstFactor =
+  | { strategy: 'password' | 'passkey' }
+  | {
+      strategy: 'email_code' | 'email_link' | 'reset_password_email_code'
+      emailAddressId: string
+      emailAddress: string
+      primary: boolean
+    }
+  | {
+      strategy: 'phone_code' | 'reset_password_phone_code'
+      phoneNumberId: string
+      phoneNumber: string
+      primary: boolean
+    }
+  | { strategy: `oauth_${string}` }
+
+/** What a sign-in asks for after the first factor: a factor that was set up, or proof of a mailbox on a new device. */
+export type FurtherFactor =
+  | SecondFactor
+  | { strategy: 'email_code'; emailAddressId: string; emailAddress: string; primary: boolean }
+
+/**
+ * Ways in which a person can begin to prove who they are: only addresses and numbers that they have proven count, and
+ * only what the instance has switched on.
+ */
+export function firstFactorsOf(instance: Instance, user: UserRecord): FirstFactor[] {
+  const { password, emailAddress, phoneNumber, passkeys } = instance.settings
+  const withPassword = password.use !== 'off' && user.passwordEnabled
+  const emails = user.emailAddresses
+    .filter((e) => e.verifiedAt !== null)
+    .map((e) => ({ emailAddressId: e.id, emailAddress: e.emailAddress, primary: e.id === user.primaryEmailAddressId }))
+  const phones = user.phoneNumbers
+    .filter((n) => n.verifiedAt !== null)
+    .map((n) => ({ phoneNumberId: n.id, phoneNumber: n.phoneNumber, primary: n.id === user.primaryPhoneNumberId }))
+  const phoneInUse = phoneNumber.use !== 'off'
+  const factors: FirstFactor[] = []
+  if (withPassword) factors.push({ strategy: 'password' })
+  if (passkeys.enabled && user.passkeys.length > 0) factors.push({ strategy: 'passkey' })
+  if (emailAddress.codes) for (const email of emails) factors.push({ strategy: 'email_code', ...email })
+  if (emailAddress.links) for (const email of emails) factors.push({ strategy: 'email_link', ...email })
+  if (phoneInUse && phoneNumber.signIn) for (const phone of phones) factors.push({ strategy: 'phone_code', ...phone })
+  if (withPassword) for (const email of emails) factors.push({ strategy: 'reset_password_email_code', ...email })
+  if (withPassword && phoneInUse)
+    for (const phone of phones) factors.push({ strategy: 'reset_password_phone_code', ...phone })
+  const providers = new Set(user.externalAccounts.filter((a) => a.verifiedAt !== null).map((a) => a.provider))
+  for (const provider of providers) factors.push({ strategy: `oauth_${provider}` })
+  return factors
+}
+
+/**
+ * What an identifier that nobody has looks like where an instance does not tell: the factors that an ordinary account
+ * would have, with ids that stay the same for the same identifier.
+ */
+export function plausibleFactorsOf(ctx: Ctx, { kind, value }: Identifier): FirstFactor[] {
+  const { password, emailAddress } = ctx.instance.settings
+  const key = purposeKey(ctx.database.keyring, 'identifier_decoy') ?? ''
+  const digest = createHmac('sha256', key).update(`${ctx.instance.id}:${value}`).digest('hex')
+  const id = `idn_${BigInt(`0x${digest}`).toString(36).slice(0, 27)}`
+  const email = { emailAddressId: id, emailAddress: value, primary: true }
+  const factors: FirstFactor[] = []
+  if (password.use !== 'off') factors.push({ strategy: 'password' })
+  if (kind === 'email_address' && emailAddress.codes) factors.push({ strategy: 'email_code', ...email })
+  if (kind === 'email_address' && emailAddress.links) factors.push({ strategy: 'email_link', ...email })
+  if (kind === 'phone_number')
+    factors.push({ strategy: 'phone_code', phoneNumberId: id, phoneNumber: value, primary: true })
+  if (kind === 'email_address' && password.use !== 'off')
+    factors.push({ strategy: 'reset_password_email_code', ...email })
+  return factors
+}
+
+/** What a sign-in that is past its first factor still asks for. */
+export function furtherFactorsOf(
+  instance: Instance,
+  user: UserRecord,
+  status: 'needs_second_factor' | 'needs_client_trust',
+): FurtherFactor[] {
+  return status === 'needs_second_factor' ? secondFactorsOf(instance, user) : trustFactorsOf(user)
+}
+
+/** Mailboxes that can vouch for a new device. */
+export function trustFactorsOf(user: UserRecord): FurtherFactor[] {
+  return user.emailAddresses
+    .filter((e) => e.verifiedAt !== null)
+    .map((e) => ({
+      strategy: 'email_code' as const,
+      emailAddressId: e.id,
+      emailAddress: e.emailAddress,
+      primary: e.id === user.primaryEmailAddressId,
+    }))
+}

@@ -1,0 +1,94 @@
+import { and, eq, gt, or, sql } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { emit } from '../events/index.ts'
+import { getUser, type User, type UserRecord } from './queries.ts'
+import { users } from './tables.ts'
+
+type Lockable = Pick<User, 'locked' | 'lockedUntil'>
+
+/** Whether somebody is kept from signing in: by an operator, or for a while after too many failed attempts. */
+export function isLocked(user: Lockable, now: Date): boolean {
+  return user.locked || (user.lockedUntil !== null && user.lockedUntil > now)
+}
+
+/** @throws {UsherError} `user_locked`, with the seconds until the lock ends by itself */
+export function refuseLocked(user: Lockable, now: Date): void {
+  if (!isLocked(user, now)) return
+  const seconds =
+    !user.locked && user.lockedUntil ? Math.ceil((user.lockedUntil.getTime() - now.getTime()) / 1000) : null
+  throw new UsherError(
+    'user_locked',
+    seconds === null
+      ? 'This account is locked. Please contact support.'
+      : `This account is locked after too many failed attempts. Try again in ${Math.ceil(seconds / 60)} minutes.`,
+    { meta: { lockout_expires_in_seconds: seconds } },
+  )
+}
+
+/**
+ * Counts a failed attempt at one of somebody's factors, and locks the account when there were too many since the last
+ * success. Counting is one conditional update, so that parallel guesses are all counted. What is open stays open: a
+ * stranger who guesses must not be able to sign the owner out.
+ *
+ * @param ctx not inside a transaction that the refusal rolls back
+ * @returns whether this attempt locked the account
+ */
+export async function noteFailedAttempt(ctx: Ctx | Tx, userId: string): Promise<boolean> {
+  const { enabled, maxAttempts, minutes } = ctx.instance.settings.lockout
+  if (!enabled) return false
+  return transaction(ctx, async (tx) => {
+    const now = tx.now()
+    const [counted] = await tx.db
+      .update(users)
+      .set({ failedAttempts: sql`${users.failedAttempts} + 1` })
+      .where(eq(users.id, userId))
+      .returning({ failedAttempts: users.failedAttempts })
+    if (!counted || counted.failedAttempts < maxAttempts) return false
+    // One of the attempts beyond the limit locks; the others find it done.
+    const [locked] = await tx.db
+      .update(users)
+      .set({
+        failedAttempts: 0,
+        updatedAt: now,
+        ...(minutes === 0 ? { locked: true } : { lockedUntil: new Date(now.getTime() + minutes * 60_000) }),
+      })
+      .where(and(eq(users.id, userId), sql`${users.failedAttempts} >= ${maxAttempts}`))
+      .returning({ id: users.id })
+    if (!locked) return false
+    await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId, locked: true } })
+    return true
+  })
+}
+
+/** After a success the count begins anew. Most people have nothing to clear, and then nothing is written. */
+export async function clearFailedAttempts(tx: Tx, userId: string): Promise<void> {
+  await tx.db
+    .update(users)
+    .set({ failedAttempts: 0, lockedUntil: null })
+    .where(and(eq(users.id, userId), or(gt(users.failedAttempts, 0), sql`${users.lockedUntil} is not null`)))
+}
+
+/** Keeps somebody from signing in until they are unlocked. @throws {UsherError} `resource_not_found` */
+export function lockUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
+  return setLock(ctx, id, { locked: true })
+}
+
+/** Ends a lock, whoever or whatever made it. @throws {UsherError} `resource_not_found` */
+export function unlockUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
+  return setLock(ctx, id, { locked: false, lockedUntil: null, failedAttempts: 0 })
+}
+
+function setLock(ctx: Ctx | Tx, id: string, change: Partial<User>): Promise<UserRecord> {
+  return transaction(ctx, async (tx) => {
+    const changed = await tx.db
+      .update(users)
+      .set({ ...change, updatedAt: tx.now() })
+      .where(eq(users.id, id))
+      .returning({ id: users.id })
+    if (changed.length === 0) throw new UsherError('resource_not_found', 'There is no such user.')
+    await emit(tx, { type: 'user.updated', subject: id, data: { user_id: id, ...change } })
+    return getUser(tx, id)
+  })
+}

@@ -50,30 +50,40 @@ export async function createBackupCodes(
   return { id, codes, createdAt: ctx.now() }
 }
 
-/** Takes over the codes that somebody was given elsewhere. */
+/** Takes over the codes that somebody was given elsewhere, as they are or as their bcrypt digests. */
 export async function importBackupCodes(tx: Tx, input: { userId: string; codes: readonly string[] }): Promise<void> {
-  const hashes = await Promise.all(input.codes.map((code) => hashCode(tx, input.userId, code)))
+  const hashes = await Promise.all(
+    input.codes.map((code) => (isBcrypt(code) ? `${bcryptKeyId}$${code}` : hashCode(tx, input.userId, code))),
+  )
   await replaceCodes(tx, input.userId, hashes)
 }
 
 /** Whether this is an unused backup code of the person, and uses it. The caller counts guesses. */
 export async function useBackupCode(tx: Tx, input: { userId: string; code: unknown }): Promise<boolean> {
   if (typeof input.code !== 'string' || input.code.length > 100) return false
-  const left = await unusedCodes(tx, input.userId)
+  const match = await findMatch(tx, input.userId, input.code)
+  if (!match) return false
+  const used = await tx.db
+    .update(backupCodes)
+    .set({ usedAt: tx.now() })
+    .where(and(eq(backupCodes.id, match.id), isNull(backupCodes.usedAt)))
+    .returning({ id: backupCodes.id })
+  if (used.length === 0) return false
+  await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+  return true
+}
+
+async function findMatch(tx: Tx, userId: string, code: string) {
+  const left = await unusedCodes(tx, userId)
   for (const keyId of new Set(left.map((c) => keyIdOf(c.codeHash)))) {
-    const codeHash = await hashCode(tx, input.userId, input.code, keyId)
+    if (keyId === bcryptKeyId) continue
+    const codeHash = await hashCode(tx, userId, code, keyId)
     const match = left.find((c) => c.codeHash === codeHash)
-    if (!match) continue
-    const used = await tx.db
-      .update(backupCodes)
-      .set({ usedAt: tx.now() })
-      .where(and(eq(backupCodes.id, match.id), isNull(backupCodes.usedAt)))
-      .returning({ id: backupCodes.id })
-    if (used.length === 0) return false
-    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
-    return true
+    if (match) return match
   }
-  return false
+  for (const imported of left.filter((c) => keyIdOf(c.codeHash) === bcryptKeyId))
+    if (await Bun.password.verify(code, imported.codeHash.slice(bcryptKeyId.length + 1))) return imported
+  return undefined
 }
 
 /** Takes somebody's backup codes away. */
@@ -122,5 +132,9 @@ async function hashCode(ctx: Ctx, userId: string, code: string, keyId = ctx.data
   const spelled = code.normalize('NFC').replace(/[\s-]/g, '').toLowerCase()
   return `${keyId}$${secret ? (await hashRaw(spelled, { ...parameters, salt, secret })).toString('base64url') : ''}`
 }
+
+/** No id of a key: those have lower-case letters and digits only. */
+const bcryptKeyId = 'B'
+const isBcrypt = (code: string) => /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/.test(code)
 
 const keyIdOf = (codeHash: string) => codeHash.slice(0, codeHash.indexOf('$'))

@@ -150,7 +150,8 @@ test('factors come along from elsewhere', async () => {
   const secret = 'JBSWY3DPEHPK3PXP'
   await transaction(t.ctx(), async (tx) => {
     await importTotp(tx, { userId, secret })
-    await importBackupCodes(tx, { userId, codes: ['12345678', 'abcd-EFGH'] })
+    const digest = await Bun.password.hash('from-bcrypt', { algorithm: 'bcrypt', cost: 4 })
+    await importBackupCodes(tx, { userId, codes: ['12345678', 'abcd-EFGH', digest] })
   })
   const check = (code: string) =>
     transaction(t.ctx(), async (tx) => [
@@ -159,6 +160,7 @@ test('factors come along from elsewhere', async () => {
     ])
   expect(await check(codeOf(t, secret))).toEqual([true, false])
   expect(await check('ABCDefgh')).toEqual([false, true])
+  for (const used of [true, false]) expect(await check('from-bcrypt')).toEqual([false, used])
   expect(await getUser(t.ctx(), userId)).toMatchObject({ twoFactorEnabled: true, backupCodeEnabled: true })
   await expect(transaction(t.ctx(), (tx) => importTotp(tx, { userId, secret: 'short' }))).rejects.toMatchObject({
     code: 'form_param_format_invalid',

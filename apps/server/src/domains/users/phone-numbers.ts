@@ -8,6 +8,9 @@ import { getUser, type PhoneNumber } from './queries.ts'
 import { noteSecondFactors } from './second-factors.ts'
 import { phoneNumbers, users, type VerifiedBy } from './tables.ts'
 
+/** Numbers that one account holds at most, proven or not. */
+const maxNumbers = 20
+
 const taken = () =>
   new UsherError('form_identifier_exists', 'That phone number is taken. Please try another.', { param: 'phone_number' })
 
@@ -18,7 +21,8 @@ const changed = (tx: Tx, userId: string) =>
  * Adds a number to a user, proven or only claimed. The first proven one becomes the primary number.
  *
  * @param input.phoneNumber from `parsePhoneNumber`
- * @throws {UsherError} `form_identifier_exists` when somebody has proven it, or the user has it already
+ * @throws {UsherError} `form_identifier_exists` when somebody has proven it, or the user has it already; `forbidden`
+ *   when the account holds as many as it may
  */
 export async function addPhoneNumber(
   ctx: Ctx | Tx,
@@ -38,6 +42,8 @@ export async function addPhoneNumber(
       createdAt: now,
       updatedAt: now,
     }
+    const held = await tx.db.$count(phoneNumbers, eq(phoneNumbers.userId, userId))
+    if (held >= maxNumbers) throw new UsherError('forbidden', `An account can have ${maxNumbers} phone numbers.`)
     try {
       const [made] = await tx.db.insert(phoneNumbers).values(row).returning()
       if (verifiedBy) await makePrimaryIfNone(tx, userId, row.id)

@@ -4,7 +4,7 @@ import { newId, randomDigits } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
 import { hashToken } from '../../kernel/secrets.ts'
 import { queueEmail, queueTextCode } from '../messaging/index.ts'
-import { isTestPhoneNumber } from '../users/index.ts'
+import { isTestPhoneNumber, parsePhoneNumber } from '../users/index.ts'
 import { verificationCodes } from './tables.ts'
 import { countTextMessage } from './text-message-limits.ts'
 
@@ -82,6 +82,8 @@ export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState>
     })
     .returning()
   if (!isTest && phoneNumber !== undefined) {
+    // The countries that are served may have changed since the number was taken.
+    parsePhoneNumber(tx.instance, phoneNumber)
     await countTextMessage(tx, phoneNumber)
     if (deliver) await queueTextCode(tx, { to: phoneNumber, code, expiresAt })
   } else if (!isTest && emailAddress !== undefined) {

@@ -5,7 +5,9 @@ import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
 import { environmentRoutes } from './environment.ts'
 import { handshakeRoutes } from './handshake.ts'
 import { meRoutes } from './me.ts'
+import { meFactorRoutes } from './me-factors.ts'
 import { meOrganizationRoutes } from './me-organizations.ts'
+import { mePhoneNumberRoutes } from './me-phone-numbers.ts'
 import { organizationRoutes } from './organizations.ts'
 import { guardOrigin } from './origins.ts'
 import { signInRoutes } from './sign-ins.ts'
@@ -29,6 +31,8 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', ticketRoutes())
   face.route('/v1', waitlistRoutes())
   face.route('/v1', meRoutes())
+  face.route('/v1', meFactorRoutes())
+  face.route('/v1', mePhoneNumberRoutes())
   face.route('/v1', meOrganizationRoutes())
   face.route('/v1', organizationRoutes())
   return face

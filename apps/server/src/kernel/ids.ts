@@ -46,6 +46,17 @@ export function newId(kind: IdKind): string {
   return `${idPrefixes[kind]}_${randomBase62(27)}`
 }
 
+/**
+ * An id that looks like any other and is the same for the same bytes: for things that are not there, where nobody may
+ * learn that they are not.
+ *
+ * @param bytes a keyed digest of 64 bytes
+ */
+export function idFrom(kind: IdKind, bytes: Uint8Array): string {
+  const characters = [...bytes].filter((byte) => byte < 248).map((byte) => alphabet[byte % 62])
+  return `${idPrefixes[kind]}_${characters.slice(0, 27).join('')}`
+}
+
 /** `length` characters of [0-9A-Za-z], uniform, from the CSPRNG. */
 export function randomBase62(length: number): string {
   let out = ''

@@ -6,6 +6,7 @@ import { emit } from '../events/index.ts'
 import { findMembershipsOfUsers } from '../organizations/index.ts'
 import { getUser, noteSignIn, refuseLocked } from '../users/index.ts'
 import { type ClientCarrier, type NewClientToken, rotateClientToken } from './clients.ts'
+import { rememberDevice } from './devices.ts'
 import { closeSessions } from './end-session.ts'
 import type { Session } from './queries.ts'
 import { clients, sessions } from './tables.ts'
@@ -80,6 +81,8 @@ export async function createSession(
     .set({ lastActiveSessionId: session.id, lastAuthenticationStrategy: input.strategy, updatedAt: now })
     .where(eq(clients.id, input.clientId))
   await noteSignIn(tx, user.id)
+  // Whoever acts for somebody makes no device theirs.
+  if (input.carrier && !input.actor) await rememberDevice(tx, { userId: user.id, clientId: input.clientId })
   const data = { session_id: session.id, user_id: user.id, client_id: input.clientId }
   await emit(tx, { type: 'session.created', subject: session.id, data })
   const { clientId, carrier } = input

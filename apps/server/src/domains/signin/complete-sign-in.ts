@@ -3,7 +3,7 @@ import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { secondFactorsOf } from '../credentials/index.ts'
 import { queueEmail } from '../messaging/index.ts'
-import { type Browser, createSession, deviceStanding, noteClientFlow, rememberDevice } from '../sessions/index.ts'
+import { type Browser, createSession, deviceStanding, noteClientFlow } from '../sessions/index.ts'
 import { clearFailedAttempts, refuseLocked, type UserRecord } from '../users/index.ts'
 import { trustFactorsOf } from './factors.ts'
 import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
@@ -114,9 +114,7 @@ export async function completeSignIn(
     ...(maximumLifetime !== undefined && { maximumLifetime }),
     ...((proof.secondFactor || proof.provesBothFactors) && { secondFactorAt: now }),
   })
-  // Whoever acts for somebody makes no device theirs, and tells them by other means.
   if (!actor) {
-    await rememberDevice(tx, device)
     await clearFailedAttempts(tx, claimed.userId)
     if (standing === 'new' && signIn.user) await warnOfNewDevice(tx, browser, signIn.user)
   }

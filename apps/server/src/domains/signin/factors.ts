@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { idFrom } from '../../kernel/ids.ts'
 import { purposeKey } from '../../kernel/secrets.ts'
 import { type SecondFactor, secondFactorsOf } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
@@ -61,8 +62,7 @@ export function firstFactorsOf(instance: Instance, user: UserRecord): FirstFacto
 export function plausibleFactorsOf(ctx: Ctx, { kind, value }: Identifier): FirstFactor[] {
   const { password, emailAddress } = ctx.instance.settings
   const key = purposeKey(ctx.database.keyring, 'identifier_decoy') ?? ''
-  const digest = createHmac('sha256', key).update(`${ctx.instance.id}:${value}`).digest('hex')
-  const id = `idn_${BigInt(`0x${digest}`).toString(36).slice(0, 27)}`
+  const id = idFrom('identification', createHmac('sha512', key).update(`${ctx.instance.id}:${value}`).digest())
   const email = { emailAddressId: id, emailAddress: value, primary: true }
   const factors: FirstFactor[] = []
   if (password.use !== 'off') factors.push({ strategy: 'password' })

@@ -3,6 +3,7 @@ import { eq } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { passwords } from './tables.ts'
 
@@ -55,11 +56,15 @@ export async function setPasswordHash(ctx: Ctx | Tx, input: { userId: string; ha
       .insert(passwords)
       .values({ userId: input.userId, instanceId: tx.instance.id, ...row })
       .onConflictDoUpdate({ target: passwords.userId, set: row })
+    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   })
 }
 
 export async function removePassword(ctx: Ctx | Tx, input: { userId: string }): Promise<void> {
-  await transaction(ctx, (tx) => tx.db.delete(passwords).where(eq(passwords.userId, input.userId)))
+  await transaction(ctx, async (tx) => {
+    await tx.db.delete(passwords).where(eq(passwords.userId, input.userId))
+    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+  })
 }
 
 /**

@@ -94,6 +94,7 @@ export async function noteClientFlow(
   flow: { signInId?: string | null; signUpId?: string | null },
 ): Promise<void> {
   await tx.db.update(clients).set(flow).where(eq(clients.id, clientId))
+  await emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
 }
 
 /** Ends every session of a client and forgets the client. */

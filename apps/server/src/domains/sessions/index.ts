@@ -31,6 +31,7 @@ export {
 } from './queries.ts'
 export {
   type ClientState,
+  findClientState,
   findSessionState,
   type IdentifiedClient,
   identifyClient,

@@ -1,7 +1,8 @@
 import { expect, spyOn, test } from 'bun:test'
-import { addMember, createOrganization, removeMember } from '../../domains/organizations/index.ts'
+import { removePassword, setPassword } from '../../domains/credentials/index.ts'
+import { addMember, createOrganization, inviteMembers, removeMember } from '../../domains/organizations/index.ts'
 import { revokeSession } from '../../domains/sessions/index.ts'
-import { updateUser } from '../../domains/users/index.ts'
+import { createUser, updateUser } from '../../domains/users/index.ts'
 import { testInstance } from '../../testing/server.ts'
 import { claimsOf, TestBrowser } from './testing.ts'
 
@@ -20,6 +21,58 @@ test('minting reads nothing from the database once the client is known', async (
   for (let i = 0; i < 20; i += 1) expect((await tokens({ organization_id: '' })).status).toBe(200)
   expect(queries).not.toHaveBeenCalled()
   queries.mockRestore()
+})
+
+test('the whole client is shown from memory, and what changes is in it at once', async () => {
+  const { t, browser, userId, tokens } = await signedIn()
+  const organization = await createOrganization(t.ctx(), { name: 'Frontiers', createdBy: userId })
+  const user = async () => (await browser.get('/client')).body.response.sessions[0].user
+  const members = async () => (await user()).organization_memberships[0].organization
+  await user()
+  const queries = spyOn(t.server.runtime.database.tenant, 'transaction')
+  expect(await user()).toMatchObject({ id: userId, password_enabled: true })
+  expect(queries).not.toHaveBeenCalled()
+
+  await updateUser(t.ctx(), { id: userId, firstName: 'Ada' })
+  expect((await user()).first_name).toBe('Ada')
+  await setPassword(t.ctx(), { userId, password: 'another battery horse' })
+  await removePassword(t.ctx(), { userId })
+  expect((await user()).password_enabled).toBe(false)
+
+  const { id: guest } = await createUser(t.ctx(), { emailAddresses: [] })
+  await addMember(t.ctx(), { organizationId: organization.id, userId: guest, role: 'org:member' })
+  await tokens()
+  queries.mockClear()
+  expect((await tokens()).status).toBe(200)
+  // Somebody else's joining is shown, but no reason to read anything for a token.
+  expect(queries).not.toHaveBeenCalled()
+  expect((await members()).members_count).toBe(2)
+  const emailAddress = 'bob@example.com'
+  await inviteMembers(t.ctx(), [
+    { organizationId: organization.id, emailAddress, role: 'org:member', publicUrl: t.url },
+  ])
+  expect((await members()).pending_invitations_count).toBe(1)
+
+  queries.mockClear()
+  await user()
+  expect(queries).not.toHaveBeenCalled()
+  queries.mockRestore()
+})
+
+test('a sign-in under way is shown as far as it is', async () => {
+  const t = await testInstance()
+  await new TestBrowser(t).signUp('ada@example.com')
+  const browser = new TestBrowser(t)
+  const begun = await browser.post('/client/sign_ins', { identifier: 'ada@example.com' })
+  const shown = async () => (await browser.get('/client')).body.response.sign_in
+  expect(await shown()).toMatchObject({ id: begun.body.response.id, status: 'needs_first_factor' })
+  const again = await browser.post('/client/sign_ins', { identifier: 'ada@example.com' })
+  expect((await shown()).id).toBe(again.body.response.id)
+  await browser.post(`/client/sign_ins/${again.body.response.id}/attempt_first_factor`, {
+    strategy: 'password',
+    password: 'correct horse battery',
+  })
+  expect(await shown()).toBeNull()
 })
 
 test('a session that was revoked, ended or banned gets no more tokens, at once', async () => {

@@ -4,7 +4,7 @@ import {
   activeOrganizationOf,
   type Browser,
   createClient,
-  findClient,
+  findClientState,
   findSessionState,
   type IdentifiedClient,
   identifyClient,
@@ -201,19 +201,22 @@ export async function currentClient(c: Context<FrontendEnv>): Promise<ClientJson
   const { clientId, carrier, issued, identified } = c.get('frontend')
   if (clientId === undefined) return null
   const ctx = c.get('ctx')
-  const found = await transaction(ctx, async (tx) => {
-    const client = await findClient(tx, clientId)
-    if (!client) return undefined
-    const signIn = client.signInId ? await findSignIn(tx, { clientId, id: client.signInId }) : undefined
-    const signUp = client.signUpId ? await findSignUp(tx, { clientId, id: client.signUpId }) : undefined
-    return { client, signIn, signUp }
-  })
-  if (!found) return null
+  const client = await findClientState(ctx, clientId)
+  if (!client) return null
+  const { signInId, signUpId } = client
+  const underWay =
+    signInId || signUpId
+      ? await transaction(ctx, async (tx) => ({
+          signIn: signInId ? await findSignIn(tx, { clientId, id: signInId }) : undefined,
+          signUp: signUpId ? await findSignUp(tx, { clientId, id: signUpId }) : undefined,
+        }))
+      : undefined
   const azp = applicationOrigin(c)
-  const tokens = await Promise.all(found.client.sessions.map((s) => mintSessionToken(ctx, s, { azp })))
+  const tokens = await Promise.all(client.sessions.map((s) => mintSessionToken(ctx, s, { azp })))
   return presentClient(ctx, {
-    ...found,
-    tokens: new Map(found.client.sessions.map((s, i) => [s.id, tokens[i] as string])),
+    client,
+    ...underWay,
+    tokens: new Map(client.sessions.map((s, i) => [s.id, tokens[i] as string])),
     cookieExpiresAt: carrier === 'cookie' ? ((issued ?? identified)?.expiresAt ?? null) : null,
   })
 }

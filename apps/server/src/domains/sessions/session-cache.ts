@@ -1,0 +1,192 @@
+import { eq } from 'drizzle-orm'
+import { type Database, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { busOf, type UsherEvent } from '../events/index.ts'
+import type { ClientCarrier } from './clients.ts'
+import { type ClientRecord, type SessionRecord, signedInSessions, withPeople } from './queries.ts'
+import { clients, clientTokens } from './tables.ts'
+
+type KnownToken = { carrier: ClientCarrier; expiresAt: Date }
+
+/** A client as it was read, with all the tokens that prove it. */
+export type CachedClient = {
+  instanceId: string
+  client: ClientRecord
+  tokens: Map<string, KnownToken>
+  /** What the record hangs on beside its client: people and organizations. */
+  keys: ReadonlySet<string>
+  loadedAt: number
+  /** Right about who may do what, but no longer about what it only shows, such as how many members there are. */
+  outdated: boolean
+}
+
+type Load = { instanceId: string; heard: UsherEvent[] }
+
+/** Clients held in memory; the one unused for longest goes first. */
+const maxEntries = 50_000
+/** Should an event ever be missed, what it would have said is known after this time. */
+const maxAgeMs = 10 * 60_000
+
+/**
+ * The session plane's memory: clients with their sessions and people, by the tokens that prove them. Events drop what
+ * changed, so a warm client is resolved, shown and given tokens without a query, and with the database away.
+ */
+export class SessionCache {
+  private readonly clients = new Map<string, CachedClient>()
+  private readonly byToken = new Map<string, string>()
+  private readonly bySession = new Map<string, string>()
+  private readonly byKey = new Map<string, Set<CachedClient>>()
+  private readonly loads = new Set<Load>()
+
+  findByToken(ctx: Ctx, tokenHash: string): { token: KnownToken; client: ClientRecord } | undefined {
+    const entry = this.find(ctx, this.byToken.get(tokenHash))
+    const token = entry?.tokens.get(tokenHash)
+    return entry && token && token.expiresAt > ctx.now() ? { token, client: entry.client } : undefined
+  }
+
+  findBySession(ctx: Ctx, sessionId: string): SessionRecord | undefined {
+    return this.find(ctx, this.bySession.get(sessionId))?.client.sessions.find((s) => s.id === sessionId)
+  }
+
+  find(ctx: Ctx, clientId: string | undefined): CachedClient | undefined {
+    const entry = clientId === undefined ? undefined : this.clients.get(clientId)
+    if (!entry || entry.instanceId !== ctx.instance.id) return undefined
+    if (Date.now() - entry.loadedAt > maxAgeMs) {
+      this.drop(entry)
+      return undefined
+    }
+    this.clients.delete(entry.client.id)
+    this.clients.set(entry.client.id, entry)
+    return entry
+  }
+
+  /** Reads a client and keeps it, unless something about it changed while it was read. */
+  async load(ctx: Ctx, clientId: string): Promise<CachedClient | undefined> {
+    const load: Load = { instanceId: ctx.instance.id, heard: [] }
+    this.loads.add(load)
+    try {
+      const entry = await readClient(ctx, clientId)
+      if (entry && !load.heard.some((event) => effectOn(entry, event) !== 'none')) this.keep(entry)
+      return entry
+    } finally {
+      this.loads.delete(load)
+    }
+  }
+
+  private keep(entry: CachedClient): void {
+    const known = this.clients.get(entry.client.id)
+    if (known) this.drop(known)
+    this.clients.set(entry.client.id, entry)
+    for (const hash of entry.tokens.keys()) this.byToken.set(hash, entry.client.id)
+    for (const session of entry.client.sessions) this.bySession.set(session.id, entry.client.id)
+    for (const key of entry.keys) {
+      const holders = this.byKey.get(key)
+      if (holders) holders.add(entry)
+      else this.byKey.set(key, new Set([entry]))
+    }
+    const [oldest] = this.clients.values()
+    if (this.clients.size > maxEntries && oldest) this.drop(oldest)
+  }
+
+  private drop(entry: CachedClient): void {
+    this.clients.delete(entry.client.id)
+    for (const hash of entry.tokens.keys()) this.byToken.delete(hash)
+    for (const session of entry.client.sessions) this.bySession.delete(session.id)
+    for (const key of entry.keys) {
+      const holders = this.byKey.get(key)
+      holders?.delete(entry)
+      if (holders?.size === 0) this.byKey.delete(key)
+    }
+  }
+
+  /** Forgets what an event makes untrue. */
+  hear(event: UsherEvent): void {
+    const subject = subjectOf(event)
+    if (!subject) return
+    for (const load of this.loads) if (load.instanceId === event.instanceId) load.heard.push(event)
+    for (const entry of this.entriesOf(event, subject)) {
+      const effect = effectOn(entry, event)
+      if (effect === 'drop') this.drop(entry)
+      else if (effect === 'outdate') entry.outdated = true
+    }
+  }
+
+  private entriesOf(event: UsherEvent, { clientId, keys, everybody }: Subject): CachedClient[] {
+    if (everybody) return [...this.clients.values()].filter((e) => e.instanceId === event.instanceId)
+    const entry = clientId === undefined ? undefined : this.clients.get(clientId)
+    return [...(entry ? [entry] : []), ...(keys ?? []).flatMap((key) => [...(this.byKey.get(key) ?? [])])]
+  }
+}
+
+type Subject = { clientId?: string; keys?: string[]; everybody?: boolean }
+
+const userKey = (id: unknown) => `user:${id}`
+const organizationKey = (id: unknown) => `organization:${id}`
+
+/** What an event is about, if this memory holds anything of the kind. */
+function subjectOf({ type, subject, data }: UsherEvent): Subject | undefined {
+  switch (type.split('.', 1)[0]) {
+    case 'session':
+    case 'client':
+      return typeof data.client_id === 'string' ? { clientId: data.client_id } : undefined
+    case 'user':
+      return { keys: [userKey(subject)] }
+    case 'organizationMembership':
+      return { keys: [userKey(data.user_id), organizationKey(data.organization_id)] }
+    case 'organizationInvitation':
+      return { keys: [organizationKey(data.organization_id)] }
+    case 'organization':
+      return { keys: [organizationKey(subject)] }
+    case 'role':
+    case 'permission':
+      return { everybody: true }
+    default:
+      return undefined
+  }
+}
+
+/** What an event does to a client that was read: nothing, or it makes a number in it wrong, or more than that. */
+function effectOn(entry: CachedClient, event: UsherEvent): 'none' | 'outdate' | 'drop' {
+  const subject = entry.instanceId === event.instanceId ? subjectOf(event) : undefined
+  if (!subject) return 'none'
+  if (subject.everybody || subject.clientId === entry.client.id) return 'drop'
+  const key = subject.keys?.find((k) => entry.keys.has(k))
+  if (key === undefined) return 'none'
+  // Who joins somebody else's organization changes no more here than its number of members.
+  const shownOnly = event.type.startsWith('organizationInvitation.') || event.type.startsWith('organizationMembership.')
+  return shownOnly && !key.startsWith('user:') ? 'outdate' : 'drop'
+}
+
+async function readClient(ctx: Ctx, clientId: string): Promise<CachedClient | undefined> {
+  return transaction(ctx, async (tx) => {
+    const [client] = await tx.db.select().from(clients).where(eq(clients.id, clientId))
+    if (!client) return undefined
+    const tokens = await tx.db.select().from(clientTokens).where(eq(clientTokens.clientId, clientId))
+    const open = await withPeople(tx, await signedInSessions(tx, clientId))
+    const sessions = open.filter((s) => !s.user.banned)
+    const keys = sessions.flatMap((s) => [
+      userKey(s.userId),
+      ...s.memberships.map((m) => organizationKey(m.organizationId)),
+    ])
+    return {
+      instanceId: ctx.instance.id,
+      client: { ...client, sessions },
+      tokens: new Map(tokens.map((t) => [t.tokenHash, { carrier: t.carrier, expiresAt: t.expiresAt }])),
+      keys: new Set(keys),
+      loadedAt: Date.now(),
+      outdated: false,
+    }
+  })
+}
+
+const caches = new WeakMap<Database, SessionCache>()
+
+/** The memory that belongs to a database, kept true by this node's bus. */
+export function sessionCacheOf(database: Database): SessionCache {
+  const known = caches.get(database)
+  if (known) return known
+  const cache = new SessionCache()
+  busOf(database)?.subscribe((event) => cache.hear(event))
+  caches.set(database, cache)
+  return cache
+}

@@ -5,6 +5,7 @@ export {
   removeBackupCodes,
   useBackupCode,
 } from './backup-codes.ts'
+export { disableSecondFactors } from './disable-second-factors.ts'
 export {
   type PasskeyRequest,
   passkeyRequestOptions,

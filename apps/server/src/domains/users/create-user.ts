@@ -4,6 +4,7 @@ import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import { addEmailAddress } from './email-addresses.ts'
 import { checkMetadataSize } from './metadata.ts'
+import { addPhoneNumber } from './phone-numbers.ts'
 import { getUser, type UserRecord } from './queries.ts'
 import { users, type VerifiedBy } from './tables.ts'
 import { takenIdentifier } from './taken-identifier.ts'
@@ -12,6 +13,8 @@ import { setPrimaryEmailAddress } from './update-user.ts'
 export type CreateUserInput = {
   /** The first one becomes the primary address. `verifiedBy: null`: claimed, not proven. */
   emailAddresses?: { emailAddress: string; verifiedBy: VerifiedBy | null }[]
+  /** As with addresses, the first proven one becomes the primary number. E.164. */
+  phoneNumbers?: { phoneNumber: string; verifiedBy: VerifiedBy | null; reserved?: boolean }[]
   externalId?: string | null
   username?: string | null
   firstName?: string | null
@@ -29,9 +32,9 @@ export type CreateUserInput = {
   createdAt?: Date
 }
 
-/** @throws {UsherError} `form_identifier_exists` naming the address, username or external id that is taken */
+/** @throws {UsherError} `form_identifier_exists` naming the address, number, username or external id that is taken */
 export async function createUser(ctx: Ctx | Tx, input: CreateUserInput): Promise<UserRecord> {
-  const { emailAddresses = [], createdAt, ...fields } = input
+  const { emailAddresses = [], phoneNumbers = [], createdAt, ...fields } = input
   const { publicMetadata, privateMetadata, unsafeMetadata } = fields
   checkMetadataSize({ publicMetadata, privateMetadata, unsafeMetadata })
   return transaction(ctx, async (tx) => {
@@ -50,6 +53,7 @@ export async function createUser(ctx: Ctx | Tx, input: CreateUserInput): Promise
       primary ??= added.id
     }
     if (primary) await setPrimaryEmailAddress(tx, { userId: id, emailAddressId: primary })
+    for (const number of phoneNumbers) await addPhoneNumber(tx, { userId: id, ...number })
     await emit(tx, { type: 'user.created', subject: id, data: { user_id: id } })
     return getUser(tx, id)
   })

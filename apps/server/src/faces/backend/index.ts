@@ -6,10 +6,12 @@ import { emailAddressRoutes } from './email-addresses.ts'
 import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
 import { organizationRoutes } from './organizations.ts'
+import { phoneNumberRoutes } from './phone-numbers.ts'
 import { restrictionRoutes } from './restrictions.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './sessions.ts'
 import { tokenRoutes } from './tokens.ts'
+import { userFactorRoutes } from './user-factors.ts'
 import { userListRoutes } from './user-lists.ts'
 import { userRoutes } from './users.ts'
 import { waitlistRoutes } from './waitlist.ts'
@@ -29,6 +31,8 @@ export function backendFace(): Hono<Env> {
     userListRoutes,
     userRoutes,
     emailAddressRoutes,
+    phoneNumberRoutes,
+    userFactorRoutes,
     sessionRoutes,
     tokenRoutes,
     organizationRoutes,

@@ -1,9 +1,11 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
-import { transaction } from '../../database/index.ts'
+import { type Tx, transaction } from '../../database/index.ts'
 import {
   checkPasswordRules,
   hashPassword,
+  importBackupCodes,
+  importTotp,
   removePassword,
   setPasswordHash,
   verifyPassword,
@@ -15,8 +17,10 @@ import {
   deleteUser,
   getUser,
   mergeUserMetadata,
+  parsePhoneNumber,
   replaceEmailAddresses,
   setPrimaryEmailAddress,
+  setPrimaryPhoneNumber,
   updateUser,
 } from '../../domains/users/index.ts'
 import { parseEmailAddress } from '../../domains/verifications/index.ts'
@@ -51,6 +55,12 @@ const ProfileFields = {
   password: z.string().max(1000).nullish(),
   skip_password_checks: z.boolean().nullish(),
 }
+const FactorFields = {
+  /** Base32. */
+  totp_secret: z.string().max(200).nullish(),
+  /** In plain text, or as bcrypt digests. */
+  backup_codes: z.array(z.string().min(1).max(100)).max(50).nullish(),
+}
 const CreateInput = z.object({
   ...ProfileFields,
   // Each address is checked on its own, strictly.
@@ -59,12 +69,18 @@ const CreateInput = z.object({
   banned: z.boolean().optional(),
   created_at: z.iso.datetime({ offset: true }).optional(),
   password_digest: z.string().nullish(),
-  phone_number: z.array(z.string()).optional(),
+  // Each number is checked on its own.
+  phone_number: z.array(z.unknown()).max(10).optional(),
+  /** By the index of its number; reserved ones are not proven. */
+  phone_number_identification_status: z.array(z.enum(['verified', 'reserved'])).optional(),
+  ...FactorFields,
 })
 const UpdateInput = z.object({
   ...ProfileFields,
   sign_out_of_other_sessions: z.boolean().nullish(),
   primary_email_address_id: z.string().optional(),
+  primary_phone_number_id: z.string().optional(),
+  ...FactorFields,
 })
 const MetadataInput = z.object({
   public_metadata: Metadata.optional(),
@@ -82,24 +98,29 @@ export function userRoutes(): Hono<Env> {
     const input = await parseBody(c, CreateInput)
     if (input.password_digest)
       throw new UsherError('not_implemented', 'Password hashes cannot be imported yet.', { param: 'password_digest' })
-    if (input.phone_number?.length)
-      throw new UsherError('not_implemented', 'Phone numbers are not supported yet.', { param: 'phone_number' })
     const emailAddresses = (input.email_address ?? []).map((address) => ({
       emailAddress: parseEmailAddress(address),
       // The application vouches for the addresses that it creates.
       verifiedBy: 'admin' as const,
     }))
-    if (emailAddresses.length === 0 && !input.username && !input.external_id)
+    const phoneNumbers = (input.phone_number ?? []).map((number, i) => {
+      const reserved = input.phone_number_identification_status?.[i] === 'reserved'
+      const phoneNumber = parsePhoneNumber(c.var.instance, number)
+      return { phoneNumber, verifiedBy: reserved ? null : ('admin' as const), reserved }
+    })
+    if (emailAddresses.length + phoneNumbers.length === 0 && !input.username && !input.external_id)
       throw new UsherError('form_param_missing', 'A user needs an email address.', { param: 'email_address' })
     const hash = await hashOf(c.var.ctx, input)
     const user = await transaction(c.var.ctx, async (tx) => {
       const made = await createUser(tx, {
         emailAddresses,
+        phoneNumbers,
         ...profileOf(input),
         ...(input.banned !== undefined && { banned: input.banned }),
         ...(input.created_at && { createdAt: new Date(input.created_at) }),
       })
       if (hash) await setPasswordHash(tx, { userId: made.id, hash })
+      await importFactors(tx, made.id, input)
       return getUser(tx, made.id)
     })
     return jsonResponse(presentUserToBackend(user))
@@ -114,6 +135,9 @@ export function userRoutes(): Hono<Env> {
       await updateUser(tx, { id, ...profileOf(input) })
       const { primary_email_address_id: primary } = input
       if (primary) await setPrimaryEmailAddress(tx, { userId: id, emailAddressId: primary })
+      const { primary_phone_number_id: phone } = input
+      if (phone) await setPrimaryPhoneNumber(tx, { userId: id, phoneNumberId: phone })
+      await importFactors(tx, id, input)
       if (hash) await setPasswordHash(tx, { userId: id, hash })
       if (input.sign_out_of_other_sessions) await revokeUserSessions(tx, { userId: id })
       return getUser(tx, id)
@@ -223,6 +247,12 @@ export function userRoutes(): Hono<Env> {
 async function hashOf(ctx: Ctx, input: { password?: string | null; skip_password_checks?: boolean | null }) {
   if (!input.password) return undefined
   return hashPassword(input.skip_password_checks ? input.password : checkPasswordRules(ctx.instance, input.password))
+}
+
+/** Puts factors in use that the person set up elsewhere. */
+async function importFactors(tx: Tx, userId: string, input: z.infer<z.ZodObject<typeof FactorFields>>) {
+  if (input.totp_secret) await importTotp(tx, { userId, secret: input.totp_secret })
+  if (input.backup_codes) await importBackupCodes(tx, { userId, codes: input.backup_codes })
 }
 
 function profileOf(input: z.infer<typeof UpdateInput>) {

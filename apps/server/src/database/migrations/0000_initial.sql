@@ -156,7 +156,8 @@ CREATE TABLE "instance_signing_keys" (
 	"state" text NOT NULL,
 	"public_jwk" jsonb NOT NULL,
 	"sealed_private_key" text NOT NULL,
-	"created_at" timestamp (3) with time zone NOT NULL
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"retired_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "messages" (
@@ -256,6 +257,19 @@ CREATE TABLE "clients" (
 	"last_authentication_strategy" text,
 	"sign_in_id" text,
 	"sign_up_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "jwt_templates" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"name" text NOT NULL,
+	"claims" jsonb NOT NULL,
+	"lifetime" integer NOT NULL,
+	"allowed_clock_skew" integer NOT NULL,
+	"signing_algorithm" text NOT NULL,
+	"sealed_signing_key" text,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
@@ -607,6 +621,7 @@ CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_i
 CREATE UNIQUE INDEX "allowlist_identifiers_identifier" ON "allowlist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE UNIQUE INDEX "blocklist_identifiers_identifier" ON "blocklist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "jwt_templates_name" ON "jwt_templates" USING btree ("instance_id","name");--> statement-breakpoint
 CREATE UNIQUE INDEX "known_devices_client" ON "known_devices" USING btree ("user_id","client_id");--> statement-breakpoint
 CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id") WHERE status in ('active', 'pending');--> statement-breakpoint
 CREATE INDEX "sessions_user" ON "sessions" USING btree ("instance_id","user_id","created_at");--> statement-breakpoint

@@ -62,6 +62,8 @@ export const signingKeys = pgTable(
     publicJwk: json<{ kty: string; n: string; e: string }>('public_jwk').notNull(),
     sealedPrivateKey: text('sealed_private_key').notNull(),
     createdAt: instant('created_at').notNull(),
+    /** When nothing that a retiring key signed is valid any more, so that it can go. */
+    retiredAt: instant('retired_at'),
   },
   (t) => [uniqueIndex('instance_signing_keys_active').on(t.instanceId).where(sql`state = 'active'`)],
 )

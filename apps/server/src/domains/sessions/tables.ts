@@ -113,3 +113,37 @@ export const knownDevices = pgTable(
   },
   (t) => [uniqueIndex('known_devices_client').on(t.userId, t.clientId)],
 )
+
+export const signingAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'HS256',
+  'HS384',
+  'HS512',
+] as const
+
+/** Shapes of tokens for other services, made for a session on demand. */
+export const jwtTemplates = pgTable(
+  'jwt_templates',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    /** What applications ask for it by. */
+    name: text('name').notNull(),
+    claims: json<Record<string, unknown>>('claims').notNull(),
+    /** Seconds. */
+    lifetime: integer('lifetime').notNull(),
+    /** Seconds by which `nbf` lies before `iat`. */
+    allowedClockSkew: integer('allowed_clock_skew').notNull(),
+    signingAlgorithm: text('signing_algorithm', { enum: signingAlgorithms }).notNull(),
+    /** A key of the application's own: a shared secret or a private key in PEM. Null: the instance's key signs. */
+    sealedSigningKey: text('sealed_signing_key'),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [uniqueIndex('jwt_templates_name').on(t.instanceId, t.name)],
+)

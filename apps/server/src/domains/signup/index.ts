@@ -1,4 +1,4 @@
-export { createSignUp, type SignUpFields, updateSignUp } from './create-sign-up.ts'
+export { createSignUp, type ProvenIdentity, type SignUpFields, updateSignUp } from './create-sign-up.ts'
 export {
   createInvitation,
   type Invitation,

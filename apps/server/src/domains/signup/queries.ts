@@ -8,27 +8,55 @@ import { type CodeState, findCode } from '../verifications/index.ts'
 import { signUps } from './tables.ts'
 
 export type SignUp = typeof signUps.$inferSelect
-/** A sign-up with what is known about the code that was sent for it. */
-export type SignUpRecord = SignUp & { code: CodeState | undefined }
+/** A sign-up with what is known about the codes that were sent for it. */
+export type SignUpRecord = SignUp & { code: CodeState | undefined; phoneCode: CodeState | undefined }
 /** A sign-up after a step, and the client's new token when the step signed it in. */
 export type SignUpOutcome = { signUp: SignUpRecord; issued?: NewClientToken | undefined }
 
+type Use = 'off' | 'optional' | 'required'
+
 /** The attributes that a sign-up asks for, and which of them are still missing or unproven. */
 export function requirementsOf(instance: Instance, signUp: SignUp) {
-  const { names } = instance.settings.signUp
-  const nameFields = ['first_name', 'last_name']
-  const required = ['email_address', 'password', ...(names === 'required' ? nameFields : [])]
+  const { emailAddress, phoneNumber, username, password, signUp: rules } = instance.settings
+  const byProvider = signUp.externalVerifiedAt !== null
+  const uses: [string, Use][] = [
+    ['email_address', emailAddress.use],
+    ['phone_number', phoneNumber.use],
+    ['username', username.use],
+    // Whoever comes by a provider signs in by it again.
+    ['password', byProvider && password.use === 'required' ? 'optional' : password.use],
+    ['first_name', rules.names],
+    ['last_name', rules.names],
+  ]
   const given: Record<string, boolean> = {
     email_address: signUp.emailAddress !== null,
+    phone_number: signUp.phoneNumber !== null,
+    username: signUp.username !== null,
     password: signUp.passwordHash !== null,
     first_name: signUp.firstName !== null,
     last_name: signUp.lastName !== null,
+    legal_accepted: signUp.legalAcceptedAt !== null,
   }
+  const required = uses.filter(([, use]) => use === 'required').map(([name]) => name)
+  if (rules.legalConsent) required.push('legal_accepted')
+  const missing = required.filter((field) => !given[field])
+  // Somebody who gives neither could not be found again, whatever else is asked for.
+  const reachable = [emailAddress.use, phoneNumber.use].filter((use) => use !== 'off')
+  const eitherWay = reachable.length === 2 && reachable.every((use) => use === 'optional')
+  if (eitherWay && !given.email_address && !given.phone_number && !given.username)
+    missing.push('email_address_or_phone_number')
+  else if (!byProvider && !given.email_address && !given.phone_number && !given.username && missing.length === 0)
+    missing.push(uses.find(([name, use]) => use !== 'off' && name !== 'password')?.[0] ?? 'email_address')
   return {
     required,
-    optional: names === 'optional' ? nameFields : [],
-    missing: required.filter((field) => !given[field]),
-    unverified: signUp.emailAddress !== null && signUp.emailVerifiedAt === null ? ['email_address'] : [],
+    optional: uses.filter(([, use]) => use === 'optional').map(([name]) => name),
+    missing,
+    unverified: [
+      ...(given.email_address && signUp.emailVerifiedAt === null && emailAddress.verifyAtSignUp
+        ? ['email_address']
+        : []),
+      ...(given.phone_number && signUp.phoneVerifiedAt === null && phoneNumber.verifyAtSignUp ? ['phone_number'] : []),
+    ],
   }
 }
 
@@ -59,9 +87,16 @@ export async function getSignUp(ctx: Ctx | Tx, input: { clientId: string; id: st
 export async function getOpenSignUp(tx: Tx, input: { clientId: string; id: string }): Promise<SignUpRecord> {
   const found = await getSignUp(tx, input)
   if (found.status === 'missing_requirements') return found
-  throw new UsherError('resource_not_found', 'This sign-up is over. Please begin again.')
+  throw signUpOver()
 }
 
+export const signUpOver = () => new UsherError('resource_not_found', 'This sign-up is over. Please begin again.')
+
 export async function withCode(tx: Tx, row: SignUp): Promise<SignUpRecord> {
-  return { ...row, code: await findCode(tx, { purpose: 'sign_up', subjectId: row.id }) }
+  return {
+    ...row,
+    code: row.emailAddress === null ? undefined : await findCode(tx, { purpose: 'sign_up', subjectId: row.id }),
+    phoneCode:
+      row.phoneNumber === null ? undefined : await findCode(tx, { purpose: 'sign_up_phone', subjectId: row.id }),
+  }
 }

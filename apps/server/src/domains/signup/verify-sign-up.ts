@@ -5,30 +5,54 @@ import { UsherError } from '../../kernel/errors.ts'
 import type { Browser } from '../sessions/index.ts'
 import { checkCode, sendCode } from '../verifications/index.ts'
 import { completeIfReady } from './complete-sign-up.ts'
-import { getOpenSignUp, type SignUpOutcome } from './queries.ts'
+import { getOpenSignUp, type SignUp, type SignUpOutcome, withCode } from './queries.ts'
 import { signUps } from './tables.ts'
 
-/** Sends a code to the sign-up's address. @throws {UsherError} `resource_not_found` or `form_param_value_invalid` */
+/** Kinds of codes, and which part of a sign-up each proves. */
+const codes = {
+  email_code: { purpose: 'sign_up', param: 'email_address', missing: 'Enter an email address.' },
+  phone_code: { purpose: 'sign_up_phone', param: 'phone_number', missing: 'Enter a phone number.' },
+} as const
+type CodeStrategy = keyof typeof codes
+
+function parseStrategy(ctx: Ctx, strategy: string): CodeStrategy {
+  const { emailAddress } = ctx.instance.settings
+  if (Object.hasOwn(codes, strategy) && (strategy !== 'email_code' || emailAddress.codes))
+    return strategy as CodeStrategy
+  throw new UsherError('form_param_value_invalid', 'This cannot be verified in this way.', { param: 'strategy' })
+}
+
+const isProven = (signUp: SignUp, strategy: CodeStrategy) =>
+  (strategy === 'email_code' ? signUp.emailVerifiedAt : signUp.phoneVerifiedAt) !== null
+
+const alreadyProven = () => new UsherError('verification_already_verified', 'This is verified already.')
+
+/**
+ * Sends a code to the sign-up's address or number.
+ *
+ * @throws {UsherError} `resource_not_found`, `form_param_value_invalid`, `form_param_missing`, `too_many_requests`,
+ *   `verification_already_verified`
+ */
 export async function prepareSignUpVerification(
   ctx: Ctx,
   browser: Browser,
   input: { id: string; strategy: string },
 ): Promise<SignUpOutcome> {
+  const strategy = parseStrategy(ctx, input.strategy)
   return transaction(ctx, async (tx) => {
     const open = await getOpenSignUp(tx, { clientId: browser.clientId, id: input.id })
-    if (input.strategy !== 'email_code')
-      throw new UsherError('form_param_value_invalid', 'Only codes by email can be had here.', { param: 'strategy' })
-    if (open.emailAddress === null)
-      throw new UsherError('form_param_missing', 'Enter an email address.', { param: 'email_address' })
-    if (open.emailVerifiedAt) throw new UsherError('verification_already_verified', 'The address is verified already.')
-    const { emailAddress } = open
-    const code = await sendCode(tx, { purpose: 'sign_up', subjectId: open.id, emailAddress })
-    return { signUp: { ...open, code } }
+    const { emailAddress, phoneNumber } = open
+    const { purpose, param, missing } = codes[strategy]
+    if (isProven(open, strategy)) throw alreadyProven()
+    if (strategy === 'email_code' && emailAddress) await sendCode(tx, { purpose, subjectId: open.id, emailAddress })
+    else if (strategy === 'phone_code' && phoneNumber) await sendCode(tx, { purpose, subjectId: open.id, phoneNumber })
+    else throw new UsherError('form_param_missing', missing, { param })
+    return { signUp: await withCode(tx, open) }
   })
 }
 
 /**
- * Checks the emailed code; completes the sign-up when nothing else is missing.
+ * Checks a code; completes the sign-up when nothing else is missing.
  *
  * @throws {UsherError} the errors of `checkCode`; `form_identifier_exists`
  */
@@ -37,25 +61,28 @@ export async function attemptSignUpVerification(
   browser: Browser,
   input: { id: string; strategy: string; code: unknown },
 ): Promise<SignUpOutcome> {
-  if (input.strategy !== 'email_code')
-    throw new UsherError('form_param_value_invalid', 'Only codes by email can be had here.', { param: 'strategy' })
+  const strategy = parseStrategy(ctx, input.strategy)
   const open = await transaction(ctx, (tx) => getOpenSignUp(tx, { clientId: browser.clientId, id: input.id }))
-  if (open.emailVerifiedAt) throw new UsherError('verification_already_verified', 'The address is verified already.')
-  const proven = await checkCode(ctx, { purpose: 'sign_up', subjectId: open.id, code: input.code })
+  if (isProven(open, strategy)) throw alreadyProven()
+  const proven = await checkCode(ctx, { purpose: codes[strategy].purpose, subjectId: open.id, code: input.code })
   return transaction(ctx, async (tx) => {
-    // The condition on the address: it may have been changed since the code was sent to the old one.
+    // The condition on what was proven: it may have been changed since the code was sent to the old one.
     const [row] = await tx.db
       .update(signUps)
-      .set({ emailVerifiedAt: tx.now(), emailVerificationStrategy: 'email_code' })
+      .set(
+        strategy === 'email_code'
+          ? { emailVerifiedAt: tx.now(), emailVerificationStrategy: strategy }
+          : { phoneVerifiedAt: tx.now() },
+      )
       .where(
         and(
           eq(signUps.id, open.id),
           eq(signUps.status, 'missing_requirements'),
-          eq(signUps.emailAddress, proven.recipient),
+          eq(strategy === 'email_code' ? signUps.emailAddress : signUps.phoneNumber, proven.recipient),
         ),
       )
       .returning()
-    if (!row) throw new UsherError('verification_failed', 'The address was changed. Ask for a new code.')
+    if (!row) throw new UsherError('verification_failed', 'It was changed meanwhile. Ask for a new code.')
     return completeIfReady(tx, browser, row)
   })
 }

@@ -50,7 +50,8 @@ export async function createUser(ctx: Ctx | Tx, input: CreateUserInput): Promise
     let primary: string | undefined
     for (const address of emailAddresses) {
       const added = await addEmailAddress(tx, { userId: id, ...address })
-      primary ??= added.id
+      // What was never proven is not how the person is reached.
+      if (added.verifiedAt) primary ??= added.id
     }
     if (primary) await setPrimaryEmailAddress(tx, { userId: id, emailAddressId: primary })
     for (const number of phoneNumbers) await addPhoneNumber(tx, { userId: id, ...number })

@@ -7,6 +7,14 @@ export {
   replaceEmailAddresses,
   verifyEmailAddress,
 } from './email-addresses.ts'
+export {
+  beginExternalAccount,
+  type ExternalAccountProfile,
+  failExternalAccount,
+  getExternalAccount,
+  linkExternalAccount,
+  unlinkExternalAccount,
+} from './external-accounts.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
 export {
   clearFailedAttempts,

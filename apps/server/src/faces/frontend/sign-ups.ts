@@ -31,9 +31,13 @@ const Metadata = z
   .or(z.unknown())
   .pipe(z.record(z.string(), z.unknown()))
 
-// The address is left as it came: its domain refuses everything but one plain address.
+// Identifiers are left as they came: their domain refuses everything but one plain one.
 const FieldsForm = z.object({
   email_address: z.unknown().optional(),
+  phone_number: z.unknown().optional(),
+  username: z.unknown().optional(),
+  locale: z.string().max(35).optional(),
+  redirect_url: text.optional(),
   password: text.optional(),
   first_name: name.optional(),
   last_name: name.optional(),
@@ -78,6 +82,10 @@ export function signUpRoutes(): Hono<FrontendEnv> {
 function toFields(form: z.infer<typeof FieldsForm>): SignUpFields {
   return {
     emailAddress: form.email_address,
+    phoneNumber: form.phone_number,
+    username: form.username,
+    locale: form.locale,
+    redirectUrl: form.redirect_url,
     password: form.password,
     firstName: form.first_name,
     lastName: form.last_name,

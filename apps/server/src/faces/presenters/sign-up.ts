@@ -1,4 +1,5 @@
 import { requirementsOf, type SignUpRecord } from '../../domains/signup/index.ts'
+import type { CodeState } from '../../domains/verifications/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { presentCode, presentVerification } from './verification.ts'
 
@@ -6,6 +7,11 @@ import { presentCode, presentVerification } from './verification.ts'
 export function presentSignUp(ctx: Ctx, signUp: SignUpRecord) {
   const { required, optional, missing, unverified } = requirementsOf(ctx.instance, signUp)
   const over = signUp.status === 'complete'
+  const { settings } = ctx.instance
+  const emailStrategies = [
+    ...(settings.emailAddress.codes ? ['email_code'] : []),
+    ...(settings.emailAddress.links ? ['email_link'] : []),
+  ]
   return {
     object: 'sign_up_attempt' as const,
     id: signUp.id,
@@ -15,52 +21,73 @@ export function presentSignUp(ctx: Ctx, signUp: SignUpRecord) {
     missing_fields: over ? [] : missing,
     unverified_fields: over ? [] : unverified,
     verifications: {
-      email_address: emailVerification(ctx, signUp),
-      phone_number: null,
+      email_address:
+        signUp.emailAddress === null
+          ? null
+          : presentIdentifier(ctx, {
+              value: signUp.emailAddress,
+              verifiedAt: signUp.emailVerifiedAt,
+              strategy: signUp.emailVerificationStrategy,
+              code: signUp.code,
+              strategies: emailStrategies,
+            }),
+      phone_number:
+        signUp.phoneNumber === null
+          ? null
+          : presentIdentifier(ctx, {
+              value: signUp.phoneNumber,
+              verifiedAt: signUp.phoneVerifiedAt,
+              strategy: 'phone_code',
+              code: signUp.phoneCode,
+              strategies: ['phone_code'],
+            }),
       web3_wallet: null,
-      external_account: null,
+      external_account: presentExternal(signUp),
     },
-    username: null,
+    username: signUp.username,
     first_name: signUp.firstName,
     last_name: signUp.lastName,
     email_address: signUp.emailAddress,
-    phone_number: null,
+    phone_number: signUp.phoneNumber,
     web3_wallet: null,
-    has_password: signUp.passwordHash !== null || over,
-    password_enabled: signUp.passwordHash !== null || over,
+    has_password: signUp.passwordHash !== null,
+    password_enabled: signUp.passwordHash !== null,
     unsafe_metadata: signUp.unsafeMetadata,
-    public_metadata: {},
+    public_metadata: signUp.publicMetadata,
     custom_action: false,
-    external_id: null,
+    external_id: signUp.externalId,
     created_session_id: signUp.createdSessionId,
     created_user_id: signUp.createdUserId,
     abandon_at: signUp.abandonAt.getTime(),
     // Exactly null: the components take an absent value for consent.
     legal_accepted_at: signUp.legalAcceptedAt?.getTime() ?? null,
-    locale: null,
+    locale: signUp.locale,
     external_account: null,
-    external_account_strategy: null,
+    external_account_strategy: signUp.externalStrategy,
     protect_check: null,
   }
 }
 
-function emailVerification(ctx: Ctx, signUp: SignUpRecord) {
-  if (signUp.emailAddress === null) return null
-  const { code, emailVerifiedAt, emailVerificationStrategy } = signUp
-  if (emailVerifiedAt)
+type Identifier = {
+  value: string
+  verifiedAt: Date | null
+  strategy: string | null
+  code: CodeState | undefined
+  strategies: string[]
+}
+
+function presentIdentifier(ctx: Ctx, { value, verifiedAt, strategy, code, strategies }: Identifier) {
+  if (verifiedAt) {
+    const object = strategy === 'ticket' || strategy === 'email_link' ? `verification_${strategy}` : 'verification_otp'
+    const verified = { object, status: 'verified' as const, strategy, attempts: code?.attempts ?? null }
     return {
-      ...presentVerification({
-        object: emailVerificationStrategy === 'ticket' ? 'verification_ticket' : 'verification_otp',
-        status: 'verified',
-        strategy: emailVerificationStrategy ?? 'email_code',
-        attempts: code?.attempts ?? null,
-        expire_at: null,
-      }),
+      ...presentVerification({ ...verified, expire_at: null }),
       next_action: '',
-      supported_strategies: ['email_code'],
+      supported_strategies: strategies,
     }
-  // A code that went to the address typed before says nothing about this one.
-  const current = code?.recipient === signUp.emailAddress ? code : undefined
+  }
+  // A code that went to what was typed before says nothing about this one.
+  const current = code?.recipient === value ? code : undefined
   // Without a strategy: with one the components take it that a code was sent, and ask for none.
   const none = {
     object: 'verification_otp',
@@ -69,9 +96,32 @@ function emailVerification(ctx: Ctx, signUp: SignUpRecord) {
     attempts: 0,
     expire_at: null,
   }
+  const sent = current?.channel === 'sms' ? 'phone_code' : 'email_code'
   return {
-    ...(current ? presentCode(current, 'email_code', ctx.now()) : presentVerification(none)),
+    ...(current ? presentCode(current, sent, ctx.now()) : presentVerification(none)),
     next_action: current ? 'needs_attempt' : 'needs_prepare',
-    supported_strategies: ['email_code'],
+    supported_strategies: strategies,
+  }
+}
+
+function presentExternal(signUp: SignUpRecord) {
+  if (signUp.externalStrategy === null) return null
+  const status = signUp.externalTransferable
+    ? 'transferable'
+    : signUp.externalError
+      ? 'failed'
+      : signUp.externalVerifiedAt
+        ? 'verified'
+        : 'unverified'
+  return {
+    ...presentVerification({
+      object: 'verification_oauth',
+      status,
+      strategy: signUp.externalStrategy,
+      attempts: null,
+      expire_at: null,
+    }),
+    external_verification_redirect_url: signUp.externalVerifiedAt ? null : signUp.externalRedirectUrl,
+    error: signUp.externalError,
   }
 }

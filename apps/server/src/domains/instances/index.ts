@@ -10,4 +10,4 @@ export {
   type RedirectUrl,
 } from './redirect-urls.ts'
 export { InstanceRegistry, type InstanceSummary } from './registry.ts'
-export { InstanceSettings, SyncRule } from './settings.ts'
+export { InstanceSettings, maxSessionClaimsBytes, SyncRule } from './settings.ts'

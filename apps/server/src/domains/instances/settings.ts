@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { compileClaims } from '../../kernel/shortcodes.ts'
 
 /**
  * Who may read and write documents whose id begins with an owner. The first rule whose pattern fits decides;
@@ -13,6 +14,17 @@ export const SyncRule = z.strictObject({
 export type SyncRule = z.infer<typeof SyncRule>
 
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never)
+
+/** They are in every session token, which has to fit into a cookie. */
+export const maxSessionClaimsBytes = 2048
+
+function refuseBadClaims(claims: Record<string, unknown>, refinement: z.RefinementCtx) {
+  try {
+    compileClaims(claims, { maxBytes: maxSessionClaimsBytes })
+  } catch (error) {
+    refinement.addIssue({ code: 'custom', message: (error as Error).message })
+  }
+}
 
 const use = z.enum(['off', 'optional', 'required'])
 const webUrl = z.url({ protocol: /^https?$/ })
@@ -138,7 +150,7 @@ export const InstanceSettings = z.strictObject({
     /** Seconds that a session token lives. Short, because it outlives the revocation of its session. */
     tokenLifetime: z.number().int().min(30).max(3600).default(60),
     /** Claims of the application's own in every session token, with shortcodes such as `{{user.public_metadata}}`. */
-    claims: z.record(z.string(), z.unknown()).default({}),
+    claims: z.record(z.string(), z.unknown()).superRefine(refuseBadClaims).default({}),
   }),
   messages: section({
     /** BCP 47 tag of the language of emails and text messages for people who have not said theirs. */

@@ -2,7 +2,7 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newToken, parseKeyring, seal, unseal } from '../../kernel/secrets.ts'
 import { consumeOneTimeToken, createOneTimeToken } from '../verifications/index.ts'
-import { signJwt } from './session-token.ts'
+import { signJwt } from './sign-jwt.ts'
 
 /** Complete `Set-Cookie` values that the application's server hands to its browser. */
 export type HandshakeInput = { directives: string[]; format: 'nonce' | 'jwt' }

@@ -19,6 +19,16 @@ export {
 } from './end-session.ts'
 export { createHandshake, type HandshakeInput, takeHandshakeDirectives } from './handshake.ts'
 export {
+  createJwtTemplate,
+  deleteJwtTemplate,
+  getJwtTemplate,
+  type JwtTemplate,
+  type JwtTemplateInput,
+  listJwtTemplates,
+  mintTemplateToken,
+  updateJwtTemplate,
+} from './jwt-templates.ts'
+export {
   type Client,
   type ClientRecord,
   findClient,

@@ -2,9 +2,10 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { encodeOrganizationClaims } from '../access/index.ts'
-import type { Instance } from '../instances/index.ts'
+import { sessionClaimsOf } from './claims.ts'
 import type { SessionState } from './session-state.ts'
 import { activeOrganizationOf, isSignedIn, sessionTasksOf } from './session-status.ts'
+import { issuerOf, signJwt } from './sign-jwt.ts'
 import { noteActivity } from './touch-session.ts'
 
 /** Says in the header that a token is a session's; other kinds of tokens carry another class or none. */
@@ -34,6 +35,8 @@ type Mint = {
   organizationId?: string | null
   /** Origin of the application that asks. */
   azp?: string | undefined
+  /** Seconds until it expires, if not as many as usual; never later than the session. */
+  lifetime?: number | undefined
 }
 
 /**
@@ -48,9 +51,12 @@ export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mi
   const iat = Math.floor(now.getTime() / 1000)
   const organizationId = organizationOf(ctx, session, mint.organizationId)
   const membership = session.memberships.find((m) => m.organizationId === organizationId)
+  const custom = sessionClaimsOf(ctx, session, membership)
   const claims: SessionClaims = {
+    // Before the others, which win.
+    ...custom,
     ...(mint.azp && { azp: mint.azp }),
-    exp: iat + ctx.instance.settings.session.tokenLifetime,
+    exp: expiryOf(ctx, session, iat, mint.lifetime),
     fva: [
       minutesSince(session.firstFactorAt, now),
       session.secondFactorAt ? minutesSince(session.secondFactorAt, now) : -1,
@@ -68,7 +74,16 @@ export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mi
     ...(session.actor && { act: session.actor }),
     ...(membership && encodeOrganizationClaims(membership)),
   }
-  return signJwt(ctx.instance, { typ: 'JWT', cat: sessionClass }, claims)
+  const token = await signJwt(ctx.instance, { typ: 'JWT', cat: sessionClass }, claims)
+  if (custom && token.length > maxTokenLength)
+    throw new UsherError('token_too_large', 'The custom claims make the session token larger than a cookie can be.')
+  return token
+}
+
+/** No token outlives its session. */
+function expiryOf(ctx: Ctx, session: SessionState, iat: number, lifetime: number | undefined): number {
+  const wanted = iat + (lifetime ?? ctx.instance.settings.session.tokenLifetime)
+  return Math.min(wanted, Math.ceil(session.expireAt.getTime() / 1000))
 }
 
 function organizationOf(ctx: Ctx, session: SessionState, wanted: string | null | undefined): string | null {
@@ -91,28 +106,10 @@ function keepAlive(ctx: Ctx, session: SessionState, now: Date): void {
   noteActivity(ctx, session.id).catch((error) => ctx.log.warn({ err: error }, 'a sign of life was not written'))
 }
 
+/** Bytes of a cookie, less its name. A longer token would be dropped by the browser without a word. */
+const maxTokenLength = 4000
+
 const minutesSince = (then: Date, now: Date) => Math.max(0, Math.floor((now.getTime() - then.getTime()) / 60_000))
-
-/** `iss` of everything that an instance signs. The SDKs compare it with the host in the publishable key. */
-export function issuerOf(instance: Instance): string {
-  return `https://${instance.host}`
-}
-
-const algorithm = 'RSASSA-PKCS1-v1_5'
-const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-
-/** Signs with the instance's active key, off the event loop. */
-export async function signJwt(
-  instance: Instance,
-  header: { typ: string; cat?: string },
-  payload: Record<string, unknown>,
-): Promise<string> {
-  const key = instance.signingKeys.find((k) => k.state === 'active')
-  if (!key) throw new UsherError('internal_error', 'The instance has no signing key.')
-  const input = `${encode({ alg: key.algorithm, ...header, kid: key.kid })}.${encode(payload)}`
-  const signature = await crypto.subtle.sign(algorithm, key.privateKey, Buffer.from(input))
-  return `${input}.${Buffer.from(signature).toString('base64url')}`
-}
 
 /**
  * Verifies a session token of this instance. The algorithm is the key's and not the token's to choose, keys are
@@ -133,7 +130,7 @@ export async function verifySessionToken(ctx: Ctx, token: unknown): Promise<Sess
   const key = ctx.instance.signingKeys.find((k) => k.kid === header.kid)
   if (!key || !/^[A-Za-z0-9_-]+$/.test(signature)) throw refuse()
   const valid = await crypto.subtle.verify(
-    algorithm,
+    'RSASSA-PKCS1-v1_5',
     key.publicKey,
     Buffer.from(signature, 'base64url'),
     Buffer.from(`${head}.${body}`),

@@ -5,6 +5,7 @@ import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
 import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
+import { jwtTemplateRoutes } from './jwt-templates.ts'
 import { organizationRoutes } from './organizations.ts'
 import { phoneNumberRoutes } from './phone-numbers.ts'
 import { restrictionRoutes } from './restrictions.ts'
@@ -34,6 +35,7 @@ export function backendFace(): Hono<Env> {
     phoneNumberRoutes,
     userFactorRoutes,
     sessionRoutes,
+    jwtTemplateRoutes,
     tokenRoutes,
     organizationRoutes,
     roleRoutes,

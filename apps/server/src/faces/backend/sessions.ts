@@ -12,6 +12,7 @@ import {
   listClients,
   listSessions,
   mintSessionToken,
+  mintTemplateToken,
   revokeSession,
   type Session,
   type SessionState,
@@ -28,6 +29,7 @@ import { parseBody } from './input.ts'
 
 const VerifyInput = z.object({ token: z.string().max(16_384) })
 const statuses = z.enum(['active', 'pending', 'ended', 'expired', 'removed', 'replaced', 'revoked', 'abandoned'])
+const TokenInput = z.object({ expires_in_seconds: z.number().int().min(30).max(315_360_000).nullish() })
 const CreateInput = z.object({ user_id: z.string(), active_organization_id: z.string().nullish() })
 
 /** `/v1/sessions` and `/v1/clients` for the application's server. */
@@ -74,15 +76,15 @@ export function sessionRoutes(): Hono<Env> {
     return jsonResponse(presentSessionState(session))
   })
   routes.post('/sessions/:id/tokens', async (c) => {
-    const session = await findSessionState(c.var.ctx, c.req.param('id'))
-    if (!session) {
-      await getSession(c.var.ctx, c.req.param('id'))
-      throw new UsherError('resource_not_found', 'This session has ended.')
-    }
-    return jsonResponse({ object: 'token', jwt: await mintSessionToken(c.var.ctx, session) })
+    const session = await openSession(c.var.ctx, c.req.param('id'))
+    const lifetime = (await parseBody(c, TokenInput)).expires_in_seconds ?? undefined
+    return jsonResponse({ object: 'token', jwt: await mintSessionToken(c.var.ctx, session, { lifetime }) })
   })
-  routes.post('/sessions/:id/tokens/:template', () => {
-    throw new UsherError('not_implemented', 'JWT templates are not supported yet.')
+  routes.post('/sessions/:id/tokens/:template', async (c) => {
+    const session = await openSession(c.var.ctx, c.req.param('id'))
+    const lifetime = (await parseBody(c, TokenInput)).expires_in_seconds ?? undefined
+    const jwt = await mintTemplateToken(c.var.ctx, session, c.req.param('template'), { lifetime })
+    return jsonResponse({ object: 'token', jwt })
   })
   routes.post('/sessions/:id/refresh', () => {
     throw new UsherError('not_implemented', 'Refresh cookies are not issued, so there is nothing to refresh.')
@@ -106,6 +108,14 @@ export function sessionRoutes(): Hono<Env> {
     jsonResponse(presentClientToBackend(c.var.ctx, await getClient(c.var.ctx, c.req.param('id')))),
   )
   return routes
+}
+
+/** @throws {UsherError} `resource_not_found`, also for a session that has ended */
+async function openSession(ctx: Ctx, id: string): Promise<SessionState> {
+  const session = await findSessionState(ctx, id)
+  if (session) return session
+  await getSession(ctx, id)
+  throw new UsherError('resource_not_found', 'This session has ended.')
 }
 
 /** As much of a session as its state in memory holds. */

@@ -7,6 +7,7 @@ import {
   getSession,
   isSignedIn,
   mintSessionToken,
+  mintTemplateToken,
   removeClientSessions,
   removeSession,
   rotateClientToken,
@@ -76,6 +77,13 @@ export function clientRoutes(): Hono<FrontendEnv> {
     const { organization_id: wanted } = await readForm(c)
     const organizationId = wanted === undefined ? undefined : wanted === '' ? null : String(wanted)
     const jwt = await mintSessionToken(c.get('ctx'), session, { organizationId, azp: applicationOrigin(c) })
+    return jsonResponse({ object: 'token', jwt })
+  })
+  // A token for another service: the shape is the template's, the organization the session's active one.
+  routes.post('/client/sessions/:id/tokens/:template', async (c) => {
+    const session = ownSession(c, c.req.param('id'))
+    const azp = applicationOrigin(c)
+    const jwt = await mintTemplateToken(c.get('ctx'), session, c.req.param('template'), { azp })
     return jsonResponse({ object: 'token', jwt })
   })
   return routes

@@ -17,7 +17,7 @@ import {
 } from '../../domains/sessions/index.ts'
 import { findSignIn } from '../../domains/signin/index.ts'
 import { findSignUp } from '../../domains/signup/index.ts'
-import type { Actor } from '../../kernel/ctx.ts'
+import type { Actor, Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { countAttempt, ipKey } from '../../kernel/rate-limit.ts'
 import { createCtx } from '../../runtime.ts'
@@ -212,13 +212,23 @@ export async function currentClient(c: Context<FrontendEnv>): Promise<ClientJson
         }))
       : undefined
   const azp = applicationOrigin(c)
-  const tokens = await Promise.all(client.sessions.map((s) => mintSessionToken(ctx, s, { azp })))
+  const tokens = await Promise.all(client.sessions.map((s) => tokenToShow(ctx, s, azp)))
   return presentClient(ctx, {
     client,
     ...underWay,
-    tokens: new Map(client.sessions.map((s, i) => [s.id, tokens[i] as string])),
+    tokens: new Map(client.sessions.map((s, i) => [s.id, tokens[i]])),
     cookieExpiresAt: carrier === 'cookie' ? ((issued ?? identified)?.expiresAt ?? null) : null,
   })
+}
+
+/** A session without its token is still shown: the SDK asks for the token, and then hears what is wrong with it. */
+async function tokenToShow(ctx: Ctx, session: SessionState, azp: string | undefined): Promise<string | undefined> {
+  try {
+    return await mintSessionToken(ctx, session, { azp })
+  } catch (error) {
+    if (error instanceof UsherError && error.code === 'token_too_large') return undefined
+    throw error
+  }
 }
 
 /** In production the server keeps `__client_uat`, by which an application's server sees that something changed. */

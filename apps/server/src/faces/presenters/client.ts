@@ -25,7 +25,7 @@ type Parts = {
   signIn?: SignInRecord | undefined
   signUp?: SignUpRecord | undefined
   /** A fresh token for each session, by its id. */
-  tokens?: ReadonlyMap<string, string>
+  tokens?: ReadonlyMap<string, string | undefined>
   cookieExpiresAt?: Date | null
 }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { createHmac } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
@@ -23,6 +24,12 @@ beforeAll(async () => {
   const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
   const { code, stderr } = await runUsher(args)
   if (code !== 0) throw new Error(stderr)
+  // The running server hears of it within a moment.
+  for (let enabled = false; !enabled; await Bun.sleep(50)) {
+    const response = await fetch(`${usher.ready.url}/v1/environment`)
+    const environment = (await response.json()) as { user_settings?: { attributes: { passkey: { enabled: boolean } } } }
+    enabled = environment.user_settings?.attributes.passkey.enabled ?? false
+  }
 }, 60_000)
 afterAll(async () => {
   await browser?.close()
@@ -53,6 +60,13 @@ async function signOut({ page }: Person) {
   await page.click('.cl-userButtonTrigger')
   await page.getByText('Sign out').first().click()
   await page.waitForSelector('input[name=identifier]')
+}
+
+async function enterPassword({ page }: Person, address: string) {
+  await page.fill('input[name=identifier]', address)
+  await page.click('.cl-formButtonPrimary')
+  await page.locator('input[name=password]:not([tabindex="-1"])').fill(password)
+  await page.click('.cl-formButtonPrimary')
 }
 
 test.skipIf(!chromiumPath)(
@@ -108,4 +122,75 @@ test.skipIf(!chromiumPath)(
     expect(dora.problems).toEqual([])
   },
   90_000,
+)
+
+/** The code that an authenticator app shows, some steps from now (RFC 6238). */
+function codeOf(base32: string, steps = 0): string {
+  const bits = [...base32]
+    .map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0'))
+    .join('')
+  const key = Buffer.from(bits.match(/.{8}/g)?.map((byte) => Number.parseInt(byte, 2)) ?? [])
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps))
+  const digest = createHmac('sha1', key).update(counter).digest()
+  const at = (digest[19] ?? 0) & 15
+  return String((digest.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0')
+}
+
+test.skipIf(!chromiumPath)(
+  'an authenticator and backup codes are set up in the profile and sign in',
+  async () => {
+    const emil = await newPerson(browser, 'emil')
+    const { page } = emil
+    const address = 'emil+clerk_test@example.com'
+    await signUp(emil, address)
+    await openSecurity(emil)
+    await page.getByText('Add two-step verification').click()
+    await screenshot(emil, 'factors-11-menu')
+    await page.getByRole('menuitem', { name: 'Authenticator application' }).click()
+    await page.getByText('scan QR code').click()
+    const shown = page.locator('input[value]')
+    await shown.first().waitFor()
+    const values = await shown.evaluateAll((all) => all.map((input) => (input as HTMLInputElement).value))
+    const secret = values.find((value) => /^[A-Z2-7]{32}$/.test(value)) ?? ''
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially(codeOf(secret))
+    await page.getByText('Two-step verification is now enabled').waitFor()
+    const codes = [...new Set(await page.getByText(/^[0-9a-z]{4}(-[0-9a-z]{4}){3}$/).allTextContents())]
+    expect(codes).toHaveLength(10)
+    await screenshot(emil, 'factors-13-backup-codes')
+    await page.getByRole('button', { name: 'Finish' }).click()
+
+    // Password, then a code of the authenticator: of the next step, because the first one is spent.
+    await signOut(emil)
+    await enterPassword(emil, address)
+    await page.locator('input[autocomplete=one-time-code]').waitFor()
+    await screenshot(emil, 'factors-14-second-factor')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially(codeOf(secret, 1))
+    await page.locator('.cl-userButtonTrigger').waitFor()
+
+    // Password, then a backup code.
+    await signOut(emil)
+    await enterPassword(emil, address)
+    await page.getByRole('heading', { name: 'Two-step verification' }).waitFor()
+    await page.getByText('Use another method').click()
+    await page.getByText('Use a backup code').waitFor()
+    await screenshot(emil, 'factors-15-methods')
+    await page.getByText('Use a backup code').click()
+    await page
+      .locator('input[name=code], input[name=backup_code], input[type=text]')
+      .first()
+      .fill(codes[3] ?? '')
+    await screenshot(emil, 'factors-16-backup-code')
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('.cl-userButtonTrigger').waitFor()
+
+    // A number for codes by text message, as a second one; then the authenticator goes.
+    await openSecurity(emil)
+    await page.getByText('Add two-step verification').click()
+    await page.getByRole('menuitem', { name: 'SMS code' }).click()
+    await screenshot(emil, 'factors-17-sms')
+    expect(emil.problems).toEqual([])
+  },
+  120_000,
 )

@@ -119,7 +119,9 @@ async function replaceCodes(tx: Tx, userId: string, hashes: readonly string[]): 
 }
 
 function newCode(): string {
-  return [...crypto.getRandomValues(new Uint8Array(length))].map((byte) => alphabet[byte % 32]).join('')
+  const characters = [...crypto.getRandomValues(new Uint8Array(length))].map((byte) => alphabet[byte % 32]).join('')
+  // In groups, because people copy them by hand; the hyphens are no part of the code.
+  return characters.match(/.{4}/g)?.join('-') ?? characters
 }
 
 /**

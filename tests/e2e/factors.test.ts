@@ -138,7 +138,7 @@ function codeOf(base32: string, steps = 0): string {
 }
 
 test.skipIf(!chromiumPath)(
-  'an authenticator and backup codes are set up in the profile and sign in',
+  'an authenticator, backup codes and text messages are set up in the profile and sign in',
   async () => {
     const emil = await newPerson(browser, 'emil')
     const { page } = emil
@@ -189,7 +189,28 @@ test.skipIf(!chromiumPath)(
     await openSecurity(emil)
     await page.getByText('Add two-step verification').click()
     await page.getByRole('menuitem', { name: 'SMS code' }).click()
+    await page.getByRole('button', { name: 'Add phone number' }).click()
+    await page.locator('input[type=tel]').fill('2015550100')
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await page.getByText('SMS code verification enabled').waitFor()
     await screenshot(emil, 'factors-17-sms')
+    await page.getByRole('button', { name: 'Finish' }).click()
+    await page.getByText('+1 (201) 555-0100').waitFor()
+    await page.locator('.cl-profileSection__mfa button[aria-label]').first().click()
+    await page.getByRole('menuitem', { name: 'Remove' }).click()
+    await screenshot(emil, 'factors-18-remove')
+    await page.getByRole('button', { name: 'Remove' }).click()
+    await page.getByText('Authenticator application').waitFor({ state: 'detached' })
+    await screenshot(emil, 'factors-19-removed')
+
+    // Password, then a code by text message.
+    await signOut(emil)
+    await enterPassword(emil, address)
+    await page.getByText('+1').first().waitFor()
+    await screenshot(emil, 'factors-20-text-message')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await page.locator('.cl-userButtonTrigger').waitFor()
     expect(emil.problems).toEqual([])
   },
   120_000,

@@ -152,6 +152,9 @@ test('a phone number is added, proven by text, becomes a second factor and goes'
   const second = await secondFactorNumber(call)
   const numbers = (await call('GET', '/phone_numbers')).body.response
   expect(numbers.map((n: { default_second_factor: boolean }) => n.default_second_factor)).toEqual([true, false])
+  const moved = await call('PATCH', '', { primary_phone_number_id: second })
+  expect(moved.body.response.primary_phone_number_id).toBe(second)
+  await call('PATCH', '', { primary_phone_number_id: id })
   const preferred = await call('PATCH', `/phone_numbers/${second}`, { default_second_factor: 'true' })
   expect(preferred.body.response).toMatchObject({ default_second_factor: true })
   expect(preferred.body.response).not.toHaveProperty('backup_codes')
@@ -225,4 +228,27 @@ test('M10 another site’s page, or none, registers no passkey', async () => {
   const refused = await call('POST', `/passkeys/${id}/attempt_verification`, { public_key_credential: elsewhere })
   expect(refused.body.errors[0].code).toBe('passkey_invalid')
   expect((await getUser(t.ctx(), userId)).passkeys).toEqual([])
+})
+
+test('an application on several hosts below its home shares its passkeys, and names its other origins', async () => {
+  const homeUrl = 'https://acme.example'
+  const settings = {
+    passkeys: { enabled: true },
+    homeUrl,
+    allowedOrigins: ['https://acme.test', 'https://app.acme.example'],
+  }
+  const { t, browser, call } = await signedIn(settings)
+  const rpIdFrom = async (origin: string) => {
+    browser.origin = origin
+    const { nonce } = (await call('POST', '/passkeys')).body.response.verification
+    return JSON.parse(nonce).rp.id
+  }
+  expect(await rpIdFrom('https://app.acme.example')).toBe('acme.example')
+  expect(await rpIdFrom('https://acme.example')).toBe('acme.example')
+  expect(await rpIdFrom('https://acme.test')).toBe('acme.test')
+  const related = await t.fetch('/.well-known/webauthn')
+  expect(await related.json()).toEqual({
+    origins: ['https://acme.example', 'https://acme.test', 'https://app.acme.example'],
+  })
+  expect((await (await testInstance()).fetch('/.well-known/webauthn')).status).toBe(404)
 })

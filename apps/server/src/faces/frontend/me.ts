@@ -15,6 +15,7 @@ import {
   getUser,
   mergeUserMetadata,
   setPrimaryEmailAddress,
+  setPrimaryPhoneNumber,
   updateUser,
   verifyEmailAddress,
 } from '../../domains/users/index.ts'
@@ -42,6 +43,7 @@ const ProfileInput = z.object({
   last_name: text(256),
   username: text(64),
   primary_email_address_id: z.string().max(100).optional(),
+  primary_phone_number_id: z.string().max(100).optional(),
   unsafe_metadata: z.string().max(16_384).optional(),
 })
 const MetadataInput = z.object({
@@ -76,8 +78,9 @@ export function meRoutes(): Hono<FrontendEnv> {
     const { userId } = requireSession(c)
     const input = await parseForm(c, ProfileInput)
     await transaction(c.var.ctx, async (tx) => {
-      const { primary_email_address_id: primary } = input
+      const { primary_email_address_id: primary, primary_phone_number_id: primaryNumber } = input
       if (primary) await setPrimaryEmailAddress(tx, { userId, emailAddressId: primary })
+      if (primaryNumber) await setPrimaryPhoneNumber(tx, { userId, phoneNumberId: primaryNumber })
       await updateUser(tx, {
         id: userId,
         ...('first_name' in input && { firstName: input.first_name }),
@@ -139,7 +142,10 @@ export function meRoutes(): Hono<FrontendEnv> {
 
   routes.get('/me/email_addresses', async (c) => {
     const { emailAddresses } = await getUser(c.var.ctx, requireSession(c).userId)
-    return reply(c, emailAddresses.map((address) => presentEmailAddress(address)))
+    return reply(
+      c,
+      emailAddresses.map((address) => presentEmailAddress(address)),
+    )
   })
   routes.post('/me/email_addresses', limitByAddress, async (c) => {
     const { email_address } = await parseForm(c, EmailInput)

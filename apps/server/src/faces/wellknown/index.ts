@@ -37,6 +37,15 @@ export function wellknownFace(): Hono<Env> {
       subject_types_supported: ['public'],
     })
   })
+  // Browsers read it on the host that passkeys are for, from where it is proxied here, before they let the
+  // application's other origins use them (WebAuthn Level 3 section 5.11).
+  face.get('/.well-known/webauthn', resolveInstance, (c) => {
+    const { passkeys, homeUrl, signInUrl, signUpUrl, allowedOrigins } = c.var.instance.settings
+    if (!passkeys.enabled) throw new UsherError('resource_not_found', 'There is nothing at this address.')
+    const urls = [homeUrl, signInUrl, signUpUrl, ...allowedOrigins].filter((url) => url !== undefined)
+    const origins = [...new Set(urls.map((url) => new URL(url).origin))]
+    return jsonResponse({ origins })
+  })
   return face
 }
 

@@ -12,10 +12,11 @@ import { totps } from './tables.ts'
  */
 export async function disableSecondFactors(ctx: Ctx | Tx, input: { userId: string }): Promise<void> {
   await transaction(ctx, async (tx) => {
+    // In the order in which a sign-in takes these rows.
+    await tx.db.delete(totps).where(eq(totps.userId, input.userId))
     const { phoneNumbers } = await getUser(tx, input.userId)
     for (const { id } of phoneNumbers.filter((n) => n.reservedForSecondFactor))
       await setPhoneSecondFactor(tx, { id, reservedForSecondFactor: false })
-    await tx.db.delete(totps).where(eq(totps.userId, input.userId))
     await removeBackupCodes(tx, input)
     await noteSecondFactors(tx, input.userId, 'removed')
   })

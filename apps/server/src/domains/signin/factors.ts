@@ -29,15 +29,23 @@ export type FurtherFactor =
 
 /**
  * Ways in which a person can begin to prove who they are: only addresses and numbers that they have proven count, and
- * only what the instance has switched on.
+ * only what the instance has switched on. A number that takes second-factor codes is no first factor, or whoever holds
+ * the phone would have both; only a person who has nothing else begins with it.
  */
 export function firstFactorsOf(instance: Instance, user: UserRecord): FirstFactor[] {
+  const apart = user.phoneNumbers.filter((n) => !n.reservedForSecondFactor)
+  const factors = factorsWith(instance, user, apart)
+  const { phoneCode } = instance.settings.secondFactors
+  return phoneCode && factors.length > 0 ? factors : factorsWith(instance, user, user.phoneNumbers)
+}
+
+function factorsWith(instance: Instance, user: UserRecord, numbers: UserRecord['phoneNumbers']): FirstFactor[] {
   const { password, emailAddress, phoneNumber, passkeys } = instance.settings
   const withPassword = password.use !== 'off' && user.passwordEnabled
   const emails = user.emailAddresses
     .filter((e) => e.verifiedAt !== null)
     .map((e) => ({ emailAddressId: e.id, emailAddress: e.emailAddress, primary: e.id === user.primaryEmailAddressId }))
-  const phones = user.phoneNumbers
+  const phones = numbers
     .filter((n) => n.verifiedAt !== null)
     .map((n) => ({ phoneNumberId: n.id, phoneNumber: n.phoneNumber, primary: n.id === user.primaryPhoneNumberId }))
   const phoneInUse = phoneNumber.use !== 'off'

@@ -252,3 +252,17 @@ test('an application on several hosts below its home shares its passkeys, and na
   })
   expect((await (await testInstance()).fetch('/.well-known/webauthn')).status).toBe(404)
 })
+
+test('a number that is the second factor is not the first one too', async () => {
+  const { t, call } = await signedIn()
+  await secondFactorNumber(call)
+  const strategies = async () => {
+    const { response } = (await new TestBrowser(t).post('/client/sign_ins', { identifier: 'ada@example.com' })).body
+    return response.supported_first_factors.map((f: { strategy: string }) => f.strategy)
+  }
+  expect(await strategies()).toEqual(['password', 'email_code', 'reset_password_email_code'])
+  await secondFactorNumber(call, '+12015550101')
+  const [, second] = (await call('GET', '/phone_numbers')).body.response
+  await call('PATCH', `/phone_numbers/${second.id}`, { reserved_for_second_factor: 'false' })
+  expect(await strategies()).toContain('phone_code')
+})

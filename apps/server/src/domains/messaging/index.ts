@@ -1,5 +1,10 @@
 export { getMessage, listMessages, type Message } from './list-messages.ts'
-export { type QueueEmailInput, queueEmail } from './queue-email.ts'
-export { queueTextCode } from './queue-text.ts'
+export { type QueueEmailInput, type QueueTextInput, queueEmail, queueMessage } from './queue-message.ts'
 export { EmailSender } from './sender.ts'
-export { type RenderedEmail, renderEmail, type TemplateData, type TemplateName } from './templates.ts'
+export {
+  type RenderedEmail,
+  renderEmail,
+  type TemplateData,
+  type TemplateName,
+  type TextTemplateName,
+} from './templates.ts'

@@ -4,7 +4,7 @@ import { eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import { createLog } from '../../kernel/log.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { queueEmail } from './queue-email.ts'
+import { queueEmail } from './queue-message.ts'
 import { EmailSender } from './sender.ts'
 import { messages } from './tables.ts'
 

@@ -5,10 +5,13 @@ export type TemplateData = {
   organization_invitation: { organizationName: string; inviterName: string | null; url: string }
   invitation: { url: string }
   password_changed: Record<string, never>
+  external_account_linked: { provider: string; account: string }
   /** `at`: ISO 8601. */
   new_device_sign_in: { userAgent: string | null; ipAddress: string | null; at: string }
 }
 export type TemplateName = keyof TemplateData
+/** Those that are also sent as text messages. */
+export type TextTemplateName = 'verification_code' | 'reset_password_code'
 
 export type RenderedEmail = { subject: string; html: string; text: string }
 
@@ -48,6 +51,11 @@ const templates: { [T in TemplateName]: (data: TemplateData[T], context: Context
     link: { label: 'Accept invitation', url },
     closing: 'The invitation is for this email address only. If you did not expect it, you can ignore this email.',
   }),
+  external_account_linked: ({ provider, account }, { applicationName }) => ({
+    subject: `${provider} was connected to your account for ${applicationName}`,
+    paragraphs: [`The ${provider} account ${account} can be used to sign in to your account from now on.`],
+    closing: 'If this was not you, remove it in your account settings and change your password at once.',
+  }),
   new_device_sign_in: ({ userAgent, ipAddress, at }, { applicationName }) => ({
     subject: `New sign-in to ${applicationName}`,
     paragraphs: [
@@ -77,6 +85,16 @@ export function renderEmail<T extends TemplateName>(
     html: toHtml(content, context),
     text: toText(content),
   }
+}
+
+/** A text message: one line, and the same for both codes that are sent this way. */
+export function renderText<T extends TextTemplateName>(
+  _template: T,
+  { code }: TemplateData[T],
+  { applicationName }: Context,
+): RenderedEmail {
+  const text = `${code} is your code for ${applicationName}. Do not share it with anybody.`
+  return { subject: text, html: '', text }
 }
 
 function toText({ paragraphs, code, link, closing }: Content): string {

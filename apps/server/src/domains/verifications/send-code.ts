@@ -3,7 +3,7 @@ import type { Tx } from '../../database/index.ts'
 import { newId, randomDigits } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
 import { hashToken } from '../../kernel/secrets.ts'
-import { queueEmail, queueTextCode } from '../messaging/index.ts'
+import { queueMessage } from '../messaging/index.ts'
 import { isTestPhoneNumber, parsePhoneNumber } from '../users/index.ts'
 import { verificationCodes } from './tables.ts'
 import { countTextMessage } from './text-message-limits.ts'
@@ -85,19 +85,31 @@ export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState>
     // The countries that are served may have changed since the number was taken.
     parsePhoneNumber(tx.instance, phoneNumber)
     await countTextMessage(tx, phoneNumber)
-    if (deliver) await queueTextCode(tx, { to: phoneNumber, code, expiresAt })
+    if (deliver)
+      await queueMessage(tx, {
+        channel: 'sms',
+        template: templateFor(purpose),
+        to: phoneNumber,
+        data: { code },
+        expiresAt,
+      })
   } else if (!isTest && emailAddress !== undefined) {
     for (const { name, ...limit } of mailLimits)
       countAttempt(tx.database, `${tx.instance.id}:${name}:${emailAddress}`, limit, now)
     if (deliver)
-      await queueEmail(tx, {
-        template: purpose === 'reset_password' ? 'reset_password_code' : 'verification_code',
+      await queueMessage(tx, {
+        channel: 'email',
+        template: templateFor(purpose),
         to: emailAddress,
         data: { code },
+        expiresAt,
       })
   }
   return made as CodeState
 }
+
+const templateFor = (purpose: CodePurpose) =>
+  purpose === 'reset_password' ? 'reset_password_code' : 'verification_code'
 
 const isTestAddress = (tx: Tx, emailAddress: string) =>
   tx.instance.environment === 'development' && /\+clerk_test@/.test(emailAddress)

@@ -1,9 +1,5 @@
 import { createHmac } from 'node:crypto'
-import {
-  type AuthenticationResponseJSON,
-  generateAuthenticationOptions,
-  verifyAuthenticationResponse,
-} from '@simplewebauthn/server'
+import type { AuthenticationResponseJSON } from '@simplewebauthn/server'
 import { and, eq, isNotNull, lte } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
@@ -35,6 +31,9 @@ export type VerifiedPasskey = {
   userVerified: boolean
 }
 
+/** Loaded when the first passkey is asked for: it is large, and many instances have none. */
+export const webauthn = () => import('@simplewebauthn/server')
+
 /** How long somebody may take to find their finger. */
 export const challengeTtlMs = 5 * 60_000
 
@@ -60,6 +59,7 @@ export async function passkeyRequestOptions(
       subjectId: userId ?? '',
       expiresAt,
     })
+    const { generateAuthenticationOptions } = await webauthn()
     const options = await generateAuthenticationOptions({
       rpID: rpId,
       challenge: new Uint8Array(Buffer.from(challenge, 'base64url')),
@@ -105,6 +105,7 @@ export async function verifyPasskey(
     .where(and(eq(passkeys.credentialId, response.id), isNotNull(passkeys.verifiedAt)))
   if (!passkey?.publicKey || (askedOf && passkey.userId !== askedOf)) throw invalidPasskey()
   const { origins, rpId, challenge } = input
+  const { verifyAuthenticationResponse } = await webauthn()
   const checked = await verifyAuthenticationResponse({
     response,
     expectedChallenge: challenge,

@@ -1,8 +1,4 @@
-import {
-  generateRegistrationOptions,
-  type RegistrationResponseJSON,
-  verifyRegistrationResponse,
-} from '@simplewebauthn/server'
+import type { RegistrationResponseJSON } from '@simplewebauthn/server'
 import { and, eq, gt, isNotNull, isNull } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
@@ -12,7 +8,7 @@ import { newToken } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
 import { noteSecondFactors, type PasskeySummary } from '../users/index.ts'
 import { passkeyProvider } from './passkey-providers.ts'
-import { challengeTtlMs, invalidPasskey, parseCredential, type RelyingParty } from './passkeys.ts'
+import { challengeTtlMs, invalidPasskey, parseCredential, type RelyingParty, webauthn } from './passkeys.ts'
 import { passkeys } from './tables.ts'
 
 /** Passkeys that one account holds at most. */
@@ -64,6 +60,7 @@ export async function startPasskey(
       updatedAt: now,
     }
     await tx.db.insert(passkeys).values(row)
+    const { generateRegistrationOptions } = await webauthn()
     const options = await generateRegistrationOptions({
       rpName: tx.instance.settings.applicationName,
       rpID: input.rpId,
@@ -98,6 +95,7 @@ export async function confirmPasskey(
 ): Promise<PasskeySummary> {
   const challenge = await takeChallenge(ctx, input)
   const response = parseCredential<RegistrationResponseJSON>(input.credential)
+  const { verifyRegistrationResponse } = await webauthn()
   const checked = await verifyRegistrationResponse({
     response,
     expectedChallenge: challenge,

@@ -6,7 +6,15 @@ import type { Log } from './log.ts'
 export type Actor =
   | { type: 'anonymous' }
   /** A person in a browser, through one session of one client. */
-  | { type: 'user'; userId: string; sessionId: string; clientId: string; organizationId: string | null }
+  | {
+      type: 'user'
+      userId: string
+      sessionId: string
+      clientId: string
+      organizationId: string | null
+      /** Who acts for the person, if somebody does. It stands in every event that comes of it. */
+      impersonatorId?: string
+    }
   /** The application's own server, with the instance's secret key: it may do everything in its instance. */
   | { type: 'backend' }
   | { type: 'system'; job: string }

@@ -63,6 +63,8 @@ export const errorStatus = {
   dev_browser_unauthenticated: 401,
   client_not_found: 404,
   signed_out: 401,
+  refresh_token_invalid: 401,
+  refresh_token_used: 401,
   /** A token grew larger than a cookie or a header holds, by the claims of the application's own. */
   token_too_large: 422,
   not_allowed_access: 403,

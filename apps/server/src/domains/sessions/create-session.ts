@@ -5,6 +5,7 @@ import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import { findMembershipsOfUsers } from '../organizations/index.ts'
 import { getUser, noteSignIn, refuseLocked } from '../users/index.ts'
+import type { SessionActor } from './actor-tokens.ts'
 import { type ClientCarrier, type NewClientToken, rotateClientToken } from './clients.ts'
 import { rememberDevice } from './devices.ts'
 import { closeSessions } from './end-session.ts'
@@ -26,7 +27,7 @@ export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
   strategy: string
   /** Organization that is active from the start; it must be one of the person's. */
   organizationId?: string | null
-  actor?: { sub: string; iss?: string } | null
+  actor?: SessionActor | null
   /** When a second factor was shown, if one was. */
   secondFactorAt?: Date
   /** Seconds that the session may live at most; the instance's limit holds as well. */
@@ -80,10 +81,15 @@ export async function createSession(
     .update(clients)
     .set({ lastActiveSessionId: session.id, lastAuthenticationStrategy: input.strategy, updatedAt: now })
     .where(eq(clients.id, input.clientId))
-  await noteSignIn(tx, user.id)
-  // Whoever acts for somebody makes no device theirs.
+  // Whoever acts for somebody neither was them nor makes a device theirs.
+  if (!input.actor) await noteSignIn(tx, user.id)
   if (input.carrier && !input.actor) await rememberDevice(tx, { userId: user.id, clientId: input.clientId })
-  const data = { session_id: session.id, user_id: user.id, client_id: input.clientId }
+  const data = {
+    session_id: session.id,
+    user_id: user.id,
+    client_id: input.clientId,
+    ...(input.actor && { actor_sub: input.actor.sub }),
+  }
   await emit(tx, { type: 'session.created', subject: session.id, data })
   const { clientId, carrier } = input
   return { session, issued: carrier && (await rotateClientToken(tx, { clientId, carrier })) }

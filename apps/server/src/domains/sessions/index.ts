@@ -1,4 +1,12 @@
 export {
+  type ActorToken,
+  type ActorTokenInput,
+  createActorToken,
+  readActorToken,
+  revokeActorToken,
+  type SessionActor,
+} from './actor-tokens.ts'
+export {
   type ClientCarrier,
   createClient,
   createDevBrowser,
@@ -39,6 +47,7 @@ export {
   type Session,
   type SessionRecord,
 } from './queries.ts'
+export { createRefreshToken, type RefreshInput, refreshSession } from './refresh.ts'
 export {
   type ClientState,
   findClientState,

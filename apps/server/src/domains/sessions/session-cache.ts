@@ -2,6 +2,7 @@ import { eq } from 'drizzle-orm'
 import { type Database, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { busOf, type UsherEvent } from '../events/index.ts'
+import { findUsers } from '../users/index.ts'
 import type { ClientCarrier } from './clients.ts'
 import { type ClientRecord, type SessionRecord, signedInSessions, withPeople } from './queries.ts'
 import { clients, clientTokens } from './tables.ts'
@@ -157,15 +158,27 @@ function effectOn(entry: CachedClient, event: UsherEvent): 'none' | 'outdate' | 
   return shownOnly && !key.startsWith('user:') ? 'outdate' : 'drop'
 }
 
+/** Who acts, if that is a user of the instance and not a name that the application gave. */
+const actorUserId = ({ actor }: SessionRecord) => (actor?.sub.startsWith('user_') ? actor.sub : undefined)
+
 async function readClient(ctx: Ctx, clientId: string): Promise<CachedClient | undefined> {
   return transaction(ctx, async (tx) => {
     const [client] = await tx.db.select().from(clients).where(eq(clients.id, clientId))
     if (!client) return undefined
     const tokens = await tx.db.select().from(clientTokens).where(eq(clientTokens.clientId, clientId))
     const open = await withPeople(tx, await signedInSessions(tx, clientId))
-    const sessions = open.filter((s) => !s.user.banned)
+    const acting = await findUsers(
+      tx,
+      open.flatMap((s) => actorUserId(s) ?? []),
+    )
+    const sessions = open.filter((s) => {
+      const actorId = actorUserId(s)
+      // Who acts for somebody has to be welcome themselves.
+      return !s.user.banned && (!actorId || acting.some((a) => a.id === actorId && !a.banned))
+    })
     const keys = sessions.flatMap((s) => [
       userKey(s.userId),
+      ...(actorUserId(s) ? [userKey(actorUserId(s))] : []),
       ...s.memberships.map((m) => organizationKey(m.organizationId)),
     ])
     return {

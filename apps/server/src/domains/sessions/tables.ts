@@ -59,7 +59,7 @@ export const sessions = pgTable(
     /** When the first and the second factor were last proven; `fva` counts from here. */
     firstFactorAt: instant('first_factor_at').notNull(),
     secondFactorAt: instant('second_factor_at'),
-    actor: json<{ sub: string; iss?: string } | null>('actor'),
+    actor: json<({ sub: string; iss?: string } & Record<string, unknown>) | null>('actor'),
     /** Tasks that a session has to do before it counts, beyond those that follow from settings. */
     resetPasswordRequired: boolean('reset_password_required').notNull().default(false),
     userAgent: text('user_agent'),

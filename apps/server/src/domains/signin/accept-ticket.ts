@@ -23,7 +23,7 @@ export async function acceptTicket(
   return transaction(ctx, async (tx) => {
     const ticket = await getTicket(tx, input.ticket)
     const { redirectUrl } = ticket
-    if (ticket.kind === 'sign_in_token') return { status: 'sign_in', redirectUrl }
+    if ('userId' in ticket) return { status: 'sign_in', redirectUrl }
     const user = await findUserByEmail(tx, ticket.emailAddress)
     if (!user) return { status: 'sign_up', redirectUrl }
     if (!input.signedInUserIds.includes(user.id)) return { status: 'sign_in', redirectUrl }

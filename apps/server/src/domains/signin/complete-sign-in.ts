@@ -3,7 +3,7 @@ import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { secondFactorsOf } from '../credentials/index.ts'
 import { queueEmail } from '../messaging/index.ts'
-import { type Browser, createSession, deviceStanding, noteClientFlow } from '../sessions/index.ts'
+import { type Browser, createSession, deviceStanding, noteClientFlow, type SessionActor } from '../sessions/index.ts'
 import { clearFailedAttempts, refuseLocked, type UserRecord } from '../users/index.ts'
 import { trustFactorsOf } from './factors.ts'
 import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
@@ -15,7 +15,7 @@ export type FirstFactorProof = {
   /** Counts for both factors, as a ticket from the application's own server does, or a passkey with a finger. */
   provesBothFactors?: boolean
   organizationId?: string | null
-  actor?: { sub: string; iss?: string } | null
+  actor?: SessionActor | null
   /** Seconds that the session may live at most, for impersonation. */
   maximumLifetime?: number
 }

@@ -213,9 +213,11 @@ export async function checkPassword(
 async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     const ticket = await getTicket(tx, value)
-    const byApplication = ticket.kind === 'sign_in_token'
+    const byApplication = 'userId' in ticket
+    const acting = ticket.kind === 'actor_token' ? ticket : undefined
     const user = byApplication ? await getUser(tx, ticket.userId) : await findUserByEmail(tx, ticket.emailAddress)
-    await refuseSignedIn(tx, browser, user)
+    if (acting) await refuseImpersonating(tx, browser)
+    else await refuseSignedIn(tx, browser, user)
     if (!user) throw new UsherError('invitation_account_not_exists', 'There is no account for this invitation yet.')
     const identifier = byApplication ? null : ticket.emailAddress
     const signIn = await insertSignIn(tx, browser, { status: 'needs_first_factor', identifier, userId: user.id })
@@ -229,8 +231,19 @@ async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Pro
         // The application's own word needs no second factor; the link of an invitation proves a mailbox alone.
         provesBothFactors: byApplication,
         organizationId: spent.organizationId ?? ticket.organizationId,
-        actor: byApplication ? ticket.actor : null,
+        actor: acting?.actor ?? null,
+        ...(acting && { maximumLifetime: acting.maximumLifetime }),
       },
     )
   })
+}
+
+/** Who acts for somebody already does not go on from there to somebody else; other sessions give way. */
+async function refuseImpersonating(tx: Tx, browser: Browser): Promise<void> {
+  const { sessions } = await getClient(tx, browser.clientId)
+  if (sessions.some((s) => s.actor))
+    throw new UsherError(
+      'action_not_allowed_while_impersonating',
+      'End the session in which you act for somebody first.',
+    )
 }

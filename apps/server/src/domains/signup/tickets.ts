@@ -3,12 +3,14 @@ import type { Metadata } from '../../database/columns.ts'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { acceptInvitation, findInvitationForTicket } from '../organizations/index.ts'
+import { readActorToken, type SessionActor } from '../sessions/index.ts'
 import { consumeOneTimeTokenById, findTicket, type OneTimeToken } from '../verifications/index.ts'
 import { invitations } from './tables.ts'
 
 /** What a link in an email stands for. Whoever holds an invitation's ticket can read its address's mail. */
 export type Ticket = { token: OneTimeToken; organizationId: string | null; redirectUrl: string | null } & (
-  | { kind: 'sign_in_token'; userId: string; actor: { sub: string; iss?: string } | null }
+  | { kind: 'sign_in_token'; userId: string }
+  | { kind: 'actor_token'; userId: string; actor: SessionActor; maximumLifetime: number }
   | { kind: 'organization_invitation' | 'invitation'; invitationId: string; emailAddress: string }
 )
 
@@ -26,16 +28,18 @@ export async function getTicket(tx: Tx, value: unknown): Promise<Ticket> {
     throw new UsherError('ticket_expired', 'This ticket has expired.', { param: 'ticket' })
   const text = (key: string) => (typeof token.payload[key] === 'string' ? (token.payload[key] as string) : null)
   if (token.kind === 'sign_in_token') {
-    const actor = (token.payload.actor as { sub: string; iss?: string } | undefined) ?? null
     const organizationId = text('organization_id')
     return {
       kind: token.kind,
       token,
       userId: token.subjectId,
-      actor,
       organizationId,
       redirectUrl: text('redirect_url'),
     }
+  }
+  if (token.kind === 'actor_token') {
+    const opened = { userId: token.subjectId, organizationId: null, redirectUrl: null }
+    return { kind: token.kind, token, ...opened, ...readActorToken(token) }
   }
   const invitation = { token, invitationId: token.subjectId }
   if (token.kind === 'organization_invitation') {

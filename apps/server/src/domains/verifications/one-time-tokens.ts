@@ -2,15 +2,18 @@ import { and, eq, gt, inArray, isNull } from 'drizzle-orm'
 import type { Metadata } from '../../database/columns.ts'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { newId } from '../../kernel/ids.ts'
+import { type IdKind, newId } from '../../kernel/ids.ts'
 import { hashToken, newToken } from '../../kernel/secrets.ts'
 import { oneTimeTokens } from './tables.ts'
 
 export type OneTimeToken = typeof oneTimeTokens.$inferSelect
 export type OneTimeTokenKind = OneTimeToken['kind']
 
+/** Kinds that applications see. */
+const idKinds: Partial<Record<OneTimeTokenKind, IdKind>> = { sign_in_token: 'signInToken', actor_token: 'actorToken' }
+
 /** Kinds that arrive in links and open a sign-in or sign-up. */
-const ticketKinds: OneTimeTokenKind[] = ['sign_in_token', 'organization_invitation', 'invitation']
+const ticketKinds: OneTimeTokenKind[] = ['sign_in_token', 'actor_token', 'organization_invitation', 'invitation']
 
 /**
  * Makes a bearer value that can be spent once. Only its SHA-256 is stored.
@@ -23,7 +26,7 @@ export async function createOneTimeToken(
   input: { kind: OneTimeTokenKind; subjectId: string; payload?: Metadata; expiresAt: Date; token?: string },
 ): Promise<{ id: string; token: string }> {
   const { token = newToken(), ...row } = input
-  const id = newId(input.kind === 'sign_in_token' ? 'signInToken' : 'oneTimeToken')
+  const id = newId(idKinds[input.kind] ?? 'oneTimeToken')
   await tx.db
     .insert(oneTimeTokens)
     .values({ id, instanceId: tx.instance.id, ...row, tokenHash: hashToken(token), createdAt: tx.now() })

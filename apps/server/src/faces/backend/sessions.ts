@@ -13,6 +13,7 @@ import {
   listSessions,
   mintSessionToken,
   mintTemplateToken,
+  refreshSession,
   revokeSession,
   type Session,
   type SessionState,
@@ -23,6 +24,7 @@ import { getUser } from '../../domains/users/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
+import { setCookie } from '../frontend/cookies.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { presentSession } from '../presenters/session.ts'
 import { parseBody } from './input.ts'
@@ -30,6 +32,12 @@ import { parseBody } from './input.ts'
 const VerifyInput = z.object({ token: z.string().max(16_384) })
 const statuses = z.enum(['active', 'pending', 'ended', 'expired', 'removed', 'replaced', 'revoked', 'abandoned'])
 const TokenInput = z.object({ expires_in_seconds: z.number().int().min(30).max(315_360_000).nullish() })
+const RefreshInput = z.object({
+  format: z.enum(['cookie', 'token']).default('cookie'),
+  expired_token: z.string().max(16_384),
+  refresh_token: z.string().max(512),
+  request_origin: z.string().max(2048).nullish(),
+})
 const CreateInput = z.object({ user_id: z.string(), active_organization_id: z.string().nullish() })
 
 /** `/v1/sessions` and `/v1/clients` for the application's server. */
@@ -86,8 +94,23 @@ export function sessionRoutes(): Hono<Env> {
     const jwt = await mintTemplateToken(c.var.ctx, session, c.req.param('template'), { lifetime })
     return jsonResponse({ object: 'token', jwt })
   })
-  routes.post('/sessions/:id/refresh', () => {
-    throw new UsherError('not_implemented', 'Refresh cookies are not issued, so there is nothing to refresh.')
+  // The application's server holds the browser's cookies and asks for the next ones, without a redirect.
+  routes.post('/sessions/:id/refresh', async (c) => {
+    const input = await parseBody(c, RefreshInput)
+    const requestOrigin = input.request_origin ?? undefined
+    const { token, refreshToken } = await refreshSession(c.var.ctx, {
+      sessionId: c.req.param('id'),
+      refreshToken: input.refresh_token,
+      expiredToken: input.expired_token,
+      requestOrigin,
+    })
+    if (input.format === 'token') return jsonResponse({ object: 'token', jwt: token })
+    const secure = requestOrigin?.startsWith('https:') ?? c.var.publicUrl.startsWith('https:')
+    const suffix = c.var.instance.cookieSuffix
+    const names = c.req.query('suffixed_cookies') === 'true' ? ['__session', `__session_${suffix}`] : ['__session']
+    const cookies = names.map((name) => setCookie(name, token, { secure }))
+    if (refreshToken) cookies.unshift(setCookie(`__refresh_${suffix}`, refreshToken, { secure, httpOnly: true }))
+    return jsonResponse({ object: 'cookies', cookies })
   })
 
   routes.get('/clients', async (c) => {

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
+import { type ActorToken, createActorToken, revokeActorToken } from '../../domains/sessions/index.ts'
 import { getUser } from '../../domains/users/index.ts'
 import { createOneTimeToken, revokeOneTimeToken } from '../../domains/verifications/index.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
@@ -19,10 +20,17 @@ const SignInTokenInput = z.object({
   org_id: z.string().optional(),
 })
 
+const ActorTokenInput = z.object({
+  user_id: z.string(),
+  actor: z.looseObject({ sub: z.string(), iss: z.string().optional() }),
+  expires_in_seconds: z.number().int().min(1).max(31_536_000).nullish(),
+  session_max_duration_in_seconds: z.number().int().min(1).max(31_536_000).nullish(),
+})
+
 /** Testing tokens live this long; they only stand for "this is a test", and carry no right. */
 const testingTokenSeconds = 3600
 
-/** `/v1/jwks`, `/v1/sign_in_tokens` and `/v1/testing_tokens` for the application's server. */
+/** `/v1/jwks`, `/v1/sign_in_tokens`, `/v1/actor_tokens` and `/v1/testing_tokens` for the application's server. */
 export function tokenRoutes(): Hono<Env> {
   const routes = new Hono<Env>()
   routes.get('/jwks', (c) => jsonResponse(publicKeySet(c.var.instance)))
@@ -61,6 +69,20 @@ export function tokenRoutes(): Hono<Env> {
     })
   })
 
+  routes.post('/actor_tokens', async (c) => {
+    const input = await parseBody(c, ActorTokenInput)
+    const { actorToken, token } = await createActorToken(c.var.ctx, {
+      userId: input.user_id,
+      actor: input.actor,
+      expiresInSeconds: input.expires_in_seconds ?? undefined,
+      sessionMaxDurationInSeconds: input.session_max_duration_in_seconds ?? undefined,
+    })
+    return jsonResponse(presentActorToken(actorToken, { token, publicUrl: c.var.publicUrl }))
+  })
+  routes.post('/actor_tokens/:id/revoke', async (c) =>
+    jsonResponse(presentActorToken(await revokeActorToken(c.var.ctx, c.req.param('id')))),
+  )
+
   routes.post('/testing_tokens', (c) => {
     const seconds = Math.floor(c.var.ctx.now().getTime() / 1000)
     return jsonResponse({
@@ -70,4 +92,19 @@ export function tokenRoutes(): Hono<Env> {
     })
   })
   return routes
+}
+
+/** @param made the token itself is shown once, to whoever had it made */
+function presentActorToken(actorToken: ActorToken, made?: { token: string; publicUrl: string }) {
+  return {
+    object: 'actor_token' as const,
+    id: actorToken.id,
+    user_id: actorToken.userId,
+    actor: actorToken.actor,
+    status: actorToken.status,
+    token: made?.token ?? null,
+    url: made ? `${made.publicUrl}/v1/tickets/accept?ticket=${made.token}` : null,
+    created_at: actorToken.createdAt.getTime(),
+    updated_at: actorToken.updatedAt.getTime(),
+  }
 }

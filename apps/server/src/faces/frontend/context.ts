@@ -105,6 +105,7 @@ function actorOf(session: SessionState): Actor {
     sessionId: session.id,
     clientId: session.clientId,
     organizationId: activeOrganizationOf(session),
+    ...(session.actor && { impersonatorId: session.actor.sub }),
   }
 }
 
@@ -126,7 +127,7 @@ export const limitByAddress: MiddlewareHandler<FrontendEnv> = async (c, next) =>
 }
 
 /** The caller's address; an application's proxy is believed about it, since it showed the secret key. */
-function callerAddress(c: Context<FrontendEnv>): string {
+export function callerAddress(c: Context<FrontendEnv>): string {
   const forwarded = c.req.header('clerk-secret-key') && c.req.header('x-forwarded-for')
   return forwarded?.split(',')[0]?.trim() || c.env.ip
 }

@@ -3,6 +3,7 @@ import {
   activeOrganizationOf,
   createDevBrowser,
   createHandshake,
+  createRefreshToken,
   isDevBrowserHost,
   mintSessionToken,
   type SessionState,
@@ -80,6 +81,9 @@ async function cookieDirectives(
     for (const name of ['__clerk_handshake', '__clerk_handshake_nonce'])
       directives.push(clearCookie(name, { secure, domain }))
   }
+  const refresh = `__refresh_${instance.cookieSuffix}`
+  if (!session) directives.push(clearCookie(refresh, { secure }))
+  else directives.push(setCookie(refresh, await createRefreshToken(ctx, session), { secure, httpOnly: true }))
   // Last: the server SDK takes the token from the last directive whose name begins with `__session`.
   if (!session) return [...directives, ...both('__session').map((name) => clearCookie(name, { secure }))]
   const token = await mintSessionToken(ctx, session, { azp: target.origin })

@@ -4,6 +4,7 @@ import { clientRoutes } from './client.ts'
 import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
 import { environmentRoutes } from './environment.ts'
 import { handshakeRoutes } from './handshake.ts'
+import { guardImpersonation } from './impersonation.ts'
 import { meRoutes } from './me.ts'
 import { meFactorRoutes } from './me-factors.ts'
 import { meOrganizationRoutes } from './me-organizations.ts'
@@ -22,6 +23,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.use(resolveInstance)
   face.use(guardOrigin)
   face.use(identifyCaller)
+  face.use(guardImpersonation)
   face.get('/v1/health', () => jsonResponse({ status: 'healthy' }))
   face.route('/v1', environmentRoutes())
   face.route('/v1', clientRoutes())

@@ -28,6 +28,7 @@ import { presentEmailAddress, presentUser } from '../presenters/user.ts'
 import { presentCode } from '../presenters/verification.ts'
 import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
+import { refuseImpersonator } from './impersonation.ts'
 
 /** Browsers send an empty field for null. */
 const text = (max: number) =>
@@ -77,6 +78,7 @@ export function meRoutes(): Hono<FrontendEnv> {
   routes.patch('/me', async (c) => {
     const { userId } = requireSession(c)
     const input = await parseForm(c, ProfileInput)
+    if ('username' in input || input.primary_email_address_id || input.primary_phone_number_id) refuseImpersonator(c)
     await transaction(c.var.ctx, async (tx) => {
       const { primary_email_address_id: primary, primary_phone_number_id: primaryNumber } = input
       if (primary) await setPrimaryEmailAddress(tx, { userId, emailAddressId: primary })

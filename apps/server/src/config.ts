@@ -28,6 +28,8 @@ const Environment = z.object({
   USHER_MAIL_FROM: z.string().default('Usher <no-reply@localhost>'),
   /** Addresses of proxies whose forwarded headers are believed, separated by commas. */
   USHER_TRUSTED_PROXIES: z.string().default(''),
+  /** What the server may fetch beside the public internet: hosts, `host:port` pairs or CIDR ranges, by commas. */
+  USHER_EGRESS_ALLOW: z.string().default(''),
   /** Shared token of the stand-alone sync server (`usher sync-server start`). */
   USHER_SYNC_TOKEN: z.string().optional(),
   /** Limits of the realtime plane that differ from the defaults: `name=value,name=value`, names as in `SyncLimits`. */
@@ -49,6 +51,7 @@ export type Config = {
   smtpUrl: string | undefined
   mailFrom: string
   trustedProxies: ReadonlySet<string>
+  egressAllow: readonly string[]
   syncToken: string | undefined
   syncLimits: Partial<SyncLimits>
   metricsToken: string | undefined
@@ -107,17 +110,20 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     keyring: keyring ?? localKeyring(dataDir),
     smtpUrl: e.SMTP_URL,
     mailFrom: e.USHER_MAIL_FROM,
-    trustedProxies: new Set(
-      e.USHER_TRUSTED_PROXIES.split(',')
-        .map((p) => p.trim())
-        .filter(Boolean),
-    ),
+    trustedProxies: new Set(list(e.USHER_TRUSTED_PROXIES)),
+    egressAllow: list(e.USHER_EGRESS_ALLOW),
     syncToken: e.USHER_SYNC_TOKEN,
     syncLimits,
     metricsToken: e.USHER_METRICS_TOKEN,
     logLevel: e.LOG_LEVEL,
   }
 }
+
+const list = (value: string) =>
+  value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter(Boolean)
 
 /** A problem of the operator's making: printed without a stack. */
 export class ConfigError extends Error {

@@ -3,6 +3,7 @@ import { type Database, openDatabase } from './database/index.ts'
 import { announceOn, EventBus } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
+import { createEgress, type Egress } from './kernel/egress.ts'
 import { createLog, type Log } from './kernel/log.ts'
 
 /** Host in the publishable key of the default instance, when no public URL says better. The SDKs demand a dot. */
@@ -16,6 +17,8 @@ export type Runtime = {
   bus: EventBus
   log: Log
   now: () => Date
+  /** The one way to fetch what somebody else named. */
+  egress: Egress
   /** The only source of URLs. Known once the port is. */
   publicUrl: string
 }
@@ -36,10 +39,11 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     if (!event.type.startsWith('instance.')) return
     instances.reload().catch((error) => log.error({ err: error }, 'the instances could not be read again'))
   })
-  return { config, database, instances, bus, log, now: () => new Date(), publicUrl: config.publicUrl ?? '' }
+  const egress = createEgress({ allow: config.egressAllow })
+  return { config, database, instances, bus, log, egress, now: () => new Date(), publicUrl: config.publicUrl ?? '' }
 }
 
 /** The context of one caller. */
 export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, log: Log = runtime.log): Ctx {
-  return { instance, actor, database: runtime.database, now: runtime.now, log }
+  return { instance, actor, database: runtime.database, now: runtime.now, log, egress: runtime.egress }
 }

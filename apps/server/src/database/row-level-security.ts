@@ -14,6 +14,7 @@ const systemTables = [
   'role_permissions',
   'events',
   'messages',
+  'social_connections',
   'sync_rooms',
   'sync_room_segments',
   'sync_room_snapshots',

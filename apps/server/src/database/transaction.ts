@@ -15,14 +15,23 @@ export type Tx = Ctx & {
 /**
  * Runs `work` in one transaction in which the database shows and accepts rows of `ctx.instance` only. Called with a
  * Tx it joins that transaction, so that verbs can call verbs.
+ *
+ * @param options.snapshot all of `work` reads what was committed when it began, and writes nothing
  */
-export async function transaction<T>(ctx: Ctx | Tx, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transaction<T>(
+  ctx: Ctx | Tx,
+  work: (tx: Tx) => Promise<T>,
+  options: { snapshot?: boolean } = {},
+): Promise<T> {
   if ('db' in ctx) return work(ctx)
   const tasks: (() => void | Promise<void>)[] = []
-  const result = await ctx.database.tenant.transaction(async (db) => {
-    await db.execute(sql`select set_config('usher.instance_id', ${ctx.instance.id}, true)`)
-    return work({ ...ctx, db, afterCommit: (task) => tasks.push(task) })
-  })
+  const result = await ctx.database.tenant.transaction(
+    async (db) => {
+      await db.execute(sql`select set_config('usher.instance_id', ${ctx.instance.id}, true)`)
+      return work({ ...ctx, db, afterCommit: (task) => tasks.push(task) })
+    },
+    options.snapshot ? { isolationLevel: 'repeatable read', accessMode: 'read only' } : undefined,
+  )
   for (const task of tasks) {
     try {
       await task()

@@ -1,5 +1,6 @@
 import type { Database } from '../database/index.ts'
 import type { Instance } from '../domains/instances/index.ts'
+import type { Egress } from './egress.ts'
 import type { Log } from './log.ts'
 
 /** Who asks. A face authenticates the caller once a request; nothing below reads a header. */
@@ -32,4 +33,6 @@ export type Ctx = {
   database: Database
   now: () => Date
   log: Log
+  /** Fetches what a person or an operator named. */
+  egress: Egress
 }

@@ -78,7 +78,7 @@ export const errorStatus = {
   external_account_not_found: 422,
   oauth_access_denied: 400,
   oauth_provider_not_configured: 400,
-  oauth_callback_invalid: 400,
+  oauth_callback_invalid: 403,
   oauth_provider_failed: 502,
   action_not_allowed_while_impersonating: 403,
   invitation_account_not_exists: 404,
@@ -101,6 +101,7 @@ export const errorStatus = {
   // Realtime
   sync_access_denied: 403,
   // Generic
+  conflict: 409,
   too_many_requests: 429,
   unavailable: 503,
   not_implemented: 501,

@@ -454,6 +454,18 @@ CREATE TABLE "sync_rooms" (
 	CONSTRAINT "sync_rooms_key" UNIQUE("instance_id","key")
 );
 --> statement-breakpoint
+CREATE TABLE "imports" (
+	"instance_id" text NOT NULL,
+	"file_hash" text NOT NULL,
+	"position" bigint NOT NULL,
+	"imported" bigint NOT NULL,
+	"rejected" bigint NOT NULL,
+	"started_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	"finished_at" timestamp (3) with time zone,
+	CONSTRAINT "imports_instance_id_file_hash_pk" PRIMARY KEY("instance_id","file_hash")
+);
+--> statement-breakpoint
 CREATE TABLE "email_addresses" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,

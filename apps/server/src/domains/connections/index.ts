@@ -1,1 +1,18 @@
 export type { ExternalAccountProfile as ExternalProfile } from '../users/index.ts'
+export {
+  type ConnectionInput,
+  openConnection,
+  removeConnection,
+  type SocialConnection,
+  setConnection,
+} from './connections.ts'
+export { approveDemoSignIn, type DemoRequest, denyDemoSignIn, refuseProduction } from './demo-provider.ts'
+export { knownProviders } from './providers.ts'
+export {
+  type Attempt,
+  beginRoundTrip,
+  connectionFor,
+  endRoundTrip,
+  type RoundTrip,
+} from './round-trip.ts'
+export { type CustomProvider, socialConnections } from './tables.ts'

@@ -1,3 +1,4 @@
+import type { SocialConnection } from '../connections/connections.ts'
 import type { InstanceSettings } from './settings.ts'
 
 /** The unit of isolation, as every request carries it: what is needed to serve, with its keys opened. */
@@ -13,6 +14,8 @@ export type Instance = {
   cookieSuffix: string
   settings: InstanceSettings
   signingKeys: readonly SigningKey[]
+  /** Social providers that the instance knows, those switched off too. */
+  connections: readonly SocialConnection[]
   updatedAt: Date
 }
 

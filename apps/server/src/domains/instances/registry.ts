@@ -2,6 +2,8 @@ import { asc, eq, isNull, sql } from 'drizzle-orm'
 import type { Database, Db } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { hashToken, type Keyring, unseal } from '../../kernel/secrets.ts'
+import { type ConnectionInput, openConnection, removeConnection, setConnection } from '../connections/connections.ts'
+import { socialConnections } from '../connections/tables.ts'
 import { events } from '../events/tables.ts'
 import { createInstance, type NewInstance } from './create-instance.ts'
 import type { Instance, SigningKey } from './instance.ts'
@@ -61,10 +63,11 @@ export class InstanceRegistry {
   async reload(): Promise<void> {
     this.readings += 1
     const reading = this.readings
-    const [rows, keys, secrets] = await Promise.all([
+    const [rows, keys, secrets, connections] = await Promise.all([
       this.database.system.select().from(instances).orderBy(asc(instances.createdAt)),
       this.database.system.select().from(signingKeys),
       this.database.system.select().from(secretKeys).where(isNull(secretKeys.revokedAt)),
+      this.database.system.select().from(socialConnections).orderBy(asc(socialConnections.provider)),
     ])
     const known = this.byId
     const byId = new Map<string, Instance>()
@@ -83,6 +86,9 @@ export class InstanceRegistry {
           applicationName: row.name === 'development' ? 'Usher' : row.name,
           ...row.settings,
         }),
+        connections: connections
+          .filter((c) => c.instanceId === row.id)
+          .flatMap((c) => openConnection(this.keyring, c) ?? []),
         signingKeys: await Promise.all(
           keys
             .filter((k) => k.instanceId === row.id)
@@ -183,6 +189,26 @@ export class InstanceRegistry {
     const changed = this.byId.get(id)
     if (!changed) throw new UsherError('resource_not_found', 'There is no such instance.')
     return changed.settings
+  }
+
+  /** Offers a social provider, or changes what is said about one. @throws {UsherError} as `setConnection` */
+  async setConnection(id: string, input: ConnectionInput): Promise<void> {
+    const instance = this.byId.get(id)
+    if (!instance) throw new UsherError('resource_not_found', 'There is no such instance.')
+    await this.database.system.transaction(async (db) => {
+      await setConnection(db, this.keyring, instance, input, new Date())
+      await announce(db, id, 'instance.updated')
+    })
+    await this.reload()
+  }
+
+  /** Takes a social provider away. @throws {UsherError} `resource_not_found` */
+  async removeConnection(id: string, provider: string): Promise<void> {
+    await this.database.system.transaction(async (db) => {
+      await removeConnection(db, id, provider)
+      await announce(db, id, 'instance.updated')
+    })
+    await this.reload()
   }
 
   async summarize(id: string): Promise<InstanceSummary> {

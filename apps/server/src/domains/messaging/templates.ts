@@ -7,6 +7,8 @@ export type TemplateData = {
   password_changed: Record<string, never>
   external_account_linked: { provider: string; account: string }
   /** `at`: ISO 8601. */
+  factor_changed: { factor: 'authenticator' | 'text_message' | 'passkey'; added: boolean; at: string }
+  /** `at`: ISO 8601. */
   new_device_sign_in: { userAgent: string | null; ipAddress: string | null; at: string }
 }
 export type TemplateName = keyof TemplateData
@@ -25,6 +27,12 @@ type Content = {
 type Context = { applicationName: string }
 
 const ignore = 'If you did not ask for this, you can ignore this email.'
+
+const factorNames = {
+  authenticator: 'An authenticator app',
+  text_message: 'A phone number for codes',
+  passkey: 'A passkey',
+}
 
 const templates: { [T in TemplateName]: (data: TemplateData[T], context: Context) => Content } = {
   verification_code: ({ code }, { applicationName }) => ({
@@ -55,6 +63,16 @@ const templates: { [T in TemplateName]: (data: TemplateData[T], context: Context
     subject: `${provider} was connected to your account for ${applicationName}`,
     paragraphs: [`The ${provider} account ${account} can be used to sign in to your account from now on.`],
     closing: 'If this was not you, remove it in your account settings and change your password at once.',
+  }),
+  factor_changed: ({ factor, added, at }, { applicationName }) => ({
+    subject: `${factorNames[factor]} ${added ? 'added to' : 'removed from'} your account for ${applicationName}`,
+    paragraphs: [
+      `${factorNames[factor]} ${added ? 'was added to' : 'was removed from'} your account. ${
+        added ? 'It can be used when you sign in from now on.' : 'It cannot be used any more.'
+      }`,
+      `Time: ${at}`,
+    ],
+    closing: 'If this was not you, change your password at once and sign out of all other devices.',
   }),
   new_device_sign_in: ({ userAgent, ipAddress, at }, { applicationName }) => ({
     subject: `New sign-in to ${applicationName}`,

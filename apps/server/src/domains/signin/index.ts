@@ -3,6 +3,15 @@ export { type AttemptFirstFactorInput, attemptFirstFactor } from './attempt-firs
 export { completeFirstFactor, completeSignIn, type FirstFactorProof, refuseUnwelcome } from './complete-sign-in.ts'
 export { type CreateSignInInput, createSignIn, insertSignIn, refuseSignedIn } from './create-sign-in.ts'
 export { type FirstFactor, type FurtherFactor, furtherFactorsOf } from './factors.ts'
+export {
+  beginSocialSignIn,
+  findOwner,
+  finishSocialSignIn,
+  type RoundTripRequest,
+  takeTransfer,
+  tellOfLink,
+  transferToSignIn,
+} from './oauth.ts'
 export { openFactorsOf, type PrepareFirstFactorInput, prepareFirstFactor } from './prepare-first-factor.ts'
 export { findSignIn, getSignIn, type SignIn, type SignInOutcome, type SignInRecord } from './queries.ts'
 export { resetPassword } from './reset-password.ts'

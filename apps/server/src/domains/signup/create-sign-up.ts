@@ -62,35 +62,54 @@ export async function createSignUp(
 ): Promise<SignUpOutcome> {
   const values = await parseFields(ctx, fields)
   return transaction(ctx, async (tx) => {
-    const client = await getClient(tx, browser.clientId)
-    if (!tx.instance.settings.multiSession && client.sessions.length > 0)
-      throw new UsherError('session_exists', 'You are already signed in.')
-    const ticket = fields.ticket ? await getTicket(tx, fields.ticket) : undefined
-    const now = tx.now()
-    const row = {
-      ...values,
-      ...provenValues(tx, proven),
-      ...(await ticketValues(tx, ticket, values.emailAddress)),
-    }
-    await checkAdmission(tx, { ...row, hasTicket: ticket !== undefined })
-    const [made] = await tx.db
-      .insert(signUps)
-      .values({
-        id: newId('signUp'),
-        instanceId: tx.instance.id,
-        clientId: client.id,
-        status: 'missing_requirements',
-        ...row,
-        redirectUrl: fields.redirectUrl ?? null,
-        createdAt: now,
-        abandonAt: new Date(now.getTime() + signUpTtlMs),
-      })
-      .returning()
-    const signUp = made as SignUp
-    await refuseTaken(tx, signUp)
-    await noteClientFlow(tx, client.id, { signUpId: signUp.id })
+    const signUp = await insert(tx, browser, fields, { ...values, ...provenValues(tx, proven) })
     return completeIfReady(tx, browser, signUp)
   })
+}
+
+/** As {@link createSignUp}, and leaves the sign-up open for a provider to say more. */
+export async function insertSignUp(
+  tx: Tx,
+  browser: Browser,
+  fields: SignUpFields,
+  more: { externalStrategy: string },
+): Promise<SignUp> {
+  const values = await parseFields(tx, fields)
+  return insert(tx, browser, fields, { ...values, ...more }, { byProvider: true })
+}
+
+async function insert(
+  tx: Tx,
+  browser: Browser,
+  fields: SignUpFields,
+  values: Partial<typeof signUps.$inferInsert>,
+  { byProvider = false } = {},
+): Promise<SignUp> {
+  const client = await getClient(tx, browser.clientId)
+  if (!tx.instance.settings.multiSession && client.sessions.length > 0)
+    throw new UsherError('session_exists', 'You are already signed in.')
+  const ticket = fields.ticket ? await getTicket(tx, fields.ticket) : undefined
+  const now = tx.now()
+  const row = { ...values, ...(await ticketValues(tx, ticket, values.emailAddress ?? undefined)) }
+  // Whom a provider will name is not known yet: that is asked when they come back, as at every end of a sign-up.
+  if (!byProvider || row.emailAddress) await checkAdmission(tx, { ...row, hasTicket: ticket !== undefined })
+  const [made] = await tx.db
+    .insert(signUps)
+    .values({
+      id: newId('signUp'),
+      instanceId: tx.instance.id,
+      clientId: client.id,
+      status: 'missing_requirements',
+      ...row,
+      redirectUrl: fields.redirectUrl ?? null,
+      createdAt: now,
+      abandonAt: new Date(now.getTime() + signUpTtlMs),
+    })
+    .returning()
+  const signUp = made as SignUp
+  await refuseTaken(tx, signUp)
+  await noteClientFlow(tx, client.id, { signUpId: signUp.id })
+  return signUp
 }
 
 /** Adds to or changes a sign-up. What is changed has to be proven anew. @throws {UsherError} as {@link createSignUp} */
@@ -153,7 +172,7 @@ async function parseFields(ctx: Ctx | Tx, fields: SignUpFields) {
 }
 
 /** What a provider says about the person fills in what they have not said themselves. */
-function provenValues(tx: Tx, { emailAddress, phoneNumber, profile }: ProvenIdentity) {
+export function provenValues(tx: Tx, { emailAddress, phoneNumber, profile }: ProvenIdentity) {
   const { settings } = tx.instance
   const names = settings.signUp.names !== 'off' && profile
   const byProfile = profile?.emailAddress && settings.emailAddress.use !== 'off' ? profile.emailAddress : undefined

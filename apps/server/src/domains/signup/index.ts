@@ -5,6 +5,7 @@ export {
   listInvitations,
   revokeInvitation,
 } from './invitations.ts'
+export { beginSocialSignUp, finishSocialSignUp, type SocialSignUpRequest } from './oauth.ts'
 export { findSignUp, getSignUp, requirementsOf, type SignUp, type SignUpOutcome, type SignUpRecord } from './queries.ts'
 export { getTicket, spendTicket, type Ticket } from './tickets.ts'
 export { attemptSignUpVerification, prepareSignUpVerification } from './verify-sign-up.ts'

@@ -186,3 +186,19 @@ function hasAnotherWayIn(user: UserRecord, exceptId: string): boolean {
     user.externalAccounts.some((a) => a.id !== exceptId && a.verifiedAt !== null)
   )
 }
+
+/** Forgets a provider's tokens; the account stays linked. @throws {UsherError} `resource_not_found` */
+export async function forgetExternalTokens(
+  ctx: Ctx | Tx,
+  { userId, id }: { userId: string; id: string },
+): Promise<ExternalAccount> {
+  return transaction(ctx, async (tx) => {
+    await getExternalAccount(tx, { userId, id })
+    const [row] = await tx.db
+      .update(externalAccounts)
+      .set({ sealedTokens: null, tokensExpireAt: null, updatedAt: tx.now() })
+      .where(eq(externalAccounts.id, id))
+      .returning()
+    return row as ExternalAccount
+  })
+}

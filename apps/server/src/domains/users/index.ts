@@ -11,6 +11,7 @@ export {
   beginExternalAccount,
   type ExternalAccountProfile,
   failExternalAccount,
+  forgetExternalTokens,
   getExternalAccount,
   linkExternalAccount,
   unlinkExternalAccount,
@@ -24,7 +25,7 @@ export {
   refuseLocked,
   unlockUser,
 } from './lockout.ts'
-export { mergeMetadata } from './metadata.ts'
+export { checkMetadataSize, mergeMetadata } from './metadata.ts'
 export { isTestPhoneNumber, parsePhoneNumber } from './phone-number.ts'
 export {
   addPhoneNumber,

@@ -35,7 +35,10 @@ export const verificationCodes = pgTable(
     expiresAt: instant('expires_at').notNull(),
     consumedAt: instant('consumed_at'),
   },
-  (t) => [index('verification_codes_subject').on(t.instanceId, t.purpose, t.subjectId)],
+  (t) => [
+    index('verification_codes_subject').on(t.instanceId, t.purpose, t.subjectId),
+    index('verification_codes_expiry').on(t.instanceId, t.expiresAt),
+  ],
 )
 
 /** How many text messages were sent in a window of time, to a range of numbers or in all. */
@@ -66,6 +69,7 @@ export const oneTimeTokens = pgTable(
         'handshake',
         'email_link',
         'oauth_state',
+        'demo_provider_code',
         'rotating_token_nonce',
         'refresh',
         'testing_token',
@@ -81,5 +85,8 @@ export const oneTimeTokens = pgTable(
     consumedAt: instant('consumed_at'),
     revokedAt: instant('revoked_at'),
   },
-  (t) => [index('one_time_tokens_subject').on(t.instanceId, t.kind, t.subjectId)],
+  (t) => [
+    index('one_time_tokens_subject').on(t.instanceId, t.kind, t.subjectId),
+    index('one_time_tokens_expiry').on(t.instanceId, t.expiresAt),
+  ],
 )

@@ -6,9 +6,11 @@ import { environmentRoutes } from './environment.ts'
 import { handshakeRoutes } from './handshake.ts'
 import { guardImpersonation } from './impersonation.ts'
 import { meRoutes } from './me.ts'
+import { meExternalAccountRoutes } from './me-external-accounts.ts'
 import { meFactorRoutes } from './me-factors.ts'
 import { meOrganizationRoutes } from './me-organizations.ts'
 import { mePhoneNumberRoutes } from './me-phone-numbers.ts'
+import { oauthCallbackRoutes } from './oauth-callback.ts'
 import { organizationRoutes } from './organizations.ts'
 import { guardOrigin } from './origins.ts'
 import { signInRoutes } from './sign-ins.ts'
@@ -32,7 +34,9 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', handshakeRoutes())
   face.route('/v1', ticketRoutes())
   face.route('/v1', waitlistRoutes())
+  face.route('/v1', oauthCallbackRoutes())
   face.route('/v1', meRoutes())
+  face.route('/v1', meExternalAccountRoutes())
   face.route('/v1', meFactorRoutes())
   face.route('/v1', mePhoneNumberRoutes())
   face.route('/v1', meOrganizationRoutes())

@@ -1,18 +1,22 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
+import { getClient } from '../../domains/sessions/index.ts'
 import {
   attemptFirstFactor,
   attemptSecondFactor,
+  beginSocialSignIn,
   createSignIn,
   getSignIn,
   prepareFirstFactor,
   prepareSecondFactor,
   resetPassword,
   type SignInOutcome,
+  transferToSignIn,
 } from '../../domains/signin/index.ts'
 import { presentSignIn } from '../presenters/sign-in.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
+import { redirectsOf } from './redirects.ts'
 import { relyingPartyOf } from './relying-party.ts'
 
 const text = z.string().max(4096)
@@ -24,7 +28,11 @@ const CreateForm = z.object({
   strategy: text.optional(),
   ticket: text.optional(),
   redirect_url: text.optional(),
+  action_complete_redirect_url: text.optional(),
   sign_up_if_missing: z.stringbool().optional(),
+  transfer: z.stringbool().optional(),
+  oidc_prompt: text.optional(),
+  oidc_login_hint: text.optional(),
 })
 const PrepareForm = z.object({
   strategy: text,
@@ -50,6 +58,16 @@ export function signInRoutes(): Hono<FrontendEnv> {
   routes.post('/client/sign_ins', async (c) => {
     const form = await parseForm(c, CreateForm)
     const { redirect_url: redirectUrl, sign_up_if_missing: signUpIfMissing, ...input } = form
+    if (form.transfer) return answer(c, await transferToSignIn(c.var.ctx, requireBrowser(c), await currentSignUpId(c)))
+    if (form.strategy?.startsWith('oauth_')) {
+      const request = {
+        ...(await redirectsOf(c, form)),
+        strategy: form.strategy,
+        prompt: form.oidc_prompt,
+        loginHint: form.oidc_login_hint,
+      }
+      return answer(c, await beginSocialSignIn(c.var.ctx, await ensureBrowser(c), request))
+    }
     const rpId = relyingPartyOf(c)?.rpId
     return answer(
       c,
@@ -99,6 +117,10 @@ export function signInRoutes(): Hono<FrontendEnv> {
     return answer(c, await resetPassword(c.var.ctx, requireBrowser(c), input))
   })
   return routes
+}
+
+async function currentSignUpId(c: Context<FrontendEnv>): Promise<string | null> {
+  return (await getClient(c.var.ctx, requireBrowser(c).clientId)).signUpId
 }
 
 function answer(c: Context<FrontendEnv>, { signIn, issued }: SignInOutcome): Promise<Response> {

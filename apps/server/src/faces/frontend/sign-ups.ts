@@ -1,7 +1,11 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
+import { transaction } from '../../database/index.ts'
+import { getClient } from '../../domains/sessions/index.ts'
+import { takeTransfer } from '../../domains/signin/index.ts'
 import {
   attemptSignUpVerification,
+  beginSocialSignUp,
   createSignUp,
   getSignUp,
   prepareSignUpVerification,
@@ -12,6 +16,7 @@ import {
 import { presentSignUp } from '../presenters/sign-up.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
+import { redirectsOf } from './redirects.ts'
 
 const text = z.string().max(4096)
 const name = z.string().trim().max(256)
@@ -37,7 +42,12 @@ const FieldsForm = z.object({
   phone_number: z.unknown().optional(),
   username: z.unknown().optional(),
   locale: z.string().max(35).optional(),
+  strategy: text.optional(),
+  transfer: z.stringbool().optional(),
   redirect_url: text.optional(),
+  action_complete_redirect_url: text.optional(),
+  oidc_prompt: text.optional(),
+  oidc_login_hint: text.optional(),
   password: text.optional(),
   first_name: name.optional(),
   last_name: name.optional(),
@@ -54,8 +64,13 @@ export function signUpRoutes(): Hono<FrontendEnv> {
   routes.use('/client/sign_ups/*', limitByAddress) // the path without a rest too
 
   routes.post('/client/sign_ups', async (c) => {
-    const fields = toFields(await parseForm(c, FieldsForm))
-    return answer(c, await createSignUp(c.var.ctx, await ensureBrowser(c), fields))
+    const form = await parseForm(c, FieldsForm)
+    const fields = toFields(form)
+    if (form.transfer) return answer(c, await transferToSignUp(c, fields))
+    const browser = await ensureBrowser(c)
+    const social = await socialRequest(c, form)
+    if (social) return answer(c, await beginSocialSignUp(c.var.ctx, browser, fields, social))
+    return answer(c, await createSignUp(c.var.ctx, browser, fields))
   })
   routes.get('/client/sign_ups/:id', async (c) => {
     const { clientId } = requireBrowser(c)
@@ -63,7 +78,13 @@ export function signUpRoutes(): Hono<FrontendEnv> {
   })
   routes.get('/client/sign_ups/:id/enterprise_connections', async (c) => reply(c, []))
   routes.patch('/client/sign_ups/:id', async (c) => {
-    const fields = toFields(await parseForm(c, FieldsForm))
+    const form = await parseForm(c, FieldsForm)
+    const fields = toFields(form)
+    const social = await socialRequest(c, form)
+    if (social) {
+      const browser = requireBrowser(c)
+      return answer(c, await beginSocialSignUp(c.var.ctx, browser, fields, social, c.req.param('id')))
+    }
     return answer(c, await updateSignUp(c.var.ctx, requireBrowser(c), c.req.param('id'), fields))
   })
   routes.post('/client/sign_ups/:id/prepare_verification', async (c) => {
@@ -77,6 +98,22 @@ export function signUpRoutes(): Hono<FrontendEnv> {
     return answer(c, await attemptSignUpVerification(c.var.ctx, requireBrowser(c), input))
   })
   return routes
+}
+
+/** What a provider is asked, when one is. */
+async function socialRequest(c: Context<FrontendEnv>, form: z.infer<typeof FieldsForm>) {
+  if (!form.strategy?.startsWith('oauth_')) return undefined
+  const { strategy, oidc_prompt: prompt, oidc_login_hint: loginHint } = form
+  return { ...(await redirectsOf(c, form)), strategy, prompt, loginHint }
+}
+
+/** Goes on with what this browser's sign-in has proven; handed over and taken in one transaction. */
+async function transferToSignUp(c: Context<FrontendEnv>, fields: SignUpFields): Promise<SignUpOutcome> {
+  const browser = requireBrowser(c)
+  return transaction(c.var.ctx, async (tx) => {
+    const { signInId } = await getClient(tx, browser.clientId)
+    return createSignUp(tx, browser, fields, await takeTransfer(tx, browser, signInId))
+  })
 }
 
 function toFields(form: z.infer<typeof FieldsForm>): SignUpFields {

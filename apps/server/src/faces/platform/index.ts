@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { type Env, resolveInstance } from '../http.ts'
 import { demoRoutes } from './demo/page.ts'
+import { demoProviderRoutes } from './demo-provider.ts'
 import { docsRoutes } from './docs.ts'
 import { inboxRoutes } from './inbox.ts'
 import { landingPage } from './landing.ts'
@@ -13,6 +14,7 @@ export function platformFace(): Hono<Env> {
   face.route('/', inboxRoutes())
   face.route('/', docsRoutes())
   face.route('/', demoRoutes())
+  face.route('/', demoProviderRoutes())
   face.route('/', sdkFileRoutes())
   return face
 }

@@ -61,6 +61,7 @@ function authConfig(instance: Instance) {
     first_factors: [
       ...(password.use === 'off' ? [] : ['password', 'reset_password_email_code']),
       ...all.flatMap((a) => (a.used_for_first_factor ? a.first_factors : [])),
+      ...instance.connections.filter((c) => c.enabled && c.authenticatable).map((c) => `oauth_${c.provider.key}`),
       'ticket',
     ],
     second_factors: all.flatMap((a) => (a.used_for_second_factor ? a.second_factors : [])),
@@ -217,6 +218,22 @@ function attributesOf({ settings }: Instance) {
   }
 }
 
+/** Providers without a logo of their own show the one that the components know, or their name. */
+function presentConnection(connection: Instance['connections'][number]) {
+  const { provider, name, enabled, authenticatable, blockEmailSubaddresses, logoUrl } = connection
+  return {
+    enabled,
+    required: false,
+    authenticatable,
+    block_email_subaddresses: blockEmailSubaddresses,
+    strategy: `oauth_${provider.key}`,
+    not_selectable: false,
+    deprecated: false,
+    name,
+    logo_url: logoUrl,
+  }
+}
+
 function userSettings(instance: Instance) {
   const { settings } = instance
   const { signUp, secondFactors, restrictions, password, username, passkeys, lockout, botCheck } = settings
@@ -227,7 +244,7 @@ function userSettings(instance: Instance) {
       create_organization: settings.organizations.enabled,
       create_organizations_limit: null,
     },
-    social: {},
+    social: Object.fromEntries(instance.connections.map((c) => [`oauth_${c.provider.key}`, presentConnection(c)])),
     saml: { enabled: false },
     enterprise_sso: { enabled: false, self_serve_sso: false },
     sign_in: {

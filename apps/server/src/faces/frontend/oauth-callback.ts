@@ -1,0 +1,121 @@
+import { type Context, Hono } from 'hono'
+import { transaction } from '../../database/index.ts'
+import { type Attempt, endRoundTrip, type RoundTrip } from '../../domains/connections/index.ts'
+import { type Browser, isDevBrowserHost, type NewClientToken } from '../../domains/sessions/index.ts'
+import { finishSocialSignIn, tellOfLink } from '../../domains/signin/index.ts'
+import { finishSocialSignUp } from '../../domains/signup/index.ts'
+import { failExternalAccount, getUser, linkExternalAccount } from '../../domains/users/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import { html, page } from '../platform/page.ts'
+import { callerAddress, type FrontendEnv, noteIssued } from './context.ts'
+
+/** Where providers send browsers back to. */
+export function oauthCallbackRoutes(): Hono<FrontendEnv> {
+  const routes = new Hono<FrontendEnv>()
+  routes.get('/oauth_callback', async (c) => {
+    try {
+      return await finish(c, c.req.query())
+    } catch (error) {
+      // A person is looking at this; a program gets the error as everywhere.
+      if (!(error instanceof UsherError) || !c.req.header('accept')?.includes('text/html')) throw error
+      return deadEnd(error)
+    }
+  })
+  // Some providers answer with a form, which a browser sends across sites without cookies: asked again, it brings them.
+  routes.post('/oauth_callback', async (c) => {
+    const form = new URLSearchParams(await c.req.text())
+    const query = new URLSearchParams()
+    for (const name of ['state', 'code', 'error']) {
+      const value = form.get(name)
+      if (value !== null) query.set(name, value)
+    }
+    return redirect(`${c.var.publicUrl}/v1/oauth_callback?${query}`)
+  })
+  return routes
+}
+
+async function finish(c: Context<FrontendEnv>, query: Record<string, string>): Promise<Response> {
+  const { ctx, publicUrl, instance } = c.var
+  // A dev browser is known by a parameter that a provider does not carry: there the state alone ties it together.
+  const devBrowser = instance.environment === 'development' && isDevBrowserHost(instance.host)
+  const trip = await endRoundTrip(ctx, {
+    state: query.state,
+    code: query.code,
+    error: query.error,
+    clientId: c.var.frontend.clientId,
+    bindToClient: !devBrowser,
+    publicUrl,
+  })
+  const { attempt } = trip
+  const browser: Browser = {
+    clientId: attempt.clientId,
+    carrier: devBrowser ? 'dev_browser' : 'cookie',
+    userAgent: c.req.header('user-agent') ?? null,
+    ipAddress: callerAddress(c),
+  }
+  const { issued, complete } = await proceed(ctx, browser, trip)
+  const target = new URL(
+    complete && attempt.actionCompleteRedirectUrl ? attempt.actionCompleteRedirectUrl : attempt.redirectUrl,
+  )
+  if (devBrowser && issued) target.searchParams.set('__clerk_db_jwt', issued.token)
+  else noteIssued(c, issued)
+  return redirect(target.toString())
+}
+
+type Proceeded = { issued?: NewClientToken | undefined; complete: boolean }
+
+async function proceed(ctx: Ctx, browser: Browser, trip: RoundTrip): Promise<Proceeded> {
+  const { attempt } = trip
+  switch (attempt.kind) {
+    case 'sign_in': {
+      const { signIn, issued } = await finishSocialSignIn(ctx, browser, attempt, trip)
+      return { issued, complete: signIn.status === 'complete' }
+    }
+    case 'sign_up': {
+      const { signUp, issued } = await finishSocialSignUp(ctx, browser, attempt, trip)
+      return { issued, complete: signUp.status === 'complete' }
+    }
+    case 'external_account':
+      await finishLink(ctx, attempt, trip)
+      return { complete: true }
+  }
+}
+
+/** Links the account to the person who asked for it; what stands in the way is noted on the account itself. */
+async function finishLink(ctx: Ctx, attempt: Attempt, trip: RoundTrip): Promise<void> {
+  const { id, userId = '' } = attempt
+  const fail = (error: { code: string; message: string }) =>
+    transaction(ctx, (tx) => failExternalAccount(tx, { id, error }))
+  if ('error' in trip) return fail(trip.error)
+  const { profile } = trip
+  try {
+    await transaction(ctx, async (tx) => {
+      const user = await getUser(tx, userId)
+      // The request may have been taken back, or answered already.
+      if (!user.externalAccounts.some((a) => a.id === id))
+        throw new UsherError('oauth_callback_invalid', 'This account is not being connected any more.')
+      await linkExternalAccount(tx, { userId, profile })
+      await tellOfLink(tx, user, profile)
+    })
+  } catch (error) {
+    if (!(error instanceof UsherError) || error.code === 'oauth_callback_invalid') throw error
+    await fail({ code: error.code, message: error.message })
+  }
+}
+
+function deadEnd(error: UsherError): Response {
+  const response = page({
+    title: 'Sign-in not finished',
+    body: html`<main class="stack"><h1>This sign-in could not be finished</h1>
+<p class="lead">${error.message}</p><p>Go back to the application and begin again there.</p></main>`,
+  })
+  return new Response(response.body, { status: error.status, headers: response.headers })
+}
+
+function redirect(location: string): Response {
+  return new Response(null, {
+    status: 303,
+    headers: { location, 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' },
+  })
+}

@@ -633,11 +633,18 @@ CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_i
 CREATE UNIQUE INDEX "allowlist_identifiers_identifier" ON "allowlist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE UNIQUE INDEX "blocklist_identifiers_identifier" ON "blocklist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint
+CREATE INDEX "client_tokens_expiry" ON "client_tokens" USING btree ("instance_id","expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "jwt_templates_name" ON "jwt_templates" USING btree ("instance_id","name");--> statement-breakpoint
 CREATE UNIQUE INDEX "known_devices_client" ON "known_devices" USING btree ("user_id","client_id");--> statement-breakpoint
-CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id") WHERE status in ('active', 'pending');--> statement-breakpoint
-CREATE INDEX "sessions_user" ON "sessions" USING btree ("instance_id","user_id","created_at");--> statement-breakpoint
+CREATE INDEX "known_devices_of_client" ON "known_devices" USING btree ("client_id");--> statement-breakpoint
+CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id");--> statement-breakpoint
+CREATE INDEX "sessions_user" ON "sessions" USING btree ("user_id","created_at");--> statement-breakpoint
+CREATE INDEX "sessions_expiry" ON "sessions" USING btree ("instance_id","expire_at");--> statement-breakpoint
+CREATE INDEX "sign_ins_client" ON "sign_ins" USING btree ("client_id");--> statement-breakpoint
+CREATE INDEX "sign_ins_expiry" ON "sign_ins" USING btree ("instance_id","abandon_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "invitations_open" ON "invitations" USING btree ("instance_id","email_address") WHERE status = 'pending';--> statement-breakpoint
+CREATE INDEX "sign_ups_client" ON "sign_ups" USING btree ("client_id");--> statement-breakpoint
+CREATE INDEX "sign_ups_expiry" ON "sign_ups" USING btree ("instance_id","abandon_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "waitlist_entries_address" ON "waitlist_entries" USING btree ("instance_id","email_address");--> statement-breakpoint
 CREATE INDEX "waitlist_entries_pending" ON "waitlist_entries" USING btree ("instance_id","created_at") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "sync_room_snapshots_at" ON "sync_room_snapshots" USING btree ("at");--> statement-breakpoint
@@ -656,4 +663,6 @@ CREATE INDEX "users_updated" ON "users" USING btree ("instance_id","updated_at" 
 CREATE INDEX "users_last_sign_in" ON "users" USING btree ("instance_id","last_sign_in_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "users_last_active" ON "users" USING btree ("instance_id","last_active_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "one_time_tokens_subject" ON "one_time_tokens" USING btree ("instance_id","kind","subject_id");--> statement-breakpoint
-CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("instance_id","purpose","subject_id");
+CREATE INDEX "one_time_tokens_expiry" ON "one_time_tokens" USING btree ("instance_id","expires_at");--> statement-breakpoint
+CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("instance_id","purpose","subject_id");--> statement-breakpoint
+CREATE INDEX "verification_codes_expiry" ON "verification_codes" USING btree ("instance_id","expires_at");

@@ -1,4 +1,3 @@
-import { sql } from 'drizzle-orm'
 import { boolean, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json } from '../../database/columns.ts'
 import { users } from '../users/tables.ts'
@@ -29,7 +28,7 @@ export const clientTokens = pgTable(
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
   },
-  (t) => [index('client_tokens_client').on(t.clientId)],
+  (t) => [index('client_tokens_client').on(t.clientId), index('client_tokens_expiry').on(t.instanceId, t.expiresAt)],
 )
 
 export const sessionStatuses = [
@@ -71,8 +70,9 @@ export const sessions = pgTable(
     updatedAt: instant('updated_at').notNull(),
   },
   (t) => [
-    index('sessions_client').on(t.clientId).where(sql`status in ('active', 'pending')`),
-    index('sessions_user').on(t.instanceId, t.userId, t.createdAt),
+    index('sessions_client').on(t.clientId),
+    index('sessions_user').on(t.userId, t.createdAt),
+    index('sessions_expiry').on(t.instanceId, t.expireAt),
   ],
 )
 
@@ -111,7 +111,10 @@ export const knownDevices = pgTable(
     createdAt: instant('created_at').notNull(),
     lastSeenAt: instant('last_seen_at').notNull(),
   },
-  (t) => [uniqueIndex('known_devices_client').on(t.userId, t.clientId)],
+  (t) => [
+    uniqueIndex('known_devices_client').on(t.userId, t.clientId),
+    index('known_devices_of_client').on(t.clientId),
+  ],
 )
 
 export const signingAlgorithms = [

@@ -21,6 +21,7 @@ export {
   setPasswordHash,
   verifyPassword,
 } from './passwords.ts'
+export { changePhoneSecondFactor, removePhoneNumber } from './phone-second-factor.ts'
 export {
   confirmPasskey,
   type PasskeyRegistration,

@@ -7,6 +7,7 @@ import { newId } from '../../kernel/ids.ts'
 import { newToken } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
 import { noteSecondFactors, type PasskeySummary } from '../users/index.ts'
+import { notifyFactorChange } from './notify-factor-change.ts'
 import { passkeyProvider } from './passkey-providers.ts'
 import { challengeTtlMs, invalidPasskey, parseCredential, type RelyingParty, webauthn } from './passkeys.ts'
 import { passkeys } from './tables.ts'
@@ -124,6 +125,7 @@ export async function confirmPasskey(
       const [made] = await tx.db.update(passkeys).set(row).where(own(input)).returning()
       if (!made) throw notFound()
       await changed(tx, input.userId)
+      await notifyFactorChange(tx, { userId: input.userId, factor: 'passkey', added: true })
       return summary(made)
     } catch (error) {
       throw isUniqueViolation(error) ? invalidPasskey() : error
@@ -168,7 +170,9 @@ export async function removePasskey(ctx: Ctx | Tx, input: { userId: string; id: 
   await transaction(ctx, async (tx) => {
     const [removed] = await tx.db.delete(passkeys).where(own(input)).returning()
     if (!removed) throw notFound()
-    if (removed.verifiedAt) await noteSecondFactors(tx, input.userId, 'removed')
+    if (!removed.verifiedAt) return
+    await noteSecondFactors(tx, input.userId, 'removed')
+    await notifyFactorChange(tx, { userId: input.userId, factor: 'passkey', added: false })
   })
 }
 

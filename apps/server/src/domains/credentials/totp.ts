@@ -6,6 +6,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { equalSecrets, seal, unseal } from '../../kernel/secrets.ts'
 import { noteSecondFactors } from '../users/index.ts'
+import { notifyFactorChange } from './notify-factor-change.ts'
 import { totps } from './tables.ts'
 
 /** What every authenticator app understands: HMAC-SHA-1, six digits, thirty seconds. */
@@ -120,6 +121,7 @@ export async function confirmTotp(ctx: Ctx | Tx, input: { userId: string; code: 
             .returning()
     if (!confirmed) throw new UsherError('form_code_incorrect', 'The code is incorrect.', { param: 'code' })
     await noteSecondFactors(tx, input.userId, 'added')
+    await notifyFactorChange(tx, { userId: input.userId, factor: 'authenticator', added: true })
     return describe(confirmed)
   })
 }
@@ -164,7 +166,10 @@ export async function removeTotp(ctx: Ctx | Tx, input: { userId: string }): Prom
   return transaction(ctx, async (tx) => {
     const [removed] = await tx.db.delete(totps).where(eq(totps.userId, input.userId)).returning()
     if (!removed) throw new UsherError('resource_not_found', 'There is no authenticator.')
-    if (removed.verifiedAt) await noteSecondFactors(tx, input.userId, 'removed')
+    if (removed.verifiedAt) {
+      await noteSecondFactors(tx, input.userId, 'removed')
+      await notifyFactorChange(tx, { userId: input.userId, factor: 'authenticator', added: false })
+    }
     return { id: removed.id }
   })
 }

@@ -266,3 +266,22 @@ test('a number that is the second factor is not the first one too', async () => 
   await call('PATCH', `/phone_numbers/${second.id}`, { reserved_for_second_factor: 'false' })
   expect(await strategies()).toContain('phone_code')
 })
+
+test('A10 the owner is told by email what was added and removed', async () => {
+  const { t, call } = await signedIn()
+  const { secret } = (await call('POST', '/totp')).body.response
+  await call('POST', '/totp/attempt_verification', { code: codeOf(secret) })
+  await call('DELETE', '/totp')
+  const number = await secondFactorNumber(call)
+  await call('PATCH', `/phone_numbers/${number}`, { reserved_for_second_factor: 'false' })
+  await call('DELETE', `/passkeys/${await registerPasskey(call)}`)
+  const told = (await mailsTo(t, 'ada@example.com')).filter((m) => m.template === 'factor_changed')
+  expect(told.map((m) => m.subject.split(' your account')[0]).sort()).toEqual([
+    'A passkey added to',
+    'A passkey removed from',
+    'A phone number for codes added to',
+    'A phone number for codes removed from',
+    'An authenticator app added to',
+    'An authenticator app removed from',
+  ])
+})

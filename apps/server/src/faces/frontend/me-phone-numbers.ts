@@ -1,14 +1,13 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
+import { changePhoneSecondFactor, removePhoneNumber } from '../../domains/credentials/index.ts'
 import {
   addPhoneNumber,
-  deletePhoneNumber,
   getPhoneNumber,
   getUser,
   type PhoneNumber,
   parsePhoneNumber,
-  setPhoneSecondFactor,
   verifyPhoneNumber,
 } from '../../domains/users/index.ts'
 import { checkCode, findCode, sendCode } from '../../domains/verifications/index.ts'
@@ -56,7 +55,7 @@ export function mePhoneNumberRoutes(): Hono<FrontendEnv> {
     const { id } = await ownNumber(c.var.ctx, userId, c.req.param('id'))
     if (input.reserved_for_second_factor && !c.var.instance.settings.secondFactors.phoneCode)
       throw new UsherError('forbidden', 'Codes by text message are switched off as a second factor.')
-    const changed = await setPhoneSecondFactor(c.var.ctx, {
+    const changed = await changePhoneSecondFactor(c.var.ctx, {
       id,
       reservedForSecondFactor: input.reserved_for_second_factor,
       defaultSecondFactor: input.default_second_factor,
@@ -66,7 +65,7 @@ export function mePhoneNumberRoutes(): Hono<FrontendEnv> {
   })
   routes.delete('/me/phone_numbers/:id', async (c) => {
     const { id } = await ownNumber(c.var.ctx, requireSession(c).userId, c.req.param('id'))
-    await deletePhoneNumber(c.var.ctx, id)
+    await removePhoneNumber(c.var.ctx, id)
     return reply(c, { object: 'phone_number', id, deleted: true })
   })
   routes.post('/me/phone_numbers/:id/prepare_verification', limitByAddress, async (c) => {

@@ -51,7 +51,9 @@ function factorsWith(instance: Instance, user: UserRecord, numbers: UserRecord['
   const phoneInUse = phoneNumber.use !== 'off'
   const factors: FirstFactor[] = []
   if (withPassword) factors.push({ strategy: 'password' })
-  if (passkeys.enabled && user.passkeys.length > 0) factors.push({ strategy: 'passkey' })
+  // Where an instance does not tell who has an account, it does not tell who has a passkey either.
+  if (passkeys.enabled && (user.passkeys.length > 0 || instance.settings.enumerationProtection))
+    factors.push({ strategy: 'passkey' })
   if (emailAddress.codes) for (const email of emails) factors.push({ strategy: 'email_code', ...email })
   if (emailAddress.links) for (const email of emails) factors.push({ strategy: 'email_link', ...email })
   if (phoneInUse && phoneNumber.signIn) for (const phone of phones) factors.push({ strategy: 'phone_code', ...phone })
@@ -68,12 +70,13 @@ function factorsWith(instance: Instance, user: UserRecord, numbers: UserRecord['
  * would have, with ids that stay the same for the same identifier.
  */
 export function plausibleFactorsOf(ctx: Ctx, { kind, value }: Identifier): FirstFactor[] {
-  const { password, emailAddress } = ctx.instance.settings
+  const { password, emailAddress, passkeys } = ctx.instance.settings
   const key = purposeKey(ctx.database.keyring, 'identifier_decoy') ?? ''
   const id = idFrom('identification', createHmac('sha512', key).update(`${ctx.instance.id}:${value}`).digest())
   const email = { emailAddressId: id, emailAddress: value, primary: true }
   const factors: FirstFactor[] = []
   if (password.use !== 'off') factors.push({ strategy: 'password' })
+  if (passkeys.enabled) factors.push({ strategy: 'passkey' })
   if (kind === 'email_address' && emailAddress.codes) factors.push({ strategy: 'email_code', ...email })
   if (kind === 'email_address' && emailAddress.links) factors.push({ strategy: 'email_link', ...email })
   if (kind === 'phone_number')

@@ -9,6 +9,7 @@ const usage = `usher <command>
   sync-server start [--token T] [--port N] [--data DIR] [--listen HOST] [--json]
                                                              serve realtime documents alone
   keys [--data DIR] [--json]                                 show the default instance's keys
+  keys rotate [--instance NAME] [--revoke] [--json]          a new signing key; the old one verifies on, or not
   instances create NAME [--host HOST] [--production] [--application ID] [--json]
   instances list [--json]
   instances settings NAME [--set FILE.json] [--json]
@@ -23,7 +24,9 @@ const options = {
   host: { type: 'string' },
   application: { type: 'string' },
   set: { type: 'string' },
+  instance: { type: 'string' },
   production: { type: 'boolean' },
+  revoke: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -45,6 +48,9 @@ async function main() {
       })
     }
     case 'keys':
+      if (rest[0] === 'rotate')
+        return (await import('./commands/keys.ts')).rotateKeys(loadConfig(process.env, flags), values)
+      if (rest[0] !== undefined) throw new ConfigError(`usher keys [rotate]: there is no "${rest[0]}".\n\n${usage}`)
       return (await import('./commands/instances.ts')).showKeys(loadConfig(process.env, flags), values)
     case 'instances':
       return (await import('./commands/instances.ts')).manageInstances(loadConfig(process.env, flags), rest, values)

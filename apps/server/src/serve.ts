@@ -1,10 +1,11 @@
 import type { Server } from 'bun'
 import type { Config } from './config.ts'
 import { EmailSender } from './domains/messaging/index.ts'
+import { Upkeep } from './domains/upkeep/index.ts'
 import { createApp } from './faces/app.ts'
 import { openSyncPlane, type SocketData } from './faces/sync/index.ts'
 import { randomBase62 } from './kernel/ids.ts'
-import { openRuntime, type Runtime } from './runtime.ts'
+import { createCtx, openRuntime, type Runtime } from './runtime.ts'
 
 export type RunningServer = {
   runtime: Runtime
@@ -26,6 +27,8 @@ export async function serve(config: Config): Promise<RunningServer> {
     ? new EmailSender(runtime.database, { smtpUrl: config.smtpUrl, from: config.mailFrom }, runtime.log)
     : undefined
   mail?.start()
+  const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
+  upkeep.start()
   let draining = false
   const server = Bun.serve<SocketData>({
     port: config.port,
@@ -65,6 +68,7 @@ export async function serve(config: Config): Promise<RunningServer> {
       while (server.pendingRequests > 0 && Date.now() < deadline) await Bun.sleep(5)
       await server.stop(true)
       await mail?.stop()
+      await upkeep.stop()
       await runtime.database.close()
     },
   }

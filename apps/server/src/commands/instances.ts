@@ -63,7 +63,8 @@ export function manageInstances(config: Config, [verb, name]: string[], flags: F
   })
 }
 
-async function withRuntime(config: Config, work: (runtime: Runtime) => Promise<void>) {
+/** Opens what a command needs beside a running server, or without one. */
+export async function withRuntime(config: Config, work: (runtime: Runtime) => Promise<void>) {
   const runtime = await openRuntime(config, { visitor: true })
   try {
     await work(runtime)

@@ -53,7 +53,8 @@ export async function createInstance(
   return { id, secretKey }
 }
 
-async function generateSigningKey(keyring: Keyring, instanceId: string) {
+/** A new key pair, the private one sealed. */
+export async function generateSigningKey(keyring: Keyring, instanceId: string) {
   const algorithm = {
     name: 'RSASSA-PKCS1-v1_5',
     modulusLength: 2048,

@@ -10,4 +10,5 @@ export {
   type RedirectUrl,
 } from './redirect-urls.ts'
 export { InstanceRegistry, type InstanceSummary } from './registry.ts'
+export type { RotateInput, Rotation } from './rotate-signing-key.ts'
 export { InstanceSettings, maxSessionClaimsBytes, SyncRule } from './settings.ts'

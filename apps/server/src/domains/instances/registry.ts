@@ -8,6 +8,7 @@ import { events } from '../events/tables.ts'
 import { createInstance, type NewInstance } from './create-instance.ts'
 import type { Instance, SigningKey } from './instance.ts'
 import { cookieSuffixFor, publishableKeyFor } from './publishable-key.ts'
+import { deleteRetiredKeys, type RotateInput, type Rotation, rotateSigningKey } from './rotate-signing-key.ts'
 import { InstanceSettings } from './settings.ts'
 import { instances, secretKeys, signingKeys } from './tables.ts'
 
@@ -209,6 +210,28 @@ export class InstanceRegistry {
       await announce(db, id, 'instance.updated')
     })
     await this.reload()
+  }
+
+  /** Gives an instance a new signing key; running servers sign with it within a second. @see rotateSigningKey */
+  async rotateSigningKey(input: RotateInput): Promise<Rotation> {
+    const rotation = await this.database.system.transaction(async (db) => {
+      const made = await rotateSigningKey(db, this.keyring, input, new Date())
+      await announce(db, input.instanceId, 'instance.updated')
+      return made
+    })
+    await this.reload()
+    return rotation
+  }
+
+  /** Deletes keys that have retired. @returns how many instances lost one */
+  async deleteRetiredKeys(now = new Date()): Promise<number> {
+    const changed = await this.database.system.transaction(async (db) => {
+      const ids = await deleteRetiredKeys(db, now)
+      for (const id of ids) await announce(db, id, 'instance.updated')
+      return ids
+    })
+    if (changed.length > 0) await this.reload()
+    return changed.length
   }
 
   async summarize(id: string): Promise<InstanceSummary> {

@@ -4,6 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { hashToken, newToken } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
+import { deleteEmptyClients } from './delete-over.ts'
 import { removeClientSessions } from './end-session.ts'
 import { clients, clientTokens } from './tables.ts'
 
@@ -103,6 +104,7 @@ export async function deleteClient(ctx: Ctx | Tx, clientId: string): Promise<voi
     await removeClientSessions(tx, clientId)
     await tx.db.update(clientTokens).set({ clientId: null }).where(eq(clientTokens.clientId, clientId))
     await emit(tx, { type: 'client.deleted', subject: clientId, data: { client_id: clientId } })
-    // The rows stay for the session history; without a token nobody can show to be this client.
+    // The row stays for the history of its sessions; without a token nobody can show to be this client.
+    await deleteEmptyClients(tx, [clientId])
   })
 }

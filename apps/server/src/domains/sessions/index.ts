@@ -17,6 +17,7 @@ export {
   rotateClientToken,
 } from './clients.ts'
 export { type Browser, type CreateSessionInput, createSession } from './create-session.ts'
+export { deleteOverSessions } from './delete-over.ts'
 export { deviceStanding, forgetDevices, rememberDevice } from './devices.ts'
 export {
   endSession,
@@ -33,6 +34,7 @@ export {
   type JwtTemplate,
   type JwtTemplateInput,
   listJwtTemplates,
+  longestTokenLifetime,
   mintTemplateToken,
   updateJwtTemplate,
 } from './jwt-templates.ts'

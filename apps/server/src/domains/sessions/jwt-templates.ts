@@ -246,7 +246,7 @@ export async function mintTemplateToken(
     // Before the others, which win.
     ...template.render(lookupFor(session, membership)),
     ...(mint.azp && { azp: mint.azp }),
-    exp: iat + (mint.lifetime ?? template.lifetime),
+    exp: iat + lifetimeOf(ctx, template, mint.lifetime),
     iat,
     iss: issuerOf(ctx.instance),
     jti: randomBase62(20),
@@ -260,8 +260,14 @@ export async function mintTemplateToken(
   return template.key ? signWithCustomKey(template.key, header, payload) : signJwt(ctx.instance, header, payload)
 }
 
-/** Seconds that tokens signed with the instance's key live at most, by its templates. */
-export async function longestTemplateLifetime(ctx: Ctx): Promise<number> {
+/** Whoever asks for another lifetime gets no more than the instance's key is kept for. */
+function lifetimeOf(ctx: Ctx, template: Compiled, wanted: number | undefined): number {
+  if (wanted === undefined || template.key) return wanted ?? template.lifetime
+  return Math.min(wanted, Math.max(template.lifetime, ctx.instance.settings.session.maximumLifetime))
+}
+
+/** Seconds that a token signed with the instance's key lives at most: of a session, or by a template. */
+export async function longestTokenLifetime(ctx: Ctx): Promise<number> {
   const templates = [...(await compiledTemplates(ctx)).values()].filter((t) => !t.key)
-  return Math.max(0, ...templates.map((t) => t.lifetime))
+  return Math.max(ctx.instance.settings.session.maximumLifetime, ...templates.map((t) => t.lifetime))
 }

@@ -1,4 +1,5 @@
 export { createSignUp, type ProvenIdentity, type SignUpFields, updateSignUp } from './create-sign-up.ts'
+export { deleteOverSignUps } from './delete-over.ts'
 export {
   createInvitation,
   type Invitation,

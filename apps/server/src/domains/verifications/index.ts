@@ -1,4 +1,5 @@
 export { type CheckCodeInput, checkCode } from './check-code.ts'
+export { deleteOverVerifications } from './delete-over.ts'
 export { parseEmailAddress } from './email-address.ts'
 export {
   consumeOneTimeToken,

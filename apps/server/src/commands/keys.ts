@@ -1,0 +1,37 @@
+import type { Config } from '../config.ts'
+import { longestTokenLifetime } from '../domains/sessions/index.ts'
+import { UsherError } from '../kernel/errors.ts'
+import { createCtx } from '../runtime.ts'
+import { withRuntime } from './instances.ts'
+
+type Flags = { json?: boolean | undefined; instance?: string | undefined; revoke?: boolean | undefined }
+
+/**
+ * `usher keys rotate`: a new signing key. Nobody is signed out: what the old one signed stays valid until it expires,
+ * unless `--revoke` says that somebody else has the old one.
+ */
+export function rotateKeys(config: Config, flags: Flags): Promise<void> {
+  return withRuntime(config, async (runtime) => {
+    const { instances } = runtime
+    const named = flags.instance
+    const instance = named ? instances.list().find((i) => i.name === named || i.id === named) : instances.getDefault()
+    if (!instance)
+      throw new UsherError('resource_not_found', `There is no instance "${named}". See: usher instances list`)
+    const ctx = createCtx(runtime, instance, { type: 'system', job: 'operator' })
+    const { kid, retiring } = await instances.rotateSigningKey({
+      instanceId: instance.id,
+      longestLifetime: await longestTokenLifetime(ctx),
+      ...(flags.revoke && { revoke: true }),
+    })
+    if (flags.json) {
+      const old = retiring.map((k) => ({ kid: k.kid, until: k.until?.getTime() ?? null }))
+      return console.log(JSON.stringify({ instance: instance.name, kid, retiring: old }))
+    }
+    const lines = retiring.map(({ kid: old, until }) =>
+      until
+        ? `Old key          ${old}, verifies until ${until.toISOString()}`
+        : `Old key          ${old}, gone at once`,
+    )
+    console.log([`Signing key      ${kid}`, ...lines].join('\n'))
+  })
+}

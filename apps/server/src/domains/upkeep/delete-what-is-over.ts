@@ -1,0 +1,35 @@
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { deleteOverSessions } from '../sessions/index.ts'
+import { deleteOverSignIns } from '../signin/index.ts'
+import { deleteOverSignUps } from '../signup/index.ts'
+import { deleteOverVerifications } from '../verifications/index.ts'
+
+/** Small enough that nobody waits for a lock on what a batch deletes. */
+const batchSize = 500
+
+const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
+  deleteOverVerifications,
+  deleteOverSignIns,
+  deleteOverSignUps,
+  deleteOverSessions,
+]
+
+/**
+ * Deletes what is over in an instance: codes, one-time tokens, sign-ins, sign-ups, client tokens, sessions and clients
+ * that nothing is left of. Each batch is a transaction of its own.
+ *
+ * @param options.mayGoOn asked before each batch, so that a server that stops need not wait
+ * @returns how many rows went
+ */
+export async function deleteWhatIsOver(
+  ctx: Ctx,
+  { limit = batchSize, mayGoOn = () => true }: { limit?: number; mayGoOn?: () => boolean } = {},
+): Promise<number> {
+  let total = 0
+  for (const task of tasks) {
+    for (let gone = limit; gone >= limit && mayGoOn(); total += gone)
+      gone = await transaction(ctx, (tx) => task(tx, limit))
+  }
+  return total
+}

@@ -1,0 +1,42 @@
+import { and, inArray, lt, or, sql } from 'drizzle-orm'
+import type { Tx } from '../../database/index.ts'
+import { oneTimeTokens, textMessageCounts, verificationCodes } from './tables.ts'
+
+/** For a day the answer is still why a code or a token is refused; then there is none. */
+const retentionMs = 86_400_000
+
+/**
+ * Deletes codes and one-time tokens that ran out, and counts of text messages of days gone by.
+ *
+ * @param limit rows of each kind at most
+ * @returns how many rows went
+ */
+export async function deleteOverVerifications(tx: Tx, limit: number): Promise<number> {
+  const before = new Date(tx.now().getTime() - retentionMs)
+  const oldCodes = tx.db
+    .select({ id: verificationCodes.id })
+    .from(verificationCodes)
+    .where(lt(verificationCodes.expiresAt, before))
+    .limit(limit)
+  const codes = await tx.db
+    .delete(verificationCodes)
+    .where(inArray(verificationCodes.id, oldCodes))
+    .returning({ id: verificationCodes.id })
+  const oldTokens = tx.db
+    .select({ id: oneTimeTokens.id })
+    .from(oneTimeTokens)
+    .where(or(lt(oneTimeTokens.expiresAt, before), spentRefresh(before)))
+    .limit(limit)
+  const tokens = await tx.db
+    .delete(oneTimeTokens)
+    .where(inArray(oneTimeTokens.id, oldTokens))
+    .returning({ id: oneTimeTokens.id })
+  const counts = await tx.db
+    .delete(textMessageCounts)
+    .where(lt(textMessageCounts.windowStart, new Date(before.getTime() - retentionMs)))
+    .returning({ scope: textMessageCounts.scope })
+  return codes.length + tokens.length + counts.length
+}
+
+/** A browser uses up many of these in the life of its session. */
+const spentRefresh = (before: Date) => and(sql`${oneTimeTokens.kind} = 'refresh'`, lt(oneTimeTokens.consumedAt, before))

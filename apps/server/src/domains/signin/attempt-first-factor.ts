@@ -1,5 +1,5 @@
 import { and, eq } from 'drizzle-orm'
-import { transaction } from '../../database/index.ts'
+import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type RelyingParty, verifyPasskey } from '../credentials/index.ts'
@@ -50,7 +50,7 @@ export async function attemptFirstFactor(
     case 'email_code':
     case 'phone_code':
       await checkFactorCode(ctx, signIn, input)
-      if (!signIn.user) return makeTransferable(ctx, signIn, strategy)
+      if (!signIn.user) return transaction(ctx, (tx) => makeTransferable(tx, signIn, strategy))
       return transaction(ctx, (tx) => completeFirstFactor(tx, browser, signIn, { strategy }))
     case 'reset_password_email_code':
     case 'reset_password_phone_code':
@@ -122,25 +122,23 @@ async function attemptPasskey(
 }
 
 /** The identifier is proven and nobody has it: a sign-up takes over from here. */
-async function makeTransferable(ctx: Ctx, signIn: SignInRecord, strategy: string): Promise<SignInOutcome> {
-  return transaction(ctx, async (tx) => {
-    const [row] = await tx.db
-      .update(signIns)
-      .set({
-        transferable: true,
-        firstFactorStrategy: strategy,
-        firstFactorVerifiedAt: tx.now(),
-        firstFactorError: {
-          code: 'form_identifier_not_found',
-          message: "Couldn't find your account.",
-          long_message: 'There is no account for this yet. Sign up to make one.',
-        },
-      })
-      .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
-      .returning()
-    if (!row) throw stepOver()
-    return { signIn: await withDetails(tx, row) }
-  })
+export async function makeTransferable(tx: Tx, signIn: SignInRecord, strategy: string): Promise<SignInOutcome> {
+  const [row] = await tx.db
+    .update(signIns)
+    .set({
+      transferable: true,
+      firstFactorStrategy: strategy,
+      firstFactorVerifiedAt: tx.now(),
+      firstFactorError: {
+        code: 'form_identifier_not_found',
+        message: "Couldn't find your account.",
+        long_message: 'There is no account for this yet. Sign up to make one.',
+      },
+    })
+    .where(and(eq(signIns.id, signIn.id), eq(signIns.status, 'needs_first_factor')))
+    .returning()
+  if (!row) throw stepOver()
+  return { signIn: await withDetails(tx, row) }
 }
 
 async function allowNewPassword(ctx: Ctx, signIn: SignInRecord, strategy: string): Promise<SignInOutcome> {

@@ -31,6 +31,7 @@ export type CreateSignInInput = {
   /** An unknown identifier is accepted, to be proven and then taken over by a sign-up. */
   signUpIfMissing?: boolean | undefined
   redirectUrl?: string | undefined
+  publicUrl?: string | undefined
   /** Host name for which passkeys are asked. */
   rpId?: string | undefined
 }
@@ -80,8 +81,8 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   if (password !== undefined)
     return transaction(ctx, (tx) => completeFirstFactor(tx, browser, begun.signIn, { strategy: 'password' }))
   if (!strategy || strategy === 'password') return begun
-  const { redirectUrl, rpId } = input
-  return prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, redirectUrl, rpId })
+  const { redirectUrl, publicUrl, rpId } = input
+  return prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, redirectUrl, publicUrl, rpId })
 }
 
 const identifierNotFound = () =>

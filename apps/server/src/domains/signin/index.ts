@@ -3,6 +3,7 @@ export { type AttemptFirstFactorInput, attemptFirstFactor } from './attempt-firs
 export { completeFirstFactor, completeSignIn, type FirstFactorProof, refuseUnwelcome } from './complete-sign-in.ts'
 export { type CreateSignInInput, createSignIn, insertSignIn, refuseSignedIn } from './create-sign-in.ts'
 export { deleteOverSignIns } from './delete-over.ts'
+export { followEmailLink, type LinkOutcome, openEmailLink } from './email-link.ts'
 export { type FirstFactor, type FurtherFactor, furtherFactorsOf } from './factors.ts'
 export {
   beginSocialSignIn,

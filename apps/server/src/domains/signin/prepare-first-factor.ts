@@ -5,7 +5,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { passkeyRequestOptions } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
 import { identifierOf } from '../users/index.ts'
-import { sendCode } from '../verifications/index.ts'
+import { sendCode, sendEmailLink } from '../verifications/index.ts'
 import { type FirstFactor, firstFactorsOf, plausibleFactorsOf } from './factors.ts'
 import {
   codePurposes,
@@ -24,7 +24,10 @@ export type PrepareFirstFactorInput = {
   /** Which address or number; the one that was typed when absent. */
   emailAddressId?: string | undefined
   phoneNumberId?: string | undefined
+  /** The page that the link of an email leads to in the end; checked by the face. */
   redirectUrl?: string | undefined
+  /** Origin of this server as browsers reach it, for links. */
+  publicUrl?: string | undefined
   /** Host name for which passkeys are asked. */
   rpId?: string | undefined
 }
@@ -48,6 +51,8 @@ export async function prepareFirstFactor(
       case 'reset_password_email_code':
       case 'reset_password_phone_code':
         return { signIn: await sendFactorCode(tx, signIn, factor) }
+      case 'email_link':
+        return { signIn: await sendLink(tx, browser, signIn, factor, input) }
       case 'passkey':
         return { signIn: await askForPasskey(tx, signIn, input.rpId) }
       default:
@@ -65,7 +70,7 @@ export function openFactorsOf(ctx: Ctx, signIn: SignInRecord): FirstFactor[] {
   const factors = plausibleFactorsOf(ctx, identifierOf(signIn.identifier))
   // Nobody has set a password for an account that is only to be made.
   return signIn.signUpIfMissing && !ctx.instance.settings.enumerationProtection
-    ? factors.filter((f) => f.strategy === 'email_code' || f.strategy === 'phone_code')
+    ? factors.filter((f) => ['email_code', 'email_link', 'phone_code'].includes(f.strategy))
     : factors
 }
 
@@ -107,7 +112,31 @@ async function sendFactorCode(
   const code = await sendCode(tx, { purpose, subjectId: signIn.id, deliver, ...to })
   const identificationId = 'emailAddressId' in factor ? factor.emailAddressId : factor.phoneNumberId
   const row = await update(tx, signIn, { firstFactorStrategy: factor.strategy, identificationId })
-  return { ...row, user: signIn.user, code, secondCode: undefined }
+  return { ...row, user: signIn.user, code, secondCode: undefined, link: undefined }
+}
+
+async function sendLink(
+  tx: Tx,
+  browser: Browser,
+  signIn: SignInRecord,
+  factor: { emailAddressId: string; emailAddress: string },
+  { redirectUrl, publicUrl }: PrepareFirstFactorInput,
+): Promise<SignInRecord> {
+  if (!redirectUrl || !publicUrl)
+    throw new UsherError('form_param_missing', 'redirect_url is missing.', { param: 'redirect_url' })
+  await sendEmailLink(tx, {
+    purpose: 'sign_in',
+    subjectId: signIn.id,
+    emailAddress: factor.emailAddress,
+    clientId: browser.clientId,
+    redirectUrl,
+    userAgent: browser.userAgent,
+    ipAddress: browser.ipAddress,
+    publicUrl,
+    deliver: signIn.user !== undefined || signIn.signUpIfMissing,
+  })
+  const { emailAddressId: identificationId } = factor
+  return withDetails(tx, await update(tx, signIn, { firstFactorStrategy: 'email_link', identificationId, redirectUrl }))
 }
 
 async function askForPasskey(tx: Tx, signIn: SignInRecord, rpId: string | undefined): Promise<SignInRecord> {

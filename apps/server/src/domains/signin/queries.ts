@@ -4,7 +4,13 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { NewClientToken } from '../sessions/index.ts'
 import { findUsers, type UserRecord } from '../users/index.ts'
-import { type CodePurpose, type CodeState, findCode } from '../verifications/index.ts'
+import {
+  type CodePurpose,
+  type CodeState,
+  type EmailLinkState,
+  findCode,
+  findEmailLinkState,
+} from '../verifications/index.ts'
 import { signIns } from './tables.ts'
 
 export type SignIn = typeof signIns.$inferSelect
@@ -15,6 +21,8 @@ export type SignInRecord = SignIn & {
   code: CodeState | undefined
   /** Of the second factor, or of the proof that a new device asks for. */
   secondCode: CodeState | undefined
+  /** The link that was sent for the first factor. */
+  link: EmailLinkState | undefined
 }
 /** A sign-in after a step, and the client's new token when the step signed it in. */
 export type SignInOutcome = { signIn: SignInRecord; issued?: NewClientToken | undefined }
@@ -70,6 +78,7 @@ export async function withDetails(tx: Tx, row: SignIn): Promise<SignInRecord> {
     ...row,
     user,
     code: await findCode(tx, { purpose, subjectId: row.id }),
+    link: row.firstFactorStrategy === 'email_link' ? await findEmailLinkState(tx, row.id) : undefined,
     secondCode: past ? await findCode(tx, { purpose: 'sign_in_second_factor', subjectId: row.id }) : undefined,
   }
 }

@@ -9,7 +9,7 @@ export {
 export { beginSocialSignUp, finishSocialSignUp, type SocialSignUpRequest } from './oauth.ts'
 export { findSignUp, getSignUp, requirementsOf, type SignUp, type SignUpOutcome, type SignUpRecord } from './queries.ts'
 export { getTicket, spendTicket, type Ticket } from './tickets.ts'
-export { attemptSignUpVerification, prepareSignUpVerification } from './verify-sign-up.ts'
+export { attemptSignUpVerification, prepareSignUpVerification, provenSignUpAddress } from './verify-sign-up.ts'
 export {
   completeWaitlistEntry,
   deleteWaitlistEntry,

@@ -4,12 +4,16 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Instance } from '../instances/index.ts'
 import type { NewClientToken } from '../sessions/index.ts'
-import { type CodeState, findCode } from '../verifications/index.ts'
+import { type CodeState, type EmailLinkState, findCode, findEmailLinkState } from '../verifications/index.ts'
 import { signUps } from './tables.ts'
 
 export type SignUp = typeof signUps.$inferSelect
 /** A sign-up with what is known about the codes that were sent for it. */
-export type SignUpRecord = SignUp & { code: CodeState | undefined; phoneCode: CodeState | undefined }
+export type SignUpRecord = SignUp & {
+  code: CodeState | undefined
+  phoneCode: CodeState | undefined
+  link: EmailLinkState | undefined
+}
 /** A sign-up after a step, and the client's new token when the step signed it in. */
 export type SignUpOutcome = { signUp: SignUpRecord; issued?: NewClientToken | undefined }
 
@@ -96,6 +100,7 @@ export async function withCode(tx: Tx, row: SignUp): Promise<SignUpRecord> {
   return {
     ...row,
     code: row.emailAddress === null ? undefined : await findCode(tx, { purpose: 'sign_up', subjectId: row.id }),
+    link: row.emailAddress === null ? undefined : await findEmailLinkState(tx, row.id),
     phoneCode:
       row.phoneNumber === null ? undefined : await findCode(tx, { purpose: 'sign_up_phone', subjectId: row.id }),
   }

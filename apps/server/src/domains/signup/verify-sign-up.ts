@@ -1,9 +1,9 @@
 import { and, eq } from 'drizzle-orm'
-import { transaction } from '../../database/index.ts'
+import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Browser } from '../sessions/index.ts'
-import { checkCode, sendCode } from '../verifications/index.ts'
+import { checkCode, sendCode, sendEmailLink } from '../verifications/index.ts'
 import { completeIfReady } from './complete-sign-up.ts'
 import { getOpenSignUp, type SignUp, type SignUpOutcome, withCode } from './queries.ts'
 import { signUps } from './tables.ts'
@@ -19,8 +19,11 @@ function parseStrategy(ctx: Ctx, strategy: string): CodeStrategy {
   const { emailAddress } = ctx.instance.settings
   if (Object.hasOwn(codes, strategy) && (strategy !== 'email_code' || emailAddress.codes))
     return strategy as CodeStrategy
-  throw new UsherError('form_param_value_invalid', 'This cannot be verified in this way.', { param: 'strategy' })
+  throw wrongStrategy()
 }
+
+const wrongStrategy = () =>
+  new UsherError('form_param_value_invalid', 'This cannot be verified in this way.', { param: 'strategy' })
 
 const isProven = (signUp: SignUp, strategy: CodeStrategy) =>
   (strategy === 'email_code' ? signUp.emailVerifiedAt : signUp.phoneVerifiedAt) !== null
@@ -36,8 +39,9 @@ const alreadyProven = () => new UsherError('verification_already_verified', 'Thi
 export async function prepareSignUpVerification(
   ctx: Ctx,
   browser: Browser,
-  input: { id: string; strategy: string },
+  input: { id: string; strategy: string; redirectUrl?: string | undefined; publicUrl?: string | undefined },
 ): Promise<SignUpOutcome> {
+  if (input.strategy === 'email_link') return sendSignUpLink(ctx, browser, input)
   const strategy = parseStrategy(ctx, input.strategy)
   return transaction(ctx, async (tx) => {
     const open = await getOpenSignUp(tx, { clientId: browser.clientId, id: input.id })
@@ -85,4 +89,58 @@ export async function attemptSignUpVerification(
     if (!row) throw new UsherError('verification_failed', 'It was changed meanwhile. Ask for a new code.')
     return completeIfReady(tx, browser, row)
   })
+}
+
+async function sendSignUpLink(
+  ctx: Ctx,
+  browser: Browser,
+  input: { id: string; redirectUrl?: string | undefined; publicUrl?: string | undefined },
+): Promise<SignUpOutcome> {
+  if (!ctx.instance.settings.emailAddress.links) throw wrongStrategy()
+  const { redirectUrl, publicUrl } = input
+  if (!redirectUrl || !publicUrl)
+    throw new UsherError('form_param_missing', 'redirect_url is missing.', { param: 'redirect_url' })
+  return transaction(ctx, async (tx) => {
+    const open = await getOpenSignUp(tx, { clientId: browser.clientId, id: input.id })
+    if (isProven(open, 'email_code')) throw alreadyProven()
+    if (!open.emailAddress)
+      throw new UsherError('form_param_missing', codes.email_code.missing, { param: 'email_address' })
+    await sendEmailLink(tx, {
+      purpose: 'sign_up',
+      subjectId: open.id,
+      emailAddress: open.emailAddress,
+      clientId: browser.clientId,
+      redirectUrl,
+      userAgent: browser.userAgent,
+      ipAddress: browser.ipAddress,
+      publicUrl,
+    })
+    return { signUp: await withCode(tx, open) }
+  })
+}
+
+/**
+ * Notes that the link to a sign-up's address was opened; completes the sign-up when nothing else is missing.
+ *
+ * @throws {UsherError} `resource_not_found`, `verification_failed` when the address was changed since
+ */
+export async function provenSignUpAddress(
+  tx: Tx,
+  browser: Browser,
+  input: { id: string; emailAddress: string },
+): Promise<SignUpOutcome> {
+  const open = await getOpenSignUp(tx, { clientId: browser.clientId, id: input.id })
+  const [row] = await tx.db
+    .update(signUps)
+    .set({ emailVerifiedAt: tx.now(), emailVerificationStrategy: 'email_link' })
+    .where(
+      and(
+        eq(signUps.id, open.id),
+        eq(signUps.status, 'missing_requirements'),
+        eq(signUps.emailAddress, input.emailAddress),
+      ),
+    )
+    .returning()
+  if (!row) throw new UsherError('verification_failed', 'It was changed meanwhile. Ask for a new link.')
+  return completeIfReady(tx, browser, row)
 }

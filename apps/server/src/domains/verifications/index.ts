@@ -2,6 +2,14 @@ export { type CheckCodeInput, checkCode } from './check-code.ts'
 export { deleteOverVerifications } from './delete-over.ts'
 export { parseEmailAddress } from './email-address.ts'
 export {
+  type EmailLink,
+  type EmailLinkState,
+  findEmailLinkState,
+  readEmailLink,
+  sendEmailLink,
+  useEmailLink,
+} from './email-links.ts'
+export {
   consumeOneTimeToken,
   consumeOneTimeTokenById,
   createOneTimeToken,

@@ -30,7 +30,7 @@ import { applicationOrigin } from './origins.ts'
 export type { FrontendEnv } from './env.ts'
 
 /** Calls that need no client and come before there is one. */
-const anonymousPaths = /^\/v1\/(environment|dev_browser|health|tickets)(\/|$)/
+const anonymousPaths = /^\/v1\/(environment|dev_browser|health|tickets|verify|oauth_callback)(\/|$)/
 
 /** Finds out which client and session ask, and makes the Ctx. @throws {UsherError} `dev_browser_unauthenticated` */
 export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) => {

@@ -16,6 +16,7 @@ import { guardOrigin } from './origins.ts'
 import { signInRoutes } from './sign-ins.ts'
 import { signUpRoutes } from './sign-ups.ts'
 import { ticketRoutes } from './tickets.ts'
+import { emailLinkRoutes } from './verify.ts'
 import { waitlistRoutes } from './waitlist.ts'
 
 /** The browser API under `/v1`, for the unmodified browser SDKs. */
@@ -33,6 +34,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', signUpRoutes())
   face.route('/v1', handshakeRoutes())
   face.route('/v1', ticketRoutes())
+  face.route('/v1', emailLinkRoutes())
   face.route('/v1', waitlistRoutes())
   face.route('/v1', oauthCallbackRoutes())
   face.route('/v1', meRoutes())

@@ -16,7 +16,7 @@ import {
 import { presentSignIn } from '../presenters/sign-in.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
-import { redirectsOf } from './redirects.ts'
+import { checkRedirect, redirectsOf } from './redirects.ts'
 import { relyingPartyOf } from './relying-party.ts'
 
 const text = z.string().max(4096)
@@ -69,9 +69,17 @@ export function signInRoutes(): Hono<FrontendEnv> {
       return answer(c, await beginSocialSignIn(c.var.ctx, await ensureBrowser(c), request))
     }
     const rpId = relyingPartyOf(c)?.rpId
+    if (redirectUrl) await checkRedirect(c, redirectUrl)
+    const { publicUrl } = c.var
     return answer(
       c,
-      await createSignIn(c.var.ctx, await ensureBrowser(c), { ...input, redirectUrl, signUpIfMissing, rpId }),
+      await createSignIn(c.var.ctx, await ensureBrowser(c), {
+        ...input,
+        redirectUrl,
+        publicUrl,
+        signUpIfMissing,
+        rpId,
+      }),
     )
   })
   routes.get('/client/sign_ins/:id', async (c) => {
@@ -85,7 +93,8 @@ export function signInRoutes(): Hono<FrontendEnv> {
       strategy: form.strategy,
       emailAddressId: form.email_address_id,
       phoneNumberId: form.phone_number_id,
-      redirectUrl: form.redirect_url,
+      redirectUrl: form.redirect_url && (await checkRedirect(c, form.redirect_url)),
+      publicUrl: c.var.publicUrl,
       rpId: relyingPartyOf(c)?.rpId,
     })
     return answer(c, prepared)

@@ -16,7 +16,7 @@ import {
 import { presentSignUp } from '../presenters/sign-up.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
-import { redirectsOf } from './redirects.ts'
+import { checkRedirect, redirectsOf } from './redirects.ts'
 
 const text = z.string().max(4096)
 const name = z.string().trim().max(256)
@@ -55,7 +55,7 @@ const FieldsForm = z.object({
   legal_accepted: text.or(z.boolean()).optional(),
   ticket: text.optional(),
 })
-const PrepareForm = z.object({ strategy: text })
+const PrepareForm = z.object({ strategy: text, redirect_url: text.optional() })
 const AttemptForm = z.object({ strategy: text, code: text.optional() })
 
 /** Signing up, step by step. */
@@ -88,8 +88,9 @@ export function signUpRoutes(): Hono<FrontendEnv> {
     return answer(c, await updateSignUp(c.var.ctx, requireBrowser(c), c.req.param('id'), fields))
   })
   routes.post('/client/sign_ups/:id/prepare_verification', async (c) => {
-    const { strategy } = await parseForm(c, PrepareForm)
-    const input = { id: c.req.param('id'), strategy }
+    const { strategy, redirect_url } = await parseForm(c, PrepareForm)
+    const redirectUrl = redirect_url && (await checkRedirect(c, redirect_url))
+    const input = { id: c.req.param('id'), strategy, redirectUrl, publicUrl: c.var.publicUrl }
     return answer(c, await prepareSignUpVerification(c.var.ctx, requireBrowser(c), input))
   })
   routes.post('/client/sign_ups/:id/attempt_verification', async (c) => {

@@ -1,7 +1,6 @@
 import { Hono } from 'hono'
 import { isSignedIn } from '../../domains/sessions/index.ts'
 import { acceptTicket } from '../../domains/signin/index.ts'
-import { UsherError } from '../../kernel/errors.ts'
 import type { FrontendEnv } from './context.ts'
 import { isTrustedOrigin, parseOrigin } from './origins.ts'
 
@@ -29,8 +28,5 @@ export function ticketRoutes(): Hono<FrontendEnv> {
     return new Response(null, { status: 303, headers })
   })
   // Links that sign in by themselves are not sent; whoever comes with one is told so.
-  routes.get('/verify', () => {
-    throw new UsherError('not_implemented', 'Emails carry codes here, and no links that verify.')
-  })
   return routes
 }

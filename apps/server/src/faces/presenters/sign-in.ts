@@ -101,20 +101,24 @@ function firstFactorVerification(ctx: Ctx, signIn: SignInRecord) {
   const kind = verificationKind(strategy)
   if (code && !firstFactorVerifiedAt && !signIn.firstFactorError && kind === 'verification_otp')
     return presentCode(code, strategy, ctx.now())
+  const { link } = signIn
+  const linkOver = link !== undefined && !firstFactorVerifiedAt && link.expiresAt <= ctx.now()
   const status = signIn.transferable
     ? 'transferable'
-    : signIn.firstFactorError
-      ? 'failed'
-      : firstFactorVerifiedAt
-        ? 'verified'
-        : 'unverified'
+    : linkOver
+      ? 'expired'
+      : signIn.firstFactorError
+        ? 'failed'
+        : firstFactorVerifiedAt
+          ? 'verified'
+          : 'unverified'
   return {
     ...presentVerification({
       object: kind,
       status,
       strategy,
       attempts: code?.attempts ?? null,
-      expire_at: code?.expiresAt.getTime() ?? null,
+      expire_at: (link ?? code)?.expiresAt.getTime() ?? null,
     }),
     nonce: strategy === 'passkey' && !firstFactorVerifiedAt ? signIn.challenge : null,
     external_verification_redirect_url: firstFactorVerifiedAt ? null : signIn.externalRedirectUrl,

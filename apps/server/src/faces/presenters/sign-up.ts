@@ -1,5 +1,5 @@
 import { requirementsOf, type SignUpRecord } from '../../domains/signup/index.ts'
-import type { CodeState } from '../../domains/verifications/index.ts'
+import type { CodeState, EmailLinkState } from '../../domains/verifications/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { presentCode, presentVerification } from './verification.ts'
 
@@ -29,6 +29,7 @@ export function presentSignUp(ctx: Ctx, signUp: SignUpRecord) {
               verifiedAt: signUp.emailVerifiedAt,
               strategy: signUp.emailVerificationStrategy,
               code: signUp.code,
+              link: signUp.link,
               strategies: emailStrategies,
             }),
       phone_number:
@@ -73,10 +74,11 @@ type Identifier = {
   verifiedAt: Date | null
   strategy: string | null
   code: CodeState | undefined
+  link?: EmailLinkState | undefined
   strategies: string[]
 }
 
-function presentIdentifier(ctx: Ctx, { value, verifiedAt, strategy, code, strategies }: Identifier) {
+function presentIdentifier(ctx: Ctx, { value, verifiedAt, strategy, code, link, strategies }: Identifier) {
   if (verifiedAt) {
     const object = strategy === 'ticket' || strategy === 'email_link' ? `verification_${strategy}` : 'verification_otp'
     const verified = { object, status: 'verified' as const, strategy, attempts: code?.attempts ?? null }
@@ -88,6 +90,18 @@ function presentIdentifier(ctx: Ctx, { value, verifiedAt, strategy, code, strate
   }
   // A code that went to what was typed before says nothing about this one.
   const current = code?.recipient === value ? code : undefined
+  if (link && link.recipient === value && !current)
+    return {
+      ...presentVerification({
+        object: 'verification_email_link',
+        status: link.expiresAt <= ctx.now() ? 'expired' : 'unverified',
+        strategy: 'email_link',
+        attempts: null,
+        expire_at: link.expiresAt.getTime(),
+      }),
+      next_action: 'needs_attempt',
+      supported_strategies: strategies,
+    }
   // Without a strategy: with one the components take it that a code was sent, and ask for none.
   const none = {
     object: 'verification_otp',

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, inArray, type SQL } from 'drizzle-orm'
+import { and, count, desc, eq, gt, inArray, lte, or, type SQL } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -96,6 +96,17 @@ export async function getSession(ctx: Ctx | Tx, id: string): Promise<SessionReco
   })
 }
 
+/** As {@link sessionStatusAt}, in SQL. */
+function hasStatus(status: Session['status'], now: Date): SQL {
+  const stored = eq(sessions.status, status)
+  const open = inArray(sessions.status, signedInStatuses)
+  if (status === 'expired') return or(stored, and(open, lte(sessions.expireAt, now))) as SQL
+  if (status === 'abandoned')
+    return or(stored, and(open, lte(sessions.abandonAt, now), gt(sessions.expireAt, now))) as SQL
+  if (!signedInStatuses.includes(status)) return stored
+  return and(stored, gt(sessions.expireAt, now), gt(sessions.abandonAt, now)) as SQL
+}
+
 export type SessionFilter = { userId?: string; clientId?: string; status?: Session['status'] }
 
 /** Sessions of whatever status, newest first. */
@@ -107,7 +118,7 @@ export async function listSessions(
     const conditions: SQL[] = []
     if (input.userId) conditions.push(eq(sessions.userId, input.userId))
     if (input.clientId) conditions.push(eq(sessions.clientId, input.clientId))
-    if (input.status) conditions.push(eq(sessions.status, input.status))
+    if (input.status) conditions.push(hasStatus(input.status, tx.now()))
     const where = and(...conditions)
     const rows = await tx.db
       .select()

@@ -2,7 +2,6 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
 import {
-  activeOrganizationOf,
   createClient,
   createSession,
   findSessionState,
@@ -52,7 +51,7 @@ export function sessionRoutes(): Hono<Env> {
       ...(c.req.query('client_id') && { clientId: c.req.query('client_id') as string }),
       ...(status !== undefined && { status: statuses.parse(status) as Session['status'] }),
     })
-    const data = page.data.map((s) => presentSession(c.var.ctx, s))
+    const data = page.data.map((s) => presentSession(c.var.ctx, s, { activity: true }))
     return jsonResponse(c.req.query('paginated') === 'true' ? { data, total_count: page.totalCount } : data)
   })
   routes.post('/sessions', async (c) => {
@@ -66,13 +65,13 @@ export function sessionRoutes(): Hono<Env> {
       const { session } = await createSession(tx, { clientId, userId, organizationId, strategy: 'ticket' })
       return getSession(tx, session.id)
     })
-    return jsonResponse(presentSession(c.var.ctx, made))
+    return jsonResponse(presentSession(c.var.ctx, made, { activity: true }))
   })
   routes.get('/sessions/:id', async (c) =>
-    jsonResponse(presentSession(c.var.ctx, await getSession(c.var.ctx, c.req.param('id')))),
+    jsonResponse(presentSession(c.var.ctx, await getSession(c.var.ctx, c.req.param('id')), { activity: true })),
   )
   routes.post('/sessions/:id/revoke', async (c) =>
-    jsonResponse(presentSession(c.var.ctx, await revokeSession(c.var.ctx, c.req.param('id')))),
+    jsonResponse(presentSession(c.var.ctx, await revokeSession(c.var.ctx, c.req.param('id')), { activity: true })),
   )
   // Who is signed in, and still is: answered from the session plane's memory, which revocations reach at once.
   routes.post('/sessions/:id/verify', async (c) => {
@@ -81,7 +80,7 @@ export function sessionRoutes(): Hono<Env> {
     const session = sid === c.req.param('id') ? await findSessionState(c.var.ctx, sid) : undefined
     if (!session || !isSignedIn(session, c.var.ctx.now()))
       throw new UsherError('authentication_invalid', 'This session has ended, or the token is not its.')
-    return jsonResponse(presentSessionState(session))
+    return jsonResponse(presentSession(c.var.ctx, session))
   })
   routes.post('/sessions/:id/tokens', async (c) => {
     const session = await openSession(c.var.ctx, c.req.param('id'))
@@ -124,7 +123,9 @@ export function sessionRoutes(): Hono<Env> {
   routes.post('/clients/verify', async (c) => {
     const { token } = await parseBody(c, z.object({ token: z.string().max(16_384) }))
     const { sid } = await verifySessionToken(c.var.ctx, token)
-    const session = await getSession(c.var.ctx, sid)
+    const session = await findSessionState(c.var.ctx, sid)
+    if (!session || !isSignedIn(session, c.var.ctx.now()))
+      throw new UsherError('authentication_invalid', 'This session has ended.')
     return jsonResponse(presentClientToBackend(c.var.ctx, await getClient(c.var.ctx, session.clientId)))
   })
   routes.get('/clients/:id', async (c) =>
@@ -141,28 +142,12 @@ async function openSession(ctx: Ctx, id: string): Promise<SessionState> {
   throw new UsherError('resource_not_found', 'This session has ended.')
 }
 
-/** As much of a session as its state in memory holds. */
-function presentSessionState(session: SessionState) {
-  return {
-    object: 'session',
-    id: session.id,
-    client_id: session.clientId,
-    user_id: session.userId,
-    status: session.status,
-    actor: session.actor,
-    last_active_organization_id: activeOrganizationOf(session),
-    last_active_at: session.lastActiveAt.getTime(),
-    expire_at: session.expireAt.getTime(),
-    abandon_at: session.abandonAt.getTime(),
-  }
-}
-
 function presentClientToBackend(ctx: Ctx, client: Awaited<ReturnType<typeof getClient>>) {
   return {
     object: 'client',
     id: client.id,
     session_ids: client.sessions.map((s) => s.id),
-    sessions: client.sessions.map((s) => presentSession(ctx, s)),
+    sessions: client.sessions.map((s) => presentSession(ctx, s, { activity: true })),
     sign_in_id: client.signInId,
     sign_up_id: client.signUpId,
     last_active_session_id: client.lastActiveSessionId,

@@ -215,33 +215,10 @@ async function ownAddress(ctx: Ctx, userId: string, id: string): Promise<EmailAd
   return address
 }
 
+/** The devices on which a person is signed in, newest first. */
 async function ownSessions(ctx: Ctx, userId: string) {
   const { data } = await listSessions(ctx, { userId, status: 'active', limit: 100, offset: 0 })
-  return data.map((session) => ({
-    ...presentSession(ctx, session),
-    latest_activity: {
-      object: 'session_activity' as const,
-      id: session.id,
-      ...describeUserAgent(session.userAgent),
-      ip_address: session.ipAddress,
-      city: null,
-      country: null,
-    },
-  }))
-}
-
-/** As much of a user agent as a list of devices shows. */
-function describeUserAgent(userAgent: string | null) {
-  const [, name = null, version = null] = userAgent?.match(/(Firefox|Edg|OPR|Chrome|Version)\/(\d+)/) ?? []
-  const names: Record<string, string> = { Edg: 'Edge', OPR: 'Opera', Version: 'Safari' }
-  const isMobile = /Mobile|Android|iPhone|iPad/.test(userAgent ?? '')
-  const system = userAgent?.match(/(Windows|Macintosh|Android|iPhone|iPad|Linux)/)?.[1] ?? null
-  return {
-    browser_name: name && (names[name] ?? name),
-    browser_version: version,
-    device_type: system,
-    is_mobile: isMobile,
-  }
+  return data.map((session) => presentSession(ctx, session, { activity: true }))
 }
 
 function parseObject(json: string): Record<string, unknown> {

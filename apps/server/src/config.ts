@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { TextProvider } from './domains/messaging/text-transport.ts'
 import { parseLimits, type SyncLimits } from './domains/sync/limits.ts'
 import { type Keyring, parseKeyring } from './kernel/secrets.ts'
 
@@ -26,6 +27,18 @@ const Environment = z.object({
   SMTP_URL: optionalUrl(/^smtps?$/),
   /** Sender of emails, e.g. `Acme <no-reply@acme.example>`. */
   USHER_MAIL_FROM: z.string().default('Usher <no-reply@localhost>'),
+  /** Base URL of a provider of text messages that speaks Twilio's API. */
+  USHER_SMS_URL: optionalUrl(/^https?$/),
+  /** Account at that provider (`AC…`). Without it, texts are only kept and shown at `/inbox` (development instances). */
+  USHER_SMS_ACCOUNT: z
+    .string()
+    .regex(/^[\w-]{1,64}$/)
+    .optional(),
+  /** The name of an API key, where it is not the account itself that calls. */
+  USHER_SMS_USER: z.string().optional(),
+  USHER_SMS_SECRET: z.string().optional(),
+  /** Sender of texts: a number in E.164, a name that the provider knows, or a messaging service (`MG…`). */
+  USHER_SMS_FROM: z.string().max(64).optional(),
   /** Addresses of proxies whose forwarded headers are believed, separated by commas. */
   USHER_TRUSTED_PROXIES: z.string().default(''),
   /** What the server may fetch beside the public internet: hosts, `host:port` pairs or CIDR ranges, by commas. */
@@ -50,6 +63,7 @@ export type Config = {
   keyring: Keyring
   smtpUrl: string | undefined
   mailFrom: string
+  textProvider: TextProvider | undefined
   trustedProxies: ReadonlySet<string>
   egressAllow: readonly string[]
   syncToken: string | undefined
@@ -95,6 +109,9 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     const { pathname, search, hash } = new URL(parsed.data.USHER_PUBLIC_URL)
     if (pathname !== '/' || search || hash) problems.push('USHER_PUBLIC_URL: must be an origin, without path or query')
   }
+  const textParts = ['USHER_SMS_ACCOUNT', 'USHER_SMS_SECRET', 'USHER_SMS_FROM'].filter((name) => !given[name])
+  if (textParts.length > 0 && Object.keys(given).some((name) => name.startsWith('USHER_SMS_')))
+    problems.push(`${textParts.join(', ')}: needed to send text messages`)
   if (!parsed.success || problems.length > 0) {
     throw new ConfigError(`Usher cannot start:\n${problems.map((p) => `  - ${p}`).join('\n')}`)
   }
@@ -110,6 +127,7 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     keyring: keyring ?? localKeyring(dataDir),
     smtpUrl: e.SMTP_URL,
     mailFrom: e.USHER_MAIL_FROM,
+    textProvider: textProviderOf(e),
     trustedProxies: new Set(list(e.USHER_TRUSTED_PROXIES)),
     egressAllow: list(e.USHER_EGRESS_ALLOW),
     syncToken: e.USHER_SYNC_TOKEN,
@@ -117,6 +135,13 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     metricsToken: e.USHER_METRICS_TOKEN,
     logLevel: e.LOG_LEVEL,
   }
+}
+
+function textProviderOf(e: z.infer<typeof Environment>): TextProvider | undefined {
+  const { USHER_SMS_ACCOUNT: accountSid, USHER_SMS_SECRET: secret, USHER_SMS_FROM: from } = e
+  if (!accountSid || !secret || !from) return undefined
+  const url = (e.USHER_SMS_URL ?? 'https://api.twilio.com').replace(/\/+$/, '')
+  return { url, accountSid, user: e.USHER_SMS_USER ?? accountSid, secret, from }
 }
 
 const list = (value: string) =>

@@ -1,6 +1,6 @@
 import type { Server } from 'bun'
 import type { Config } from './config.ts'
-import { EmailSender } from './domains/messaging/index.ts'
+import { MessageSender, mailTransport, type Transport, textTransport } from './domains/messaging/index.ts'
 import { Upkeep } from './domains/upkeep/index.ts'
 import { createApp } from './faces/app.ts'
 import { openSyncPlane, type SocketData } from './faces/sync/index.ts'
@@ -23,10 +23,8 @@ export async function serve(config: Config): Promise<RunningServer> {
   const runtime = await openRuntime(config)
   const app = createApp(runtime)
   const sync = openSyncPlane(runtime)
-  const mail = config.smtpUrl
-    ? new EmailSender(runtime.database, { smtpUrl: config.smtpUrl, from: config.mailFrom }, runtime.log)
-    : undefined
-  mail?.start()
+  const senders = transportsOf(config).map((transport) => new MessageSender(runtime.database, transport, runtime.log))
+  for (const sender of senders) sender.start()
   const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
   upkeep.start()
   let draining = false
@@ -67,11 +65,19 @@ export async function serve(config: Config): Promise<RunningServer> {
       const deadline = Date.now() + drainMs
       while (server.pendingRequests > 0 && Date.now() < deadline) await Bun.sleep(5)
       await server.stop(true)
-      await mail?.stop()
+      await Promise.all(senders.map((sender) => sender.stop()))
       await upkeep.stop()
       await runtime.database.close()
     },
   }
+}
+
+/** The ways out that the operator has configured. Each is a queue of its own: one that is dead delays no other. */
+function transportsOf({ smtpUrl, mailFrom, textProvider }: Config): Transport[] {
+  return [
+    ...(smtpUrl ? [mailTransport({ smtpUrl, from: mailFrom })] : []),
+    ...(textProvider ? [textTransport(textProvider)] : []),
+  ]
 }
 
 /** The peer's address; a trusted proxy's word about it counts, anybody else's does not. */

@@ -160,6 +160,18 @@ CREATE TABLE "instance_signing_keys" (
 	"retired_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
+CREATE TABLE "message_templates" (
+	"instance_id" text NOT NULL,
+	"channel" text NOT NULL,
+	"name" text NOT NULL,
+	"locale" text NOT NULL,
+	"subject" text NOT NULL,
+	"body" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "message_templates_instance_id_channel_name_locale_pk" PRIMARY KEY("instance_id","channel","name","locale")
+);
+--> statement-breakpoint
 CREATE TABLE "messages" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,

@@ -1,7 +1,12 @@
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { queueEmail, type TemplateData } from '../messaging/index.ts'
+import { queueEmail } from '../messaging/index.ts'
 import { findUsers } from '../users/index.ts'
+
+export type FactorChange = { added: boolean } & (
+  | { factor: 'authenticator' | 'text_message' }
+  | { factor: 'passkey'; passkeyName: string }
+)
 
 /**
  * Tells somebody by email that a way to prove who they are was added or removed. Whoever has no proven address is not
@@ -9,16 +14,24 @@ import { findUsers } from '../users/index.ts'
  */
 export async function notifyFactorChange(
   tx: Tx,
-  { userId, ...change }: { userId: string } & Omit<TemplateData['factor_changed'], 'at'>,
+  { userId, ...change }: { userId: string } & FactorChange,
 ): Promise<void> {
   const [user] = await findUsers(tx, [userId])
   const address = user?.emailAddresses.find((e) => e.id === user.primaryEmailAddressId && e.verifiedAt !== null)
   if (!address) return
-  const data = { ...change, at: tx.now().toISOString() }
   try {
-    await queueEmail(tx, { template: 'factor_changed', to: address.emailAddress, data })
+    await queueEmail(tx, { ...messageFor(change), to: address.emailAddress })
   } catch (error) {
     if (!(error instanceof UsherError && error.code === 'unavailable')) throw error
-    tx.log.warn({ user: userId, ...change }, 'nobody was told of a changed factor: no email can be sent')
+    tx.log.warn({ user: userId, factor: change.factor }, 'nobody was told of a changed factor: no email can be sent')
   }
+}
+
+function messageFor(change: FactorChange) {
+  if (change.factor === 'passkey') {
+    const { added, passkeyName } = change
+    return { template: added ? 'passkey_added' : 'passkey_removed', data: { passkeyName } } as const
+  }
+  const method = change.factor === 'authenticator' ? 'totp' : 'phone_code'
+  return { template: change.added ? 'mfa_enabled' : 'mfa_disabled', data: { method } } as const
 }

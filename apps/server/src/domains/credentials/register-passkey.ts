@@ -125,7 +125,7 @@ export async function confirmPasskey(
       const [made] = await tx.db.update(passkeys).set(row).where(own(input)).returning()
       if (!made) throw notFound()
       await changed(tx, input.userId)
-      await notifyFactorChange(tx, { userId: input.userId, factor: 'passkey', added: true })
+      await notifyFactorChange(tx, { userId: input.userId, factor: 'passkey', passkeyName: made.name, added: true })
       return summary(made)
     } catch (error) {
       throw isUniqueViolation(error) ? invalidPasskey() : error
@@ -172,7 +172,7 @@ export async function removePasskey(ctx: Ctx | Tx, input: { userId: string; id: 
     if (!removed) throw notFound()
     if (!removed.verifiedAt) return
     await noteSecondFactors(tx, input.userId, 'removed')
-    await notifyFactorChange(tx, { userId: input.userId, factor: 'passkey', added: false })
+    await notifyFactorChange(tx, { userId: input.userId, factor: 'passkey', passkeyName: removed.name, added: false })
   })
 }
 

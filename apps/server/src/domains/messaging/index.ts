@@ -1,10 +1,25 @@
-export { getMessage, listMessages, type Message } from './list-messages.ts'
-export { type QueueEmailInput, type QueueTextInput, queueEmail, queueMessage } from './queue-message.ts'
-export { EmailSender } from './sender.ts'
 export {
-  type RenderedEmail,
-  renderEmail,
+  type Channel,
+  type Happening,
+  type SecondFactorMethod,
+  sampleData,
   type TemplateData,
   type TemplateName,
   type TextTemplateName,
-} from './templates.ts'
+  templateNames,
+} from './catalog.ts'
+export { getMessage, listMessages, type Message } from './list-messages.ts'
+export { mailTransport } from './mail-transport.ts'
+export {
+  getTemplate,
+  listTemplates,
+  previewTemplate,
+  revertTemplate,
+  setTemplate,
+  type Template,
+  type TemplateInput,
+} from './manage-templates.ts'
+export { type QueueEmailInput, type QueueTextInput, queueEmail, queueMessage } from './queue-message.ts'
+export { MessageSender, type Transport } from './sender.ts'
+export type { Rendered } from './templates.ts'
+export { type TextProvider, textTransport } from './text-transport.ts'

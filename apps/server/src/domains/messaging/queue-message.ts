@@ -1,20 +1,29 @@
+import { and, eq, isNotNull } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
-import { hasMailServer, wakeSender } from './sender.ts'
+import { emailAddresses, phoneNumbers, users } from '../users/tables.ts'
+import type { Channel, TemplateData, TemplateName, TextTemplateName } from './catalog.ts'
+import { hasSender, wakeSender } from './sender.ts'
 import { messages } from './tables.ts'
-import { renderEmail, renderText, type TemplateData, type TemplateName, type TextTemplateName } from './templates.ts'
+import { findTemplateText, normalizeLocale, render } from './templates.ts'
 
 type Queued<T extends TemplateName> = {
   template: T
   data: TemplateData[T]
+  /** BCP 47 tag. Absent: the language of whoever has proven the address, else the instance's. */
+  locale?: string | null | undefined
   /** When what it carries (a code, a link) is worthless. It never leaves after that. */
   expiresAt?: Date
 }
-/** @property to one address, checked by the caller */
-export type QueueEmailInput<T extends TemplateName> = Queued<T> & { to: string }
-/** @property to a number in E.164, checked by the caller */
-export type QueueTextInput<T extends TextTemplateName> = Queued<T> & { to: string }
+export type QueueEmailInput<T extends TemplateName> = Queued<T> & {
+  /** One address, checked by the caller. */
+  to: string
+}
+export type QueueTextInput<T extends TextTemplateName> = Queued<T> & {
+  /** E.164, checked by the caller. */
+  to: string
+}
 
 /**
  * Writes an email in the transaction that causes it; it leaves after the commit. No email without its cause, and no
@@ -35,27 +44,50 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
   tx: Tx,
   input: ({ channel: 'email' } & QueueEmailInput<T>) | ({ channel: 'sms' } & QueueTextInput<U>),
 ): Promise<void> {
-  const { channel, template, to, expiresAt } = input
-  const deliverable = channel === 'email' && hasMailServer(tx.database)
-  if (!deliverable && tx.instance.environment === 'production')
-    throw new UsherError('unavailable', `This server has no way to send ${channel === 'email' ? 'emails' : 'texts'}.`)
+  const { channel, template, to, data, expiresAt } = input
+  const deliverable = hasSender(tx.database, channel)
+  if (!deliverable && tx.instance.environment === 'production') {
+    const remedy =
+      channel === 'email'
+        ? 'This server has no mail server, so no email can be sent. Set SMTP_URL.'
+        : 'This server has no provider of text messages. Set USHER_SMS_ACCOUNT.'
+    throw new UsherError('unavailable', remedy)
+  }
   const now = tx.now()
-  const { applicationName } = tx.instance.settings
-  const content =
-    input.channel === 'email'
-      ? renderEmail(input.template, input.data, { applicationName })
-      : renderText(input.template, input.data, { applicationName })
+  const { settings } = tx.instance
+  const locale = input.locale ?? (await findLocale(tx, channel, to)) ?? settings.messages.locale
+  const text = await findTemplateText(tx, { channel, name: template, locale })
+  // Dates and words follow the text: no German time stands in an English sentence.
+  const spoken = normalizeLocale(locale).startsWith(text.locale) ? normalizeLocale(locale) : text.locale
   await tx.db.insert(messages).values({
     id: newId('message'),
     instanceId: tx.instance.id,
     channel,
     template,
     toAddress: to,
-    ...content,
+    ...render(channel, text, data as TemplateData[TemplateName], { locale: spoken, now, settings }),
     state: deliverable ? 'queued' : 'kept',
     nextAttemptAt: now,
     createdAt: now,
     expiresAt: expiresAt ?? null,
   })
-  if (deliverable) tx.afterCommit(() => wakeSender(tx.database))
+  if (deliverable) tx.afterCommit(() => wakeSender(tx.database, channel))
+}
+
+/** The language of the person who has proven an address or a number. */
+async function findLocale(tx: Tx, channel: Channel, to: string): Promise<string | null | undefined> {
+  const identifications =
+    channel === 'email'
+      ? tx.db
+          .select({ locale: users.locale })
+          .from(emailAddresses)
+          .innerJoin(users, eq(users.id, emailAddresses.userId))
+          .where(and(eq(emailAddresses.emailAddress, to), isNotNull(emailAddresses.verifiedAt)))
+      : tx.db
+          .select({ locale: users.locale })
+          .from(phoneNumbers)
+          .innerJoin(users, eq(users.id, phoneNumbers.userId))
+          .where(and(eq(phoneNumbers.phoneNumber, to), isNotNull(phoneNumbers.verifiedAt)))
+  const [found] = await identifications.limit(1)
+  return found?.locale
 }

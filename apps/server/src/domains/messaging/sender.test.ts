@@ -4,8 +4,9 @@ import { eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import { createLog } from '../../kernel/log.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
+import { mailTransport } from './mail-transport.ts'
 import { queueEmail } from './queue-message.ts'
-import { EmailSender } from './sender.ts'
+import { MessageSender } from './sender.ts'
 import { messages } from './tables.ts'
 
 type MailServer = { url: string; received: { to: string; data: string }[]; close: () => Promise<void> }
@@ -65,11 +66,8 @@ async function withMailServer(behaviour?: Behaviour, environment?: 'development'
   const sender = () => {
     // Each node has a database handle of its own; what a test makes is known by it alone.
     const database = { ...t.server.runtime.database } as typeof t.server.runtime.database
-    const made = new EmailSender(
-      database,
-      { smtpUrl: mail.url, from: 'Usher <no-reply@example.com>' },
-      createLog('fatal'),
-    )
+    const transport = mailTransport({ smtpUrl: mail.url, from: 'Usher <no-reply@example.com>' })
+    const made = new MessageSender(database, transport, createLog('fatal'))
     open.push(() => made.stop())
     return { sender: made, ctx: { ...t.ctx(), database } }
   }

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { index, integer, pgTable, text } from 'drizzle-orm/pg-core'
+import { index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
 import { instanceId, instant } from '../../database/columns.ts'
 
 /** Emails and text messages: written in the transaction that causes them, sent after it. The development inbox reads them here. */
@@ -30,4 +30,22 @@ export const messages = pgTable(
     index('messages_due').on(t.nextAttemptAt).where(sql`state = 'queued'`),
     index('messages_recent').on(t.instanceId, t.createdAt),
   ],
+)
+
+/** Texts of an instance's own, in place of those that ship. */
+export const messageTemplates = pgTable(
+  'message_templates',
+  {
+    instanceId: instanceId(),
+    channel: text('channel', { enum: ['email', 'sms'] }).notNull(),
+    name: text('name').notNull(),
+    /** BCP 47 tag as `normalizeLocale` spells it. */
+    locale: text('locale').notNull(),
+    /** Empty for text messages. */
+    subject: text('subject').notNull(),
+    body: text('body').notNull(),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.instanceId, t.channel, t.name, t.locale] })],
 )

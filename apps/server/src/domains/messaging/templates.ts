@@ -1,143 +1,217 @@
-/** What each template needs to be filled in. */
-export type TemplateData = {
-  verification_code: { code: string }
-  reset_password_code: { code: string }
-  organization_invitation: { organizationName: string; inviterName: string | null; url: string }
-  invitation: { url: string }
-  password_changed: Record<string, never>
-  external_account_linked: { provider: string; account: string }
-  /** `at`: ISO 8601. */
-  factor_changed: { factor: 'authenticator' | 'text_message' | 'passkey'; added: boolean; at: string }
-  /** `at`: ISO 8601. */
-  new_device_sign_in: { userAgent: string | null; ipAddress: string | null; at: string }
-}
-export type TemplateName = keyof TemplateData
-/** Those that are also sent as text messages. */
-export type TextTemplateName = 'verification_code' | 'reset_password_code'
+import { and, eq, inArray } from 'drizzle-orm'
+import type { Tx } from '../../database/index.ts'
+import { nameDevice } from '../../kernel/describe-device.ts'
+import type { InstanceSettings } from '../instances/index.ts'
+import type { Channel, Happening, SecondFactorMethod, TemplateData, TemplateName } from './catalog.ts'
+import { escapeHtml, fillHtml, fillText, linkOf, type Value, type Values } from './fill.ts'
+import { messageTemplates } from './tables.ts'
+import { defaultLanguage, type EmailText, type Language, languages } from './texts/index.ts'
 
-export type RenderedEmail = { subject: string; html: string; text: string }
+export type Rendered = { subject: string; html: string; text: string }
 
-type Content = {
-  subject: string
-  paragraphs: string[]
-  code?: string
-  link?: { label: string; url: string }
-  closing?: string
-}
-type Context = { applicationName: string }
-
-const ignore = 'If you did not ask for this, you can ignore this email.'
-
-const factorNames = {
-  authenticator: 'An authenticator app',
-  text_message: 'A phone number for codes',
-  passkey: 'A passkey',
+/** The text of a template in one language, before it is filled in. A text message has no subject. */
+export type TemplateText = EmailText & {
+  /** The language that it is in, which may be another than the one asked for. */
+  locale: string
+  /** Whether it is the instance's own text. */
+  edited: boolean
 }
 
-const templates: { [T in TemplateName]: (data: TemplateData[T], context: Context) => Content } = {
-  verification_code: ({ code }, { applicationName }) => ({
-    subject: `${code} is your code for ${applicationName}`,
-    paragraphs: [`Enter this code to continue with ${applicationName}. It is valid for 10 minutes.`],
-    code,
-    closing: `${ignore} Nobody from ${applicationName} will ever ask you for it.`,
-  }),
-  reset_password_code: ({ code }, { applicationName }) => ({
-    subject: `${code} is your code to reset your password`,
-    paragraphs: [`Enter this code to set a new password for ${applicationName}. It is valid for 10 minutes.`],
-    code,
-    closing: `${ignore} Your password stays as it is.`,
-  }),
-  organization_invitation: ({ organizationName, inviterName, url }, { applicationName }) => ({
-    subject: `${inviterName ?? 'Somebody'} invited you to ${organizationName}`,
-    paragraphs: [`${inviterName ?? 'A member'} invites you to join ${organizationName} on ${applicationName}.`],
-    link: { label: 'Accept invitation', url },
-    closing: 'The invitation is for this email address only. If you did not expect it, you can ignore this email.',
-  }),
-  invitation: ({ url }, { applicationName }) => ({
-    subject: `You are invited to ${applicationName}`,
-    paragraphs: [`You are invited to create an account on ${applicationName}.`],
-    link: { label: 'Accept invitation', url },
-    closing: 'The invitation is for this email address only. If you did not expect it, you can ignore this email.',
-  }),
-  external_account_linked: ({ provider, account }, { applicationName }) => ({
-    subject: `${provider} was connected to your account for ${applicationName}`,
-    paragraphs: [`The ${provider} account ${account} can be used to sign in to your account from now on.`],
-    closing: 'If this was not you, remove it in your account settings and change your password at once.',
-  }),
-  factor_changed: ({ factor, added, at }, { applicationName }) => ({
-    subject: `${factorNames[factor]} ${added ? 'added to' : 'removed from'} your account for ${applicationName}`,
-    paragraphs: [
-      `${factorNames[factor]} ${added ? 'was added to' : 'was removed from'} your account. ${
-        added ? 'It can be used when you sign in from now on.' : 'It cannot be used any more.'
-      }`,
-      `Time: ${at}`,
-    ],
-    closing: 'If this was not you, change your password at once and sign out of all other devices.',
-  }),
-  new_device_sign_in: ({ userAgent, ipAddress, at }, { applicationName }) => ({
-    subject: `New sign-in to ${applicationName}`,
-    paragraphs: [
-      'Your account was just used on a device that it was not used on before.',
-      `Device: ${userAgent ?? 'unknown'}`,
-      `Address: ${ipAddress ?? 'unknown'}`,
-      `Time: ${at}`,
-    ],
-    closing: 'If this was not you, change your password at once and sign out of all other devices.',
-  }),
-  password_changed: (_, { applicationName }) => ({
-    subject: `Your password for ${applicationName} was changed`,
-    paragraphs: ['Your password was just changed.'],
-    closing: 'If this was not you, reset your password at once and sign out of all other devices.',
-  }),
+type Recipient = {
+  /** BCP 47 tag, of the person or of the instance. */
+  locale: string
+  now: Date
+  settings: Pick<InstanceSettings, 'applicationName' | 'homeUrl' | 'supportEmail' | 'logoUrl'>
 }
 
-/** Fills in a template. Everything that comes from people is escaped, and a subject has no line breaks. */
-export function renderEmail<T extends TemplateName>(
-  template: T,
-  data: TemplateData[T],
-  context: Context,
-): RenderedEmail {
-  const content = templates[template](data, context)
-  return {
-    subject: content.subject.replace(/[\r\n]+/g, ' ').slice(0, 200),
-    html: toHtml(content, context),
-    text: toText(content),
+/**
+ * The text that a message in a language is made of: in exactly that language, else in the language without its region,
+ * else in the instance's, else in English. At each step the instance's own text comes before what ships.
+ */
+export async function findTemplateText(
+  tx: Tx,
+  { channel, name, locale }: { channel: Channel; name: TemplateName; locale: string | null | undefined },
+): Promise<TemplateText> {
+  const wanted = localesOf(locale, tx.instance.settings.messages.locale)
+  const edited = await tx.db
+    .select()
+    .from(messageTemplates)
+    .where(
+      and(
+        eq(messageTemplates.channel, channel),
+        eq(messageTemplates.name, name),
+        inArray(messageTemplates.locale, wanted),
+      ),
+    )
+  for (const locale of wanted) {
+    const own = edited.find((row) => row.locale === locale)
+    if (own) return { subject: own.subject, body: own.body, locale, edited: true }
+    const shipped = defaultText(channel, name, locale)
+    if (shipped) return { ...shipped, locale, edited: false }
+  }
+  throw new Error('a template without a default')
+}
+
+/** What ships for a template in exactly this language. */
+export function defaultText(channel: Channel, name: TemplateName, locale: string): EmailText | undefined {
+  const language = languages[locale]
+  if (!language) return undefined
+  if (channel === 'email') return language.emails[name]
+  const body = (language.texts as Record<string, string>)[name]
+  return body === undefined ? undefined : { subject: '', body }
+}
+
+/** The languages to try, in order: the person's, the instance's, English. */
+function localesOf(...tags: (string | null | undefined)[]): string[] {
+  const steps = [...tags, defaultLanguage].flatMap((tag) => (tag ? [normalizeLocale(tag), languageOf(tag)] : []))
+  return [...new Set(steps)]
+}
+
+/** `de_at` → `de-AT`: one spelling for each language. */
+export function normalizeLocale(tag: string): string {
+  try {
+    return new Intl.Locale(tag.replaceAll('_', '-')).toString()
+  } catch {
+    return defaultLanguage
   }
 }
 
-/** A text message: one line, and the same for both codes that are sent this way. */
-export function renderText<T extends TextTemplateName>(
-  _template: T,
-  { code }: TemplateData[T],
-  { applicationName }: Context,
-): RenderedEmail {
-  const text = `${code} is your code for ${applicationName}. Do not share it with anybody.`
-  return { subject: text, html: '', text }
+const languageOf = (tag: string) => normalizeLocale(tag).split('-')[0] as string
+
+/** Fills in a template. Everything that comes from people is escaped, and a subject has no line breaks. */
+export function render<T extends TemplateName>(
+  channel: Channel,
+  text: Omit<TemplateText, 'edited'>,
+  data: TemplateData[T],
+  recipient: Recipient,
+): Rendered {
+  const values = valuesOf(data, recipient)
+  const rtl = isRightToLeft(text.locale)
+  if (channel === 'sms') {
+    const message = fillText(text.body, values, rtl, 60).replace(/\s*\n\s*/g, '\n')
+    return { subject: message, html: '', text: message }
+  }
+  const subject = fillText(text.subject, values, rtl, 60).replace(/\s+/g, ' ')
+  const blocks = parseBody(text.body)
+  const help = recipient.settings.supportEmail && `${wordsIn(text.locale).questions} ${recipient.settings.supportEmail}`
+  return {
+    subject: [...subject].slice(0, 200).join(''),
+    text: [...blocks.map((block) => textOf(block, values, rtl)), help].filter(Boolean).join('\n\n'),
+    html: pageOf(
+      blocks.map((block) => htmlOf(block, values)),
+      { subject, help, locale: text.locale, rtl, settings: recipient.settings },
+    ),
+  }
 }
 
-function toText({ paragraphs, code, link, closing }: Content): string {
-  return [...paragraphs, code, link && `${link.label}: ${link.url}`, closing].filter(Boolean).join('\n\n')
+type Block =
+  | { type: 'paragraph' | 'note'; text: string }
+  | { type: 'code' }
+  | { type: 'button'; label: string; target: string }
+
+function parseBody(body: string): Block[] {
+  const blocks = body.replaceAll('\r', '').split(/\n[ \t]*\n\s*/)
+  return blocks.flatMap((block): Block | [] => {
+    const text = block.trim()
+    const [, label, target] = text.match(/^\[([^\]\n]+)\]\((\S+)\)$/) ?? []
+    if (text === '') return []
+    if (label && target) return { type: 'button', label, target }
+    if (/^\{\{\s*code\s*\}\}$/.test(text)) return { type: 'code' }
+    return text.startsWith('> ') ? { type: 'note', text: text.slice(2) } : { type: 'paragraph', text }
+  })
 }
 
-function toHtml({ subject, paragraphs, code, link, closing }: Content, { applicationName }: Context): string {
-  const text = 'margin:0 0 16px;font-size:15px;line-height:24px;color:#27272a'
-  const parts = [
-    ...paragraphs.map((p) => `<p style="${text}">${escapeHtml(p)}</p>`),
-    code &&
-      `<p style="margin:24px 0;font:600 32px/40px ui-monospace,Menlo,monospace;letter-spacing:8px;color:#18181b">${escapeHtml(code)}</p>`,
-    link &&
-      `<p style="margin:24px 0"><a href="${escapeHtml(link.url)}" style="display:inline-block;padding:10px 20px;border-radius:8px;background:#4338ca;color:#fff;font-size:15px;font-weight:600;text-decoration:none">${escapeHtml(link.label)}</a></p>`,
-    closing && `<p style="margin:24px 0 0;font-size:13px;line-height:20px;color:#71717a">${escapeHtml(closing)}</p>`,
-  ].filter(Boolean)
+const targetOf = (target: string, values: Values) => linkOf({ value: fillText(target, values, false) })
+
+function textOf(block: Block, values: Values, rtl: boolean): string {
+  if (block.type === 'code') return values.code?.value ?? ''
+  if (block.type !== 'button') return fillText(block.text, values, rtl)
+  const url = targetOf(block.target, values)
+  return url && `${fillText(block.label, values, rtl)}: ${url}`
+}
+
+function htmlOf(block: Block, values: Values): string {
+  switch (block.type) {
+    case 'code':
+      return `<p dir="ltr" style="margin:24px 0;font:600 32px/40px ui-monospace,Menlo,monospace;letter-spacing:8px;color:#18181b">${escapeHtml(values.code?.value ?? '')}</p>`
+    case 'button': {
+      const url = targetOf(block.target, values)
+      return (
+        url &&
+        `<p style="margin:24px 0"><a href="${escapeHtml(url)}" style="display:inline-block;padding:10px 20px;border-radius:8px;background:#4338ca;color:#fff;font-size:15px;font-weight:600;text-decoration:none">${fillHtml(block.label, values)}</a></p>`
+      )
+    }
+    case 'note':
+      return `<p style="margin:24px 0 0;font-size:13px;line-height:20px;color:#71717a">${fillHtml(block.text, values)}</p>`
+    case 'paragraph':
+      return `<p style="margin:0 0 16px;font-size:15px;line-height:24px;color:#27272a">${fillHtml(block.text, values)}</p>`
+  }
+}
+
+type PageParts = {
+  subject: string
+  help: string | undefined
+  locale: string
+  rtl: boolean
+  settings: Recipient['settings']
+}
+
+function pageOf(parts: string[], { subject, help, locale, rtl, settings }: PageParts): string {
+  const name = escapeHtml(settings.applicationName)
+  const logo = settings.logoUrl && linkOf({ value: settings.logoUrl })
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(subject)}</title></head>
+<html lang="${escapeHtml(locale)}" dir="${rtl ? 'rtl' : 'ltr'}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(subject)}</title></head>
 <body style="margin:0;padding:32px 16px;background:#f4f4f5;font-family:system-ui,-apple-system,'Segoe UI',sans-serif">
 <div style="max-width:480px;margin:0 auto;padding:32px;border-radius:12px;background:#fff">
-<p style="margin:0 0 24px;font-size:17px;font-weight:700;color:#18181b">${escapeHtml(applicationName)}</p>
-${parts.join('\n')}
-</div></body></html>`
+${logo ? `<p style="margin:0 0 24px"><img src="${escapeHtml(logo)}" alt="${name}" height="32" style="height:32px;max-width:100%"></p>` : `<p style="margin:0 0 24px;font-size:17px;font-weight:700;color:#18181b">${name}</p>`}
+${parts.filter(Boolean).join('\n')}
+</div>${help ? `\n<p style="max-width:480px;margin:16px auto 0;text-align:center;font-size:13px;color:#71717a">${escapeHtml(help)}</p>` : ''}</body></html>`
 }
 
-function escapeHtml(text: string): string {
-  return Bun.escapeHTML(text)
+const isRightToLeft = (locale: string) => /^(ar|fa|he|ur|ps|sd|ug|yi|dv|ckb)\b/.test(locale)
+
+const wordsIn = (locale: string): Language['words'] =>
+  (languages[languageOf(locale)] ?? (languages[defaultLanguage] as Language)).words
+
+const kinds: Record<string, Value['kind']> = {
+  code: 'code',
+  url: 'url',
+  home_url: 'url',
+  organization_name: 'name',
+  inviter_name: 'name',
+  passkey_name: 'name',
+  account: 'name',
+}
+
+/** Everything that a template may name, as text in the recipient's language. */
+function valuesOf(data: object, { locale, now, settings }: Recipient): Values {
+  const words = wordsIn(locale)
+  const { userAgent, ipAddress, at, method, minutes, inviterName, ...plain } = data as Happening & {
+    method?: SecondFactorMethod
+    minutes?: number | null
+    inviterName?: string | null
+  }
+  const texts: Record<string, string> = {
+    application_name: settings.applicationName,
+    home_url: settings.homeUrl ?? '',
+    support_email: settings.supportEmail ?? '',
+    time: formatTime(at ? new Date(at) : now, locale),
+    device: nameDevice(userAgent) ?? words.unknownDevice,
+    // There is no map from addresses to places here, and a wrong place would be worse than none.
+    place: words.unknownPlace,
+    ip_address: ipAddress || words.unknown,
+    method: method ? words.methods[method] : '',
+    unlocks: minutes ? new Intl.RelativeTimeFormat(locale).format(minutes, 'minute') : words.unlockedForYou,
+    inviter_name: inviterName || words.somebody,
+  }
+  for (const [name, value] of Object.entries(plain))
+    texts[name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = String(value ?? '')
+  return Object.fromEntries(
+    Object.entries(texts).map(([name, value]) => [name, { kind: kinds[name] ?? 'text', value }]),
+  )
+}
+
+function formatTime(at: Date, locale: string): string {
+  const style = { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' } as const
+  return `${new Intl.DateTimeFormat(locale, style).format(at)} UTC`
 }

@@ -295,22 +295,6 @@ CREATE TABLE "known_devices" (
 	"last_seen_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
-CREATE TABLE "session_verifications" (
-	"session_id" text PRIMARY KEY NOT NULL,
-	"id" text NOT NULL,
-	"instance_id" text NOT NULL,
-	"level" text NOT NULL,
-	"status" text NOT NULL,
-	"strategy" text,
-	"identification_id" text,
-	"challenge" text,
-	"attempts" integer DEFAULT 0 NOT NULL,
-	"first_factor_verified_at" timestamp (3) with time zone,
-	"second_factor_verified_at" timestamp (3) with time zone,
-	"created_at" timestamp (3) with time zone NOT NULL,
-	"expires_at" timestamp (3) with time zone NOT NULL
-);
---> statement-breakpoint
 CREATE TABLE "sessions" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -329,6 +313,22 @@ CREATE TABLE "sessions" (
 	"abandon_at" timestamp (3) with time zone NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "session_verifications" (
+	"session_id" text PRIMARY KEY NOT NULL,
+	"id" text NOT NULL,
+	"instance_id" text NOT NULL,
+	"level" text NOT NULL,
+	"status" text NOT NULL,
+	"strategy" text,
+	"identification_id" text,
+	"challenge" text,
+	"attempts" integer DEFAULT 0 NOT NULL,
+	"first_factor_verified_at" timestamp (3) with time zone,
+	"second_factor_verified_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "sign_ins" (
@@ -611,9 +611,9 @@ ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_
 ALTER TABLE "client_tokens" ADD CONSTRAINT "client_tokens_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-ALTER TABLE "session_verifications" ADD CONSTRAINT "session_verifications_session_id_sessions_id_fk" FOREIGN KEY ("session_id") REFERENCES "public"."sessions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sessions" ADD CONSTRAINT "sessions_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sessions" ADD CONSTRAINT "sessions_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "session_verifications" ADD CONSTRAINT "session_verifications_session_id_sessions_id_fk" FOREIGN KEY ("session_id") REFERENCES "public"."sessions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_ins" ADD CONSTRAINT "sign_ins_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_ups" ADD CONSTRAINT "sign_ups_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sync_room_segments" ADD CONSTRAINT "sync_room_segments_room_id_sync_rooms_id_fk" FOREIGN KEY ("room_id") REFERENCES "public"."sync_rooms"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -651,6 +651,7 @@ CREATE UNIQUE INDEX "known_devices_client" ON "known_devices" USING btree ("user
 CREATE INDEX "known_devices_of_client" ON "known_devices" USING btree ("client_id");--> statement-breakpoint
 CREATE INDEX "sessions_client" ON "sessions" USING btree ("client_id");--> statement-breakpoint
 CREATE INDEX "sessions_user" ON "sessions" USING btree ("user_id","created_at");--> statement-breakpoint
+CREATE INDEX "sessions_actor" ON "sessions" USING btree ((actor ->> 'sub')) WHERE actor is not null;--> statement-breakpoint
 CREATE INDEX "sessions_expiry" ON "sessions" USING btree ("instance_id","expire_at");--> statement-breakpoint
 CREATE INDEX "sign_ins_client" ON "sign_ins" USING btree ("client_id");--> statement-breakpoint
 CREATE INDEX "sign_ins_expiry" ON "sign_ins" USING btree ("instance_id","abandon_at");--> statement-breakpoint

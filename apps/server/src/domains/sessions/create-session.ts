@@ -66,6 +66,7 @@ export async function createSession(
       lastActiveOrganizationId: await firstOrganization(tx, input),
       firstFactorAt: now,
       secondFactorAt: input.secondFactorAt ?? null,
+      resetPasswordRequired: user.passwordCompromised && !input.actor,
       actor: input.actor ?? null,
       userAgent: input.userAgent?.slice(0, 400) ?? null,
       ipAddress: input.ipAddress ?? null,

@@ -1,4 +1,4 @@
-import { and, eq, inArray, ne, type SQL } from 'drizzle-orm'
+import { and, eq, inArray, ne, or, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -80,12 +80,16 @@ export async function revokeSession(ctx: Ctx | Tx, id: string, userId?: string):
   })
 }
 
-/** Revokes every session of a person, except one if named: after a new password, at a ban. */
+/**
+ * Revokes every session of a person, except one if named: after a new password, at a ban. Those in which they act for
+ * somebody else are among them.
+ */
 export async function revokeUserSessions(
   ctx: Ctx | Tx,
   input: { userId: string; exceptSessionId?: string },
 ): Promise<number> {
   const { userId, exceptSessionId } = input
   const others = exceptSessionId ? ne(sessions.id, exceptSessionId) : undefined
-  return transaction(ctx, (tx) => closeSessions(tx, and(eq(sessions.userId, userId), others), 'revoked'))
+  const theirs = or(eq(sessions.userId, userId), sql`${sessions.actor} ->> 'sub' = ${userId}`)
+  return transaction(ctx, (tx) => closeSessions(tx, and(theirs, others), 'revoked'))
 }

@@ -38,6 +38,7 @@ export {
   mintTemplateToken,
   updateJwtTemplate,
 } from './jwt-templates.ts'
+export { noteFactors, notePasswordReset } from './prove-again.ts'
 export {
   type Client,
   type ClientRecord,
@@ -58,6 +59,12 @@ export {
   identifyClient,
   type SessionState,
 } from './session-state.ts'
-export { activeOrganizationOf, isSignedIn, sessionStatusAt, sessionTasksOf } from './session-status.ts'
+export {
+  activeOrganizationOf,
+  isSignedIn,
+  type SessionTask,
+  sessionStatusAt,
+  sessionTasksOf,
+} from './session-status.ts'
 export { mintSessionToken, type SessionClaims, verifySessionToken } from './session-token.ts'
 export { touchSession } from './touch-session.ts'

@@ -1,7 +1,10 @@
+import { secondFactorsOf } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
+import type { UserRecord } from '../users/index.ts'
 import type { Session } from './queries.ts'
 
 type Timed = Pick<Session, 'status' | 'expireAt' | 'abandonAt'>
+type Tasked = Placed & Pick<Session, 'resetPasswordRequired' | 'actor'> & { user: UserRecord }
 type Placed = Pick<Session, 'lastActiveOrganizationId'> & { memberships: readonly { organizationId: string }[] }
 
 /** The status that a session has at a moment: rows are not rewritten when their time runs out. */
@@ -23,8 +26,17 @@ export function activeOrganizationOf(session: Placed): string | null {
   return id !== null && session.memberships.some((m) => m.organizationId === id) ? id : null
 }
 
-/** What the person has to do before the session counts as active. */
-export function sessionTasksOf(instance: Instance, session: Placed): { key: 'choose-organization' }[] {
-  const { enabled, forceSelection } = instance.settings.organizations
-  return enabled && forceSelection && activeOrganizationOf(session) === null ? [{ key: 'choose-organization' }] : []
+export type SessionTask = { key: 'reset-password' | 'setup-mfa' | 'choose-organization' }
+
+/** What the person has to do before the session counts as active, in the order in which it is asked for. */
+export function sessionTasksOf(instance: Instance, session: Tasked): SessionTask[] {
+  const { organizations, secondFactors } = instance.settings
+  const tasks: SessionTask[] = []
+  if (session.resetPasswordRequired) tasks.push({ key: 'reset-password' })
+  // Whoever acts for somebody sets nothing up for them.
+  if (secondFactors.required && !session.actor && secondFactorsOf(instance, session.user).length === 0)
+    tasks.push({ key: 'setup-mfa' })
+  if (organizations.enabled && organizations.forceSelection && activeOrganizationOf(session) === null)
+    tasks.push({ key: 'choose-organization' })
+  return tasks
 }

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { boolean, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json } from '../../database/columns.ts'
 import { users } from '../users/tables.ts'
@@ -72,29 +73,10 @@ export const sessions = pgTable(
   (t) => [
     index('sessions_client').on(t.clientId),
     index('sessions_user').on(t.userId, t.createdAt),
+    index('sessions_actor').on(sql`(actor ->> 'sub')`).where(sql`actor is not null`),
     index('sessions_expiry').on(t.instanceId, t.expireAt),
   ],
 )
-
-/** Re-verification of a session: a factor proven again. */
-export const sessionVerifications = pgTable('session_verifications', {
-  /** One at a time: a new one takes the place of the one before. */
-  sessionId: text('session_id')
-    .primaryKey()
-    .references(() => sessions.id, { onDelete: 'cascade' }),
-  id: text('id').notNull(),
-  instanceId: instanceId(),
-  level: text('level', { enum: ['first_factor', 'second_factor', 'multi_factor'] }).notNull(),
-  status: text('status', { enum: ['needs_first_factor', 'needs_second_factor', 'complete'] }).notNull(),
-  strategy: text('strategy'),
-  identificationId: text('identification_id'),
-  challenge: text('challenge'),
-  attempts: integer('attempts').notNull().default(0),
-  firstFactorVerifiedAt: instant('first_factor_verified_at'),
-  secondFactorVerifiedAt: instant('second_factor_verified_at'),
-  createdAt: instant('created_at').notNull(),
-  expiresAt: instant('expires_at').notNull(),
-})
 
 /** Browsers that a person has signed in on before: client trust and warnings of new devices look here. */
 export const knownDevices = pgTable(

@@ -7,6 +7,7 @@ import {
   importBackupCodes,
   importTotp,
   removePassword,
+  setPasswordCompromised,
   setPasswordHash,
   verifyPassword,
 } from '../../domains/credentials/index.ts'
@@ -146,6 +147,8 @@ export function userRoutes(): Hono<Env> {
   })
   routes.delete('/users/:id', async (c) => {
     const id = c.req.param('id')
+    // Their sessions go with them; those in which they act for others are other people's.
+    await revokeUserSessions(c.var.ctx, { userId: id })
     await deleteUser(c.var.ctx, id)
     return jsonResponse({ object: 'user', id, deleted: true })
   })
@@ -199,6 +202,21 @@ export function userRoutes(): Hono<Env> {
         return users
       })
       return jsonResponse(changed.map(presentUserToBackend))
+    })
+
+  for (const [verb, compromised] of [
+    ['set_compromised', true],
+    ['unset_compromised', false],
+  ] as const)
+    routes.post(`/users/:id/password/${verb}`, async (c) => {
+      const id = c.req.param('id')
+      const input = await parseBody(c, z.object({ revoke_all_sessions: z.boolean().nullish() }))
+      const user = await transaction(c.var.ctx, async (tx) => {
+        await setPasswordCompromised(tx, { userId: id, compromised })
+        if (input.revoke_all_sessions) await revokeUserSessions(tx, { userId: id })
+        return getUser(tx, id)
+      })
+      return jsonResponse(presentUserToBackend(user))
     })
 
   routes.post('/users/:id/remove_password', async (c) => {

@@ -91,7 +91,11 @@ function actingSession(c: Context<FrontendEnv>, identified: IdentifiedClient | u
 async function sessionFromBearer(c: Context<FrontendEnv>): Promise<SessionState | undefined> {
   const token = c.req.header('authorization')?.match(/^Bearer (\S+)$/i)?.[1]
   if (token === undefined) return undefined
-  const { sid } = await verifySessionToken(c.get('ctx'), token)
+  const { sid, azp } = await verifySessionToken(c.get('ctx'), token)
+  const origin = c.req.header('origin')
+  // A token that was made for one application is not for the pages of another.
+  if (azp && origin && azp !== origin)
+    throw new UsherError('authentication_invalid', 'This token is for another application.')
   const session = await findSessionState(c.get('ctx'), sid)
   if (!session || !isSignedIn(session, c.get('ctx').now()))
     throw new UsherError('authentication_invalid', 'This session has ended.')

@@ -109,6 +109,7 @@ export function meRoutes(): Hono<FrontendEnv> {
     const user = await getUser(c.var.ctx, userId)
     if (!user.deleteSelfEnabled)
       throw new UsherError('forbidden', 'This account can be deleted by the application only.')
+    await revokeUserSessions(c.var.ctx, { userId })
     await deleteUser(c.var.ctx, userId)
     return reply(c, { object: 'user', id: userId, deleted: true })
   })

@@ -48,15 +48,14 @@ export function meFactorRoutes(): Hono<FrontendEnv> {
     return reply(c, { object: 'totp', id, deleted: true })
   })
 
-  for (const path of ['/me/backup_codes', '/me/backup_codes/'])
-    routes.post(path, limitByAddress, async (c) => {
-      const { userId } = requireSession(c)
-      if (!c.var.instance.settings.secondFactors.backupCodes)
-        throw new UsherError('forbidden', 'Backup codes are switched off.')
-      if (!(await getUser(c.var.ctx, userId)).twoFactorEnabled)
-        throw new UsherError('forbidden', 'Backup codes stand in for another second factor: set one up first.')
-      return reply(c, presentBackupCodes(await createBackupCodes(c.var.ctx, { userId })))
-    })
+  routes.post('/me/backup_codes', limitByAddress, async (c) => {
+    const { userId } = requireSession(c)
+    if (!c.var.instance.settings.secondFactors.backupCodes)
+      throw new UsherError('forbidden', 'Backup codes are switched off.')
+    if (!(await getUser(c.var.ctx, userId)).twoFactorEnabled)
+      throw new UsherError('forbidden', 'Backup codes stand in for another second factor: set one up first.')
+    return reply(c, presentBackupCodes(await createBackupCodes(c.var.ctx, { userId })))
+  })
 
   routes.post('/me/passkeys', limitByAddress, async (c) => {
     const { userId } = requireSession(c)

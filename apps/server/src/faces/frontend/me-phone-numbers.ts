@@ -31,21 +31,19 @@ const UpdateInput = z.object({
 export function mePhoneNumberRoutes(): Hono<FrontendEnv> {
   const routes = new Hono<FrontendEnv>()
 
-  for (const path of ['/me/phone_numbers', '/me/phone_numbers/']) {
-    routes.get(path, async (c) => {
-      const { phoneNumbers } = await getUser(c.var.ctx, requireSession(c).userId)
-      return reply(c, phoneNumbers.map(presentPhoneNumber))
-    })
-    routes.post(path, limitByAddress, async (c) => {
-      const { userId } = requireSession(c)
-      const { settings } = c.var.instance
-      if (settings.phoneNumber.use === 'off' && !settings.secondFactors.phoneCode)
-        throw new UsherError('forbidden', 'Phone numbers are switched off.')
-      const { phone_number } = await parseForm(c, CreateInput)
-      const phoneNumber = parsePhoneNumber(c.var.instance, phone_number)
-      return reply(c, presentPhoneNumber(await addPhoneNumber(c.var.ctx, { userId, phoneNumber, verifiedBy: null })))
-    })
-  }
+  routes.get('/me/phone_numbers', async (c) => {
+    const { phoneNumbers } = await getUser(c.var.ctx, requireSession(c).userId)
+    return reply(c, phoneNumbers.map(presentPhoneNumber))
+  })
+  routes.post('/me/phone_numbers', limitByAddress, async (c) => {
+    const { userId } = requireSession(c)
+    const { settings } = c.var.instance
+    if (settings.phoneNumber.use === 'off' && !settings.secondFactors.phoneCode)
+      throw new UsherError('forbidden', 'Phone numbers are switched off.')
+    const { phone_number } = await parseForm(c, CreateInput)
+    const phoneNumber = parsePhoneNumber(c.var.instance, phone_number)
+    return reply(c, presentPhoneNumber(await addPhoneNumber(c.var.ctx, { userId, phoneNumber, verifiedBy: null })))
+  })
   routes.get('/me/phone_numbers/:id', async (c) =>
     reply(c, presentPhoneNumber(await ownNumber(c.var.ctx, requireSession(c).userId, c.req.param('id')))),
   )

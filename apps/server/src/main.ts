@@ -13,6 +13,9 @@ const usage = `usher <command>
   instances create NAME [--host HOST] [--production] [--application ID] [--json]
   instances list [--json]
   instances settings NAME [--set FILE.json] [--json]
+  import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--rejects FILE] [--no-events] [--json]
+                                                             CSV, JSON Lines or JSON; goes on where it was stopped
+  export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
 
 Settings come from the environment too: see docs/configuration.md.`
 
@@ -24,9 +27,14 @@ const options = {
   host: { type: 'string' },
   application: { type: 'string' },
   set: { type: 'string' },
-  instance: { type: 'string' },
   production: { type: 'boolean' },
   revoke: { type: 'boolean' },
+  instance: { type: 'string' },
+  rejects: { type: 'string' },
+  out: { type: 'string' },
+  'dry-run': { type: 'boolean' },
+  'keep-ids': { type: 'boolean' },
+  'no-events': { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -54,6 +62,10 @@ async function main() {
       return (await import('./commands/instances.ts')).showKeys(loadConfig(process.env, flags), values)
     case 'instances':
       return (await import('./commands/instances.ts')).manageInstances(loadConfig(process.env, flags), rest, values)
+    case 'import':
+      return (await import('./commands/transfer.ts')).importFile(loadConfig(process.env, flags), rest, values)
+    case 'export':
+      return (await import('./commands/transfer.ts')).exportFile(loadConfig(process.env, flags), values)
     default:
       throw new ConfigError(`There is no command "${command}".\n\n${usage}`)
   }

@@ -18,6 +18,7 @@ export {
   hashPassword,
   removePassword,
   setPassword,
+  setPasswordCompromised,
   setPasswordHash,
   verifyPassword,
 } from './passwords.ts'

@@ -28,7 +28,12 @@ export function hashPassword(password: string): Promise<string> {
  * @returns the password
  * @throws {UsherError} `form_param_nil`, `form_password_length_too_short` or `form_password_length_too_long`
  */
-export function checkPasswordRules(instance: Instance, password: unknown, param = 'password'): string {
+export function checkPasswordRules(
+  instance: Instance,
+  password: unknown,
+  param = 'password',
+  options: { identifiers?: readonly string[] } = {},
+): string {
   if (typeof password !== 'string' || password === '')
     throw new UsherError('form_param_nil', 'Enter a password.', { param })
   const { minLength } = instance.settings.password
@@ -39,6 +44,9 @@ export function checkPasswordRules(instance: Instance, password: unknown, param 
   // The components clamp at 72 characters too; a bound keeps hashing a bounded amount of work.
   if ([...password].length > 72)
     throw new UsherError('form_password_length_too_long', 'Passwords must be 72 characters or less.', { param })
+  const plain = password.toLowerCase()
+  if (options.identifiers?.some((identifier) => identifier.toLowerCase() === plain))
+    throw new UsherError('form_password_matches_identifier', 'A password must not be your identifier.', { param })
   return password
 }
 
@@ -51,11 +59,31 @@ export async function setPassword(ctx: Ctx | Tx, input: { userId: string; passwo
 /** Sets or replaces a user's password by its Argon2id hash, for callers that hashed before their transaction began. */
 export async function setPasswordHash(ctx: Ctx | Tx, input: { userId: string; hash: string }): Promise<void> {
   await transaction(ctx, async (tx) => {
-    const row = { hash: input.hash, updatedAt: tx.now() }
+    const row = { hash: input.hash, hasher: 'argon2id', compromisedAt: null, updatedAt: tx.now() }
     await tx.db
       .insert(passwords)
       .values({ userId: input.userId, instanceId: tx.instance.id, ...row })
       .onConflictDoUpdate({ target: passwords.userId, set: row })
+    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+  })
+}
+
+/**
+ * Says that a password is known to others, or takes that back. It signs nobody in until it is changed.
+ *
+ * @throws {UsherError} `resource_not_found` for a user without a password
+ */
+export async function setPasswordCompromised(
+  ctx: Ctx | Tx,
+  input: { userId: string; compromised: boolean },
+): Promise<void> {
+  await transaction(ctx, async (tx) => {
+    const changed = await tx.db
+      .update(passwords)
+      .set({ compromisedAt: input.compromised ? tx.now() : null })
+      .where(eq(passwords.userId, input.userId))
+      .returning({ userId: passwords.userId })
+    if (changed.length === 0) throw new UsherError('resource_not_found', 'This user has no password.')
     await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   })
 }

@@ -195,6 +195,15 @@ export async function checkPassword(
   const matches = await verifyPassword(ctx, { userId: user?.id, password: input.password })
   // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise.
   if (user) refuseUnwelcome(ctx, user)
+  // Whoever knows it is told so only when it is right: it is known to more people than its owner.
+  if (matches && user?.passwordCompromised)
+    throw new UsherError(
+      'form_password_compromised',
+      'This password is known to others. Use another method, or reset it.',
+      {
+        param: 'password',
+      },
+    )
   if (matches) return
   if (user) await noteFailedAttempt(ctx, user.id)
   if (ctx.instance.settings.enumerationProtection)

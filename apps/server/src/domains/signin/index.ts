@@ -17,4 +17,14 @@ export {
 export { openFactorsOf, type PrepareFirstFactorInput, prepareFirstFactor } from './prepare-first-factor.ts'
 export { findSignIn, getSignIn, type SignIn, type SignInOutcome, type SignInRecord } from './queries.ts'
 export { resetPassword } from './reset-password.ts'
+export {
+  type AttemptAgain,
+  againFactorsOf,
+  attemptAgain,
+  type PrepareAgain,
+  prepareAgain,
+  type SessionVerification,
+  startVerification,
+  type VerificationLevel,
+} from './reverification.ts'
 export { attemptSecondFactor, prepareSecondFactor } from './second-factor.ts'

@@ -4,7 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { checkPasswordRules, hashPassword, setPasswordHash } from '../credentials/index.ts'
 import { queueEmail } from '../messaging/index.ts'
-import { type Browser, forgetDevices, revokeUserSessions } from '../sessions/index.ts'
+import { type Browser, forgetDevices, notePasswordReset, revokeUserSessions } from '../sessions/index.ts'
 import { completeFirstFactor } from './complete-sign-in.ts'
 import { getSignIn, type SignInOutcome } from './queries.ts'
 import { signIns } from './tables.ts'
@@ -37,6 +37,7 @@ export async function resetPassword(
     })
     await tx.db.update(signIns).set({ passwordResetAt: tx.now() }).where(eq(signIns.id, open.id))
     await setPasswordHash(tx, { userId: user.id, hash })
+    await notePasswordReset(tx, user.id)
     // Whoever else began a reset of this account has to begin again.
     await tx.db
       .update(signIns)

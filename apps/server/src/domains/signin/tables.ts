@@ -1,7 +1,7 @@
 import { boolean, index, integer, pgTable, text } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json } from '../../database/columns.ts'
 import type { ExternalProfile } from '../connections/index.ts'
-import { clients } from '../sessions/tables.ts'
+import { clients, sessions } from '../sessions/tables.ts'
 import type { VerificationError } from '../verifications/index.ts'
 
 export const signIns = pgTable(
@@ -57,3 +57,23 @@ export const signIns = pgTable(
   },
   (t) => [index('sign_ins_client').on(t.clientId), index('sign_ins_expiry').on(t.instanceId, t.abandonAt)],
 )
+
+/** Re-verification of a session: a factor proven again. */
+export const sessionVerifications = pgTable('session_verifications', {
+  /** One at a time: a new one takes the place of the one before. */
+  sessionId: text('session_id')
+    .primaryKey()
+    .references(() => sessions.id, { onDelete: 'cascade' }),
+  id: text('id').notNull(),
+  instanceId: instanceId(),
+  level: text('level', { enum: ['first_factor', 'second_factor', 'multi_factor'] }).notNull(),
+  status: text('status', { enum: ['needs_first_factor', 'needs_second_factor', 'complete'] }).notNull(),
+  strategy: text('strategy'),
+  identificationId: text('identification_id'),
+  challenge: text('challenge'),
+  attempts: integer('attempts').notNull().default(0),
+  firstFactorVerifiedAt: instant('first_factor_verified_at'),
+  secondFactorVerifiedAt: instant('second_factor_verified_at'),
+  createdAt: instant('created_at').notNull(),
+  expiresAt: instant('expires_at').notNull(),
+})

@@ -2,6 +2,7 @@ import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { imageUrlOf } from '../../kernel/image-url.ts'
 import { emailAddresses, externalAccounts, phoneNumbers, users } from './tables.ts'
 
 export type User = typeof users.$inferSelect
@@ -21,6 +22,8 @@ export type PasskeySummary = {
 
 /** A user with everything that describes them. */
 export type UserRecord = User & {
+  /** Where the profile image is served; null: there is none. */
+  imageUrl: string | null
   emailAddresses: EmailAddress[]
   phoneNumbers: PhoneNumber[]
   externalAccounts: ExternalAccount[]
@@ -28,6 +31,8 @@ export type UserRecord = User & {
   passkeys: PasskeySummary[]
   passwordEnabled: boolean
   passwordUpdatedAt: Date | null
+  /** An operator said that the password is known to others: it signs nobody in until it is changed. */
+  passwordCompromised: boolean
   totpEnabled: boolean
   /** Whether an unused backup code is left. */
   backupCodeEnabled: boolean
@@ -71,6 +76,7 @@ export async function findUsers(ctx: Ctx | Tx, ids: readonly string[]): Promise<
         const record: UserRecord = {
           ...user,
           ...row,
+          imageUrl: imageUrlOf(tx, user.imageId),
           passwordEnabled: passwordUpdatedAt !== null,
           passwordUpdatedAt: passwordUpdatedAt === null ? null : new Date(Number(passwordUpdatedAt)),
           passkeys: typeof passkeys === 'string' ? JSON.parse(passkeys) : (passkeys ?? []),
@@ -99,6 +105,7 @@ const milliseconds = (column: string) => `(extract(epoch from ${column}) * 1000)
 const factors = {
   passwordUpdatedAt: sql<string | null>`(select ${sql.raw(milliseconds('p.updated_at'))} from passwords p
     where p.user_id = users.id)`,
+  passwordCompromised: sql<boolean>`exists (select 1 from passwords p where p.user_id = users.id and p.compromised_at is not null)`,
   totpEnabled: sql<boolean>`exists (select 1 from totps t where t.user_id = users.id and t.verified_at is not null)`,
   backupCodeEnabled: sql<boolean>`exists (select 1 from backup_codes b where b.user_id = users.id and b.used_at is null)`,
   hasPhoneNumbers: sql<boolean>`exists (select 1 from phone_numbers n where n.user_id = users.id)`,

@@ -4,6 +4,7 @@ import { clientRoutes } from './client.ts'
 import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
 import { environmentRoutes } from './environment.ts'
 import { handshakeRoutes } from './handshake.ts'
+import { imageRoutes } from './images.ts'
 import { guardImpersonation } from './impersonation.ts'
 import { meRoutes } from './me.ts'
 import { meExternalAccountRoutes } from './me-external-accounts.ts'
@@ -13,6 +14,7 @@ import { mePhoneNumberRoutes } from './me-phone-numbers.ts'
 import { oauthCallbackRoutes } from './oauth-callback.ts'
 import { organizationRoutes } from './organizations.ts'
 import { guardOrigin } from './origins.ts'
+import { guardFreshness, reverificationRoutes } from './reverification.ts'
 import { signInRoutes } from './sign-ins.ts'
 import { signUpRoutes } from './sign-ups.ts'
 import { ticketRoutes } from './tickets.ts'
@@ -24,12 +26,16 @@ export function frontendFace(): Hono<FrontendEnv> {
   const face = new Hono<FrontendEnv>()
   face.onError(onFrontendError)
   face.use(resolveInstance)
+  // Pictures are asked for by any page, without cookies.
+  face.route('/v1', imageRoutes())
   face.use(guardOrigin)
   face.use(identifyCaller)
   face.use(guardImpersonation)
+  face.use(guardFreshness)
   face.get('/v1/health', () => jsonResponse({ status: 'healthy' }))
   face.route('/v1', environmentRoutes())
   face.route('/v1', clientRoutes())
+  face.route('/v1', reverificationRoutes())
   face.route('/v1', signInRoutes())
   face.route('/v1', signUpRoutes())
   face.route('/v1', handshakeRoutes())

@@ -2,9 +2,17 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
 import { checkPasswordRules, removePassword, setPassword, verifyPassword } from '../../domains/credentials/index.ts'
+import { deleteUserImage, setUserImage } from '../../domains/images/index.ts'
 import { queueEmail } from '../../domains/messaging/index.ts'
 import { findMembershipsOfUsers } from '../../domains/organizations/index.ts'
-import { listSessions, revokeSession, revokeUserSessions } from '../../domains/sessions/index.ts'
+import { checkMayHave } from '../../domains/restrictions/index.ts'
+import {
+  forgetDevices,
+  listSessions,
+  notePasswordReset,
+  revokeSession,
+  revokeUserSessions,
+} from '../../domains/sessions/index.ts'
 import {
   addEmailAddress,
   checkUsername,
@@ -19,16 +27,19 @@ import {
   updateUser,
   verifyEmailAddress,
 } from '../../domains/users/index.ts'
-import { checkCode, findCode, parseEmailAddress, sendCode } from '../../domains/verifications/index.ts'
+import { checkCode, findCode, parseEmailAddress, sendCode, sendEmailLink } from '../../domains/verifications/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { jsonResponse } from '../http.ts'
+import { presentImage } from '../presenters/image.ts'
 import { presentSession } from '../presenters/session.ts'
 import { presentEmailAddress, presentUser } from '../presenters/user.ts'
 import { presentCode } from '../presenters/verification.ts'
-import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
+import { readUpload } from '../upload.ts'
+import { type FrontendEnv, limitByAddress, reply, requireBrowser, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 import { refuseImpersonator } from './impersonation.ts'
+import { checkRedirect } from './redirects.ts'
 
 /** Browsers send an empty field for null. */
 const text = (max: number) =>
@@ -59,7 +70,7 @@ const PasswordInput = z.object({
 })
 const RemovePasswordInput = z.object({ current_password: z.string().max(1000) })
 const EmailInput = z.object({ email_address: z.unknown() })
-const PrepareInput = z.object({ strategy: z.string() })
+const PrepareInput = z.object({ strategy: z.string(), redirect_url: z.string().max(4096).optional() })
 const AttemptInput = z.object({ code: z.string().max(20) })
 
 /** `/v1/me`: what people do with their own account. */
@@ -107,7 +118,7 @@ export function meRoutes(): Hono<FrontendEnv> {
   routes.delete('/me', async (c) => {
     const { userId } = requireSession(c)
     const user = await getUser(c.var.ctx, userId)
-    if (!user.deleteSelfEnabled)
+    if (!user.deleteSelfEnabled || !c.var.instance.settings.users.deleteSelf)
       throw new UsherError('forbidden', 'This account can be deleted by the application only.')
     await revokeUserSessions(c.var.ctx, { userId })
     await deleteUser(c.var.ctx, userId)
@@ -115,17 +126,22 @@ export function meRoutes(): Hono<FrontendEnv> {
   })
 
   routes.post('/me/change_password', limitByAddress, async (c) => {
-    const { userId, id: sessionId } = requireSession(c)
+    const { userId, id: sessionId, clientId, resetPasswordRequired } = requireSession(c)
     const input = await parseForm(c, PasswordInput)
     const user = await getUser(c.var.ctx, userId)
-    const password = checkPasswordRules(c.var.instance, input.new_password, 'new_password')
-    if (user.passwordEnabled) await requireCurrentPassword(c.var.ctx, userId, input.current_password)
-    if (user.passwordEnabled && password === input.current_password)
+    const identifiers = user.emailAddresses.map((e) => e.emailAddress)
+    const password = checkPasswordRules(c.var.instance, input.new_password, 'new_password', { identifiers })
+    // Whoever was asked to choose a new one need not show the one that is known to others.
+    const asked = resetPasswordRequired && !input.current_password
+    if (user.passwordEnabled && !asked) await requireCurrentPassword(c.var.ctx, userId, input.current_password)
+    if (user.passwordEnabled && (await verifyPassword(c.var.ctx, { userId, password })))
       throw new UsherError('form_new_password_matches_current', 'The new password is the current one.', {
         param: 'new_password',
       })
     await setPassword(c.var.ctx, { userId, password })
     await transaction(c.var.ctx, async (tx) => {
+      await notePasswordReset(tx, userId)
+      await forgetDevices(tx, { userId, exceptClientId: clientId })
       const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId)
       if (address) await queueEmail(tx, { template: 'password_changed', to: address.emailAddress, data: {} })
     })
@@ -139,8 +155,14 @@ export function meRoutes(): Hono<FrontendEnv> {
     await removePassword(c.var.ctx, { userId })
     return reply(c, await self(c.var.ctx, userId))
   })
-  routes.on(['POST', 'DELETE'], '/me/profile_image', () => {
-    throw new UsherError('not_implemented', 'Profile images cannot be uploaded yet.')
+  routes.post('/me/profile_image', limitByAddress, async (c) =>
+    reply(c, presentImage(await setUserImage(c.var.ctx, requireSession(c).userId, await readUpload(c)))),
+  )
+  routes.delete('/me/profile_image', async (c) => {
+    const { userId } = requireSession(c)
+    const { imageId } = await getUser(c.var.ctx, userId)
+    await deleteUserImage(c.var.ctx, userId)
+    return reply(c, { object: 'image', id: imageId, deleted: true })
   })
 
   routes.get('/me/email_addresses', async (c) => {
@@ -153,7 +175,11 @@ export function meRoutes(): Hono<FrontendEnv> {
   routes.post('/me/email_addresses', limitByAddress, async (c) => {
     const { email_address } = await parseForm(c, EmailInput)
     const emailAddress = parseEmailAddress(email_address)
-    const added = await addEmailAddress(c.var.ctx, { userId: requireSession(c).userId, emailAddress, verifiedBy: null })
+    const { userId } = requireSession(c)
+    const added = await transaction(c.var.ctx, async (tx) => {
+      await checkMayHave(tx, { kind: 'email_address', value: emailAddress, userId })
+      return addEmailAddress(tx, { userId, emailAddress, verifiedBy: null })
+    })
     return reply(c, presentEmailAddress(added))
   })
   routes.get('/me/email_addresses/:id', async (c) => {
@@ -165,12 +191,23 @@ export function meRoutes(): Hono<FrontendEnv> {
     return reply(c, { object: 'email_address', id, deleted: true })
   })
   routes.post('/me/email_addresses/:id/prepare_verification', limitByAddress, async (c) => {
-    const { strategy } = await parseForm(c, PrepareInput)
-    if (strategy !== 'email_code')
-      throw new UsherError('form_param_value_invalid', 'An address is verified by email_code.', { param: 'strategy' })
+    const { strategy, redirect_url } = await parseForm(c, PrepareInput)
+    const { codes, links } = c.var.instance.settings.emailAddress
+    if (!(strategy === 'email_code' && codes) && !(strategy === 'email_link' && links))
+      throw new UsherError('form_param_value_invalid', 'Addresses are not verified in this way.', { param: 'strategy' })
     const address = await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))
     if (address.verifiedAt)
       throw new UsherError('verification_already_verified', 'This email address is verified already.')
+    if (strategy === 'email_link') {
+      const redirectUrl = await checkRedirect(c, redirect_url ?? '')
+      const { clientId, userAgent, ipAddress } = requireBrowser(c)
+      const { emailAddress, id: subjectId } = address
+      const asked = { clientId, userAgent, ipAddress, redirectUrl, publicUrl: c.var.publicUrl }
+      await transaction(c.var.ctx, (tx) =>
+        sendEmailLink(tx, { purpose: 'email_address', subjectId, emailAddress, ...asked }),
+      )
+      return reply(c, presentEmailAddress(address))
+    }
     const code = await transaction(c.var.ctx, (tx) =>
       sendCode(tx, { purpose: 'email_address', subjectId: address.id, emailAddress: address.emailAddress }),
     )

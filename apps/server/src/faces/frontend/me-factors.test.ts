@@ -287,3 +287,36 @@ test('A10 the owner is told by email what was added and removed', async () => {
     'passkey_removed',
   ])
 })
+
+test('M10 a session that has not shown a factor for long adds and removes none before it does', async () => {
+  const { t, userId, sessionId, browser, call } = await signedIn()
+  const number = await secondFactorNumber(call)
+  const passkey = await registerPasskey(call)
+  await transaction(t.ctx(), (tx) =>
+    tx.db
+      .update(sessions)
+      .set({ firstFactorAt: new Date(Date.now() - 11 * 60_000) })
+      .where(eq(sessions.userId, userId)),
+  )
+  // Nothing announced that change: a harmless one does, so that the session is read again.
+  await call('PATCH', '', { first_name: 'Ada' })
+  const steps: [string, string][] = [
+    ['POST', '/passkeys'],
+    ['DELETE', `/passkeys/${passkey}`],
+    ['POST', '/totp'],
+    ['DELETE', '/totp'],
+    ['POST', '/backup_codes'],
+    ['POST', '/phone_numbers'],
+    ['PATCH', `/phone_numbers/${number}`],
+    ['DELETE', `/phone_numbers/${number}`],
+  ]
+  for (const [method, path] of steps) {
+    const { status, body } = await call(method, path, {})
+    expect([method, path, status, body.errors[0].code]).toEqual([method, path, 403, 'session_reverification_required'])
+  }
+  const verify = `/client/sessions/${sessionId}/verify`
+  await browser.post(verify, { level: 'first_factor' })
+  const password = 'correct horse battery'
+  await browser.post(`${verify}/attempt_first_factor`, { strategy: 'password', password })
+  expect((await call('POST', '/passkeys')).status).toBe(200)
+})

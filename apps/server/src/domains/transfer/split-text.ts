@@ -47,6 +47,8 @@ export class JsonArraySplitter implements Splitter {
   private rest = ''
   private line = 1
   private startLine = 1
+  /** No character of the next element has come yet. */
+  private between = true
   private depth = 0
   private inString = false
   private escaped = false
@@ -58,6 +60,10 @@ export class JsonArraySplitter implements Splitter {
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i)
       if (code === 10) this.line++
+      if (this.between && this.depth === 1 && code > 32) {
+        this.startLine = this.line
+        this.between = false
+      }
       if (this.inString) {
         if (this.escaped) this.escaped = false
         else if (code === 92) this.escaped = true
@@ -66,7 +72,6 @@ export class JsonArraySplitter implements Splitter {
       else if (code === 91 || code === 123) {
         this.depth++
         if (this.depth === 1) start = i + 1
-        else if (this.depth === 2) this.startLine = this.line
       } else if (code === 93 || code === 125) {
         this.depth--
         if (this.depth === 0) {
@@ -89,6 +94,7 @@ export class JsonArraySplitter implements Splitter {
   private take(records: TextRecord[], tail: string) {
     const text = (this.rest + tail).trim()
     this.rest = ''
+    this.between = true
     if (text !== '') records.push({ line: this.startLine, text })
   }
 }

@@ -13,6 +13,9 @@ const usage = `usher <command>
   instances create NAME [--host HOST] [--production] [--application ID] [--json]
   instances list [--json]
   instances settings NAME [--set FILE.json] [--json]
+  connections list | providers | enable KEY… | disable KEY… | remove KEY [--instance NAME] [--json]
+  connections set KEY --client-id ID --client-secret-file FILE [--scopes A,B] [--name N] [--custom FILE.json]
+                                                             social providers
   import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--rejects FILE] [--no-events] [--json]
                                                              CSV, JSON Lines or JSON; goes on where it was stopped
   export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
@@ -30,6 +33,11 @@ const options = {
   production: { type: 'boolean' },
   revoke: { type: 'boolean' },
   instance: { type: 'string' },
+  'client-id': { type: 'string' },
+  'client-secret-file': { type: 'string' },
+  scopes: { type: 'string' },
+  name: { type: 'string' },
+  custom: { type: 'string' },
   rejects: { type: 'string' },
   out: { type: 'string' },
   'dry-run': { type: 'boolean' },
@@ -60,6 +68,8 @@ async function main() {
         return (await import('./commands/keys.ts')).rotateKeys(loadConfig(process.env, flags), values)
       if (rest[0] !== undefined) throw new ConfigError(`usher keys [rotate]: there is no "${rest[0]}".\n\n${usage}`)
       return (await import('./commands/instances.ts')).showKeys(loadConfig(process.env, flags), values)
+    case 'connections':
+      return (await import('./commands/connections.ts')).manageConnections(loadConfig(process.env, flags), rest, values)
     case 'instances':
       return (await import('./commands/instances.ts')).manageInstances(loadConfig(process.env, flags), rest, values)
     case 'import':

@@ -13,6 +13,7 @@ export {
   beginRoundTrip,
   connectionFor,
   endRoundTrip,
+  openExternalTokens,
   type RoundTrip,
 } from './round-trip.ts'
 export { type CustomProvider, socialConnections } from './tables.ts'

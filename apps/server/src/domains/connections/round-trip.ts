@@ -3,7 +3,7 @@ import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { newToken, seal } from '../../kernel/secrets.ts'
+import { newToken, seal, unseal } from '../../kernel/secrets.ts'
 import type { Instance } from '../instances/index.ts'
 import type { ExternalAccountProfile } from '../users/index.ts'
 import { consumeOneTimeToken, createOneTimeToken } from '../verifications/index.ts'
@@ -168,7 +168,7 @@ async function fetchProfile(
   const profile = readProfile(connection.provider, claims, {
     approvedScopes:
       typeof answer.scope === 'string' ? answer.scope.replaceAll(',', ' ') : resolved.provider.scopes.join(' '),
-    sealedTokens: seal(ctx.database.keyring, `external_tokens:${ctx.instance.id}`, JSON.stringify(kept)),
+    sealedTokens: seal(ctx.database.keyring, tokensPurpose(ctx), JSON.stringify(kept)),
     tokensExpireAt:
       Number.isFinite(expiresIn) && expiresIn > 0
         ? new Date(ctx.now().getTime() + expiresIn * 1000).toISOString()
@@ -178,6 +178,19 @@ async function fetchProfile(
     throw new UsherError('form_email_address_blocked', 'Addresses with + = or # before the @ are not accepted.')
   return profile
 }
+
+/** A provider's tokens, as they were last received; undefined where none are kept. */
+export function openExternalTokens(
+  ctx: Ctx,
+  account: { sealedTokens: string | null },
+): { accessToken: string; idToken: string | null } | undefined {
+  if (account.sealedTokens === null) return undefined
+  const kept = parseJson(unseal(ctx.database.keyring, tokensPurpose(ctx), account.sealedTokens))
+  if (typeof kept?.access_token !== 'string') return undefined
+  return { accessToken: kept.access_token, idToken: typeof kept.id_token === 'string' ? kept.id_token : null }
+}
+
+const tokensPurpose = (ctx: Ctx) => `external_tokens:${ctx.instance.id}`
 
 type Resolved = {
   provider: Provider

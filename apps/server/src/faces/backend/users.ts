@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { type Tx, transaction } from '../../database/index.ts'
+import { openExternalTokens } from '../../domains/connections/index.ts'
 import {
   checkPasswordRules,
   hashPassword,
@@ -11,6 +12,7 @@ import {
   setPasswordHash,
   verifyPassword,
 } from '../../domains/credentials/index.ts'
+import { deleteUserImage, setUserImage } from '../../domains/images/index.ts'
 import { listMemberships, listOrganizationInvitations } from '../../domains/organizations/index.ts'
 import { revokeUserSessions } from '../../domains/sessions/index.ts'
 import {
@@ -22,6 +24,7 @@ import {
   replaceEmailAddresses,
   setPrimaryEmailAddress,
   setPrimaryPhoneNumber,
+  unlinkExternalAccount,
   updateUser,
 } from '../../domains/users/index.ts'
 import { parseEmailAddress } from '../../domains/verifications/index.ts'
@@ -29,8 +32,10 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
+import { presentOauthAccessToken } from '../presenters/oauth-access-token.ts'
 import { presentInvitation, presentMembership } from '../presenters/organization.ts'
 import { presentEmailAddress, presentUserToBackend } from '../presenters/user.ts'
+import { readUpload } from '../upload.ts'
 import { Metadata, Name, parseBody } from './input.ts'
 
 const ProfileFields = {
@@ -230,8 +235,30 @@ export function userRoutes(): Hono<Env> {
     })
     return jsonResponse(presentUserToBackend(user))
   })
-  routes.on(['POST', 'DELETE'], '/users/:id/profile_image', () => {
-    throw new UsherError('not_implemented', 'Profile images cannot be uploaded yet.')
+  routes.post('/users/:id/profile_image', async (c) => {
+    const changed = await setUserImage(c.var.ctx, c.req.param('id'), await readUpload(c))
+    return jsonResponse(presentUserToBackend(changed))
+  })
+  routes.delete('/users/:id/profile_image', async (c) =>
+    jsonResponse(presentUserToBackend(await deleteUserImage(c.var.ctx, c.req.param('id')))),
+  )
+
+  routes.get('/users/:id/oauth_access_tokens/:provider', async (c) => {
+    const user = await getUser(c.var.ctx, c.req.param('id'))
+    const provider = c.req.param('provider').replace(/^oauth_/, '')
+    const data = user.externalAccounts
+      .filter((a) => a.provider === provider && a.verifiedAt !== null)
+      .flatMap((a) => presentOauthAccessToken(a, openExternalTokens(c.var.ctx, a)) ?? [])
+    return jsonResponse(c.req.query('paginated') === 'true' ? { data, total_count: data.length } : data)
+  })
+  routes.delete('/users/:id/external_accounts/:account', async (c) => {
+    const { id } = await unlinkExternalAccount(c.var.ctx, {
+      userId: c.req.param('id'),
+      id: c.req.param('account'),
+      // The application's own server decides, also about the only way in.
+      force: true,
+    })
+    return jsonResponse({ object: 'external_account', id, deleted: true })
   })
 
   routes.post('/users/:id/verify_password', async (c) => {

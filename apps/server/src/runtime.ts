@@ -45,5 +45,12 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
 
 /** The context of one caller. */
 export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, log: Log = runtime.log): Ctx {
-  return { instance, actor, database: runtime.database, now: runtime.now, log, egress: runtime.egress }
+  const { database, now, egress } = runtime
+  return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress }
+}
+
+/** Where browsers reach an instance, from configuration alone. No trailing slash. */
+export function publicUrlOf(runtime: Runtime, instance: Instance): string {
+  if (instance.id === runtime.instances.getDefault().id) return runtime.publicUrl
+  return `${runtime.publicUrl.split('//')[0] || 'https:'}//${instance.host}`
 }

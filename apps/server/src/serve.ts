@@ -33,7 +33,8 @@ export async function serve(config: Config): Promise<RunningServer> {
     hostname: config.listen,
     // A sign-in holds no connection open; sockets have their own timeouts.
     idleTimeout: 60,
-    maxRequestBodySize: 10 * 1024 * 1024,
+    // A picture of 10 MB as base64 is the largest body there is.
+    maxRequestBodySize: 15 * 1024 * 1024,
     fetch(request, server) {
       if (draining)
         return new Response('The server is going away.', {

@@ -21,3 +21,5 @@ export const instanceId = () => text('instance_id').notNull()
 /** JSON metadata that applications attach to things. */
 export type Metadata = Record<string, unknown>
 export const metadata = (name: string) => json<Metadata>(name).notNull().default({})
+
+export const bytes = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })

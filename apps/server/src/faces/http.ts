@@ -4,7 +4,7 @@ import type { Instance } from '../domains/instances/index.ts'
 import type { Ctx } from '../kernel/ctx.ts'
 import { isUnstorableText, UsherError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
-import type { Runtime } from '../runtime.ts'
+import { publicUrlOf, type Runtime } from '../runtime.ts'
 
 /** What every route of every face can count on. */
 export type Env = {
@@ -57,12 +57,6 @@ function findInstance(c: Context<Env>): { instance: Instance; publicUrl: string 
 /** The secret key of an `Authorization: Bearer sk_…` header, if that is what it holds. */
 export function secretKeyOf(header: string | undefined): string | undefined {
   return header?.match(/^Bearer (sk_\S{1,200})$/i)?.[1]
-}
-
-/** Where browsers reach an instance, from configuration alone. No trailing slash. */
-export function publicUrlOf(runtime: Runtime, instance: Instance): string {
-  if (instance.id === runtime.instances.getDefault().id) return runtime.publicUrl
-  return `${new URL(runtime.publicUrl).protocol}//${instance.host}`
 }
 
 function parseProxyUrl(value: string | undefined): string | undefined {

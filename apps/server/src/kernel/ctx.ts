@@ -33,6 +33,8 @@ export type Ctx = {
   database: Database
   now: () => Date
   log: Log
+  /** Where browsers reach the instance; no trailing slash. From configuration alone. */
+  publicUrl: string
   /** Fetches what a person or an operator named. */
   egress: Egress
 }

@@ -103,6 +103,18 @@ CREATE TABLE "events" (
 	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "images" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text,
+	"organization_id" text,
+	"content_type" text NOT NULL,
+	"digest" text NOT NULL,
+	"size" integer NOT NULL,
+	"bytes" "bytea",
+	"created_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "applications" (
 	"id" text PRIMARY KEY NOT NULL,
 	"name" text NOT NULL,
@@ -224,6 +236,7 @@ CREATE TABLE "organizations" (
 	"instance_id" text NOT NULL,
 	"name" text NOT NULL,
 	"slug" text NOT NULL,
+	"image_id" text,
 	"created_by" text,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
@@ -600,6 +613,8 @@ ALTER TABLE "backup_codes" ADD CONSTRAINT "backup_codes_user_id_users_id_fk" FOR
 ALTER TABLE "passkeys" ADD CONSTRAINT "passkeys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passwords" ADD CONSTRAINT "passwords_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "totps" ADD CONSTRAINT "totps_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "images" ADD CONSTRAINT "images_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "images" ADD CONSTRAINT "images_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -629,6 +644,8 @@ CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_i
 CREATE INDEX "passkeys_user" ON "passkeys" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "events_subject" ON "events" USING btree ("instance_id","subject","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "images_user" ON "images" USING btree ("user_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "images_organization" ON "images" USING btree ("organization_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "domains_name" ON "domains" USING btree ("instance_id","name");--> statement-breakpoint
 CREATE UNIQUE INDEX "instances_default" ON "instances" USING btree ((host is null)) WHERE host is null;--> statement-breakpoint
 CREATE INDEX "instances_application" ON "instances" USING btree ("application_id");--> statement-breakpoint

@@ -56,7 +56,7 @@ async function withProvider(
 }
 
 const soon = () => new Date(Date.now() + 600_000)
-const send = (ctx: ReturnType<TestInstance['ctx']>, expiresAt = soon(), to = '+4915112345678') =>
+const send = (ctx: ReturnType<TestInstance['ctx']>, expiresAt = soon(), to = '+4915211223344') =>
   transaction(ctx, (tx) =>
     queueMessage(tx, { channel: 'sms', template: 'verification_code', to, data: { code: '123456' }, expiresAt }),
   )
@@ -78,7 +78,7 @@ test('a text message is posted as a form, by the account’s name and secret, an
       authorization: `Basic ${btoa(`AC123:${secret}`)}`,
       type: 'application/x-www-form-urlencoded;charset=UTF-8',
       form: {
-        To: '+4915112345678',
+        To: '+4915211223344',
         From: '+15550009999',
         Body: `123456 is your code for ${t.ctx().instance.settings.applicationName}. Do not share it with anybody.`,
       },

@@ -22,6 +22,7 @@ export {
   deleteOrganization,
   mergeOrganizationMetadata,
   type OrganizationInput,
+  setOrganizationImage,
   type UpdateOrganizationInput,
   updateOrganization,
 } from './manage-organizations.ts'

@@ -121,6 +121,24 @@ export async function updateOrganization(
   })
 }
 
+/** Notes which picture is the logo. @throws {UsherError} as {@link updateOrganization} */
+export async function setOrganizationImage(
+  ctx: Ctx | Tx,
+  { id, imageId }: { id: string; imageId: string | null },
+): Promise<Organization> {
+  return transaction(ctx, async (tx) => {
+    await requirePermission(tx, id, 'org:sys_profile:manage')
+    const changed = await tx.db
+      .update(organizations)
+      .set({ imageId, updatedAt: tx.now() })
+      .where(eq(organizations.id, id))
+      .returning({ id: organizations.id })
+    if (changed.length === 0) throw new UsherError('resource_not_found', 'There is no such organization.')
+    await emit(tx, { type: 'organization.updated', subject: id, data: {} })
+    return getOrganization(tx, id)
+  })
+}
+
 /** Merges metadata deeply; `null` deletes a key. For the application's server only. */
 export async function mergeOrganizationMetadata(
   ctx: Ctx | Tx,

@@ -2,12 +2,18 @@ import { and, asc, count, desc, eq, ilike, inArray, or, type SQL, sql } from 'dr
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { imageUrlOf } from '../../kernel/image-url.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
 import { findRolesByIds } from '../access/index.ts'
 import { emailAddresses, users } from '../users/tables.ts'
 import { memberships, organizations } from './tables.ts'
 
-export type Organization = typeof organizations.$inferSelect & { membersCount: number; pendingInvitationsCount: number }
+export type Organization = typeof organizations.$inferSelect & {
+  membersCount: number
+  pendingInvitationsCount: number
+  /** Where the logo is served; null: there is none. */
+  imageUrl: string | null
+}
 export type Membership = typeof memberships.$inferSelect
 
 /** A membership with its organization and what its role allows. */
@@ -34,7 +40,11 @@ export async function findOrganizations(
     .orderBy(page?.order ?? desc(organizations.createdAt), organizations.id)
     .$dynamic()
   const rows = await (page ? query.limit(page.limit).offset(page.offset) : query)
-  return rows.map(({ organization, ...counts }) => ({ ...organization, ...counts }))
+  return rows.map(({ organization, ...counts }) => ({
+    ...organization,
+    ...counts,
+    imageUrl: imageUrlOf(tx, organization.imageId),
+  }))
 }
 
 /** By id or slug. @throws {UsherError} `resource_not_found` */

@@ -11,6 +11,8 @@ export const organizations = pgTable(
     instanceId: instanceId(),
     name: text('name').notNull(),
     slug: text('slug').notNull(),
+    /** Id of the stored logo; null: a drawn default. */
+    imageId: text('image_id'),
     createdBy: text('created_by'),
     publicMetadata: metadata('public_metadata'),
     privateMetadata: metadata('private_metadata'),

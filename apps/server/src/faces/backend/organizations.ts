@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
+import { deleteOrganizationLogo, setOrganizationLogo } from '../../domains/images/index.ts'
 import {
   addMember,
   changeMemberRole,
@@ -21,10 +22,10 @@ import {
 } from '../../domains/organizations/index.ts'
 import { findUsers } from '../../domains/users/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
-import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { presentInvitation, presentMembership, presentOrganization } from '../presenters/organization.ts'
+import { readUpload } from '../upload.ts'
 import { Metadata, Name, parseBody, repeated } from './input.ts'
 
 const seen = { private: true } as const
@@ -107,9 +108,13 @@ export function organizationRoutes(): Hono<Env> {
       presentOrganization(await updateOrganization(c.var.ctx, { id: c.req.param('id'), ...change }), seen),
     )
   })
-  routes.on(['PUT', 'DELETE'], '/organizations/:id/logo', () => {
-    throw new UsherError('not_implemented', 'Logos cannot be uploaded yet.')
+  routes.put('/organizations/:id/logo', async (c) => {
+    const changed = await setOrganizationLogo(c.var.ctx, c.req.param('id'), await readUpload(c))
+    return jsonResponse(presentOrganization(changed, seen))
   })
+  routes.delete('/organizations/:id/logo', async (c) =>
+    jsonResponse(presentOrganization(await deleteOrganizationLogo(c.var.ctx, c.req.param('id')), seen)),
+  )
 
   routes.get('/organizations/:id/memberships', async (c) => {
     const { id } = await getOrganization(c.var.ctx, c.req.param('id'))

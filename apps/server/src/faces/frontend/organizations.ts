@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { listRoles } from '../../domains/access/index.ts'
+import { deleteOrganizationLogo, setOrganizationLogo } from '../../domains/images/index.ts'
 import {
   addMember,
   changeMemberRole,
@@ -19,10 +20,10 @@ import {
 } from '../../domains/organizations/index.ts'
 import { findUsers } from '../../domains/users/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
-import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { presentInvitation, presentMembership, presentOrganization, presentRole } from '../presenters/organization.ts'
-import { type FrontendEnv, reply, requireSession } from './context.ts'
+import { readUpload } from '../upload.ts'
+import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 
 const Name = z.string().max(1000)
@@ -68,10 +69,14 @@ export function organizationRoutes(): Hono<FrontendEnv> {
     const { id, slug } = await deleteOrganization(c.var.ctx, c.req.param('id'))
     return reply(c, { object: 'organization', id, slug, deleted: true })
   })
-  routes.on(['PUT', 'DELETE'], '/organizations/:id/logo', async (c) => {
-    await requireMember(c.var.ctx, c.req.param('id'))
-    throw new UsherError('not_implemented', 'Logos cannot be uploaded yet.')
+  routes.put('/organizations/:id/logo', limitByAddress, async (c) => {
+    const id = c.req.param('id')
+    await requireMember(c.var.ctx, id)
+    return reply(c, presentOrganization(await setOrganizationLogo(c.var.ctx, id, await readUpload(c))))
   })
+  routes.delete('/organizations/:id/logo', async (c) =>
+    reply(c, presentOrganization(await deleteOrganizationLogo(c.var.ctx, c.req.param('id')))),
+  )
 
   routes.get('/organizations/:id/memberships', async (c) => {
     const organizationId = c.req.param('id')

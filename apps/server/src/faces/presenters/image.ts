@@ -11,3 +11,8 @@ export function defaultImageUrl(seed: string, name: string): string {
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" id="avatar_placeholder"><rect width="64" height="64" fill="hsl(${hue} 55% 42%)"/><text x="32" y="43" text-anchor="middle" font-family="system-ui,sans-serif" font-size="30" font-weight="600" fill="#fff">${initial}</text></svg>`
   return `data:image/svg+xml,${encodeURIComponent(svg)}`
 }
+
+/** A stored picture, as the browser SDK reads it. */
+export function presentImage({ imageId, imageUrl }: { imageId: string | null; imageUrl: string | null }) {
+  return { object: 'image' as const, id: imageId, name: imageId, public_url: imageUrl }
+}

@@ -1,7 +1,6 @@
 import type { Instance } from '../../domains/instances/index.ts'
 import { judgeConnection, type Principal, verifySyncToken } from '../../domains/sync/index.ts'
-import { createCtx, type Runtime } from '../../runtime.ts'
-import { publicUrlOf } from '../http.ts'
+import { createCtx, publicUrlOf, type Runtime } from '../../runtime.ts'
 import { type Gate, isLoopbackOrigin } from './credentials.ts'
 
 /** The third gradation: a token for one document and one person, checked again against what is true now. */

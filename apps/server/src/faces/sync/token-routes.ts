@@ -8,7 +8,8 @@ import {
   type SyncToken,
 } from '../../domains/sync/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { type Env, jsonResponse, publicUrlOf } from '../http.ts'
+import { publicUrlOf } from '../../runtime.ts'
+import { type Env, jsonResponse } from '../http.ts'
 
 const SessionBody = z.strictObject({ doc_id: z.string() })
 const BackendBody = z.strictObject({

@@ -2,7 +2,8 @@ import { type Context, Hono } from 'hono'
 import { UsherError } from '../../kernel/errors.ts'
 import { metrics } from '../../kernel/metrics.ts'
 import { equalSecrets } from '../../kernel/secrets.ts'
-import { type Env, jsonResponse, publicUrlOf, resolveInstance } from '../http.ts'
+import { publicUrlOf } from '../../runtime.ts'
+import { type Env, jsonResponse, resolveInstance } from '../http.ts'
 import { publicKeySet } from './jwks.ts'
 
 /** Discovery documents and the signs of life. */

@@ -1,5 +1,5 @@
 import { type Algorithm, hashRaw } from '@node-rs/argon2'
-import { and, eq, inArray, isNull } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -46,8 +46,13 @@ export async function createBackupCodes(
   if (onlyIfNone && (await transaction(ctx, (tx) => unusedCodes(tx, userId))).length > 0) return undefined
   const codes = Array.from({ length: count }, newCode)
   const hashes = await Promise.all(codes.map((code) => hashCode(ctx, userId, code)))
-  const id = await transaction(ctx, (tx) => replaceCodes(tx, userId, hashes))
-  return { id, codes, createdAt: ctx.now() }
+  const id = await transaction(ctx, async (tx) => {
+    // Of two that make codes at once the later one's stay, and none of the other's.
+    await tx.db.execute(sql`select 1 from users where id = ${userId} for update`)
+    if (onlyIfNone && (await unusedCodes(tx, userId)).length > 0) return undefined
+    return replaceCodes(tx, userId, hashes)
+  })
+  return id === undefined ? undefined : { id, codes, createdAt: ctx.now() }
 }
 
 /** Takes over the codes that somebody was given elsewhere, as they are or as their bcrypt digests. */
@@ -103,9 +108,7 @@ function unusedCodes(tx: Tx, userId: string) {
 
 async function replaceCodes(tx: Tx, userId: string, hashes: readonly string[]): Promise<string> {
   const createdAt = tx.now()
-  const held = await tx.db.select({ id: backupCodes.id }).from(backupCodes).where(eq(backupCodes.userId, userId))
-  const ids = held.map((c) => c.id)
-  if (ids.length > 0) await tx.db.delete(backupCodes).where(inArray(backupCodes.id, ids))
+  await tx.db.delete(backupCodes).where(eq(backupCodes.userId, userId))
   const rows = hashes.map((codeHash) => ({
     id: newId('backupCode'),
     instanceId: tx.instance.id,

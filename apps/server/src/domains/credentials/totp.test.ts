@@ -144,6 +144,15 @@ test('M8 backup codes are stored as slow keyed hashes, and new ones replace the 
   expect(await use(codes[0])).toBe(true)
 })
 
+test('M8 of backup codes that are made at the same time one set is left', async () => {
+  const { t, userId, use } = await enrolled()
+  const sets = await Promise.all(Array.from({ length: 4 }, () => createBackupCodes(t.ctx(), { userId })))
+  expect(await transaction(t.ctx(), (tx) => tx.db.select().from(backupCodes))).toHaveLength(10)
+  const good = []
+  for (const { codes } of sets) good.push(await use(codes[0]))
+  expect(good.filter(Boolean)).toHaveLength(1)
+})
+
 test('factors come along from elsewhere', async () => {
   const t = await testInstance()
   const { id: userId } = await createUser(t.ctx(), {})

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { ChallengeProvider } from './domains/bot-check/index.ts'
+import type { Bucket } from './domains/images/object-storage.ts'
 import type { TextProvider } from './domains/messaging/text-transport.ts'
 import { parseLimits, type SyncLimits } from './domains/sync/limits.ts'
 import { type Keyring, parseKeyring } from './kernel/secrets.ts'
@@ -39,6 +41,20 @@ const Environment = z.object({
   USHER_SMS_SECRET: z.string().optional(),
   /** Sender of texts: a number in E.164, a name that the provider knows, or a messaging service (`MG…`). */
   USHER_SMS_FROM: z.string().max(64).optional(),
+  /** Site key and secret of the bot check, at a provider that speaks Turnstile's API. */
+  USHER_CAPTCHA_SITE_KEY: z.string().optional(),
+  USHER_CAPTCHA_SECRET: z.string().optional(),
+  /** The same for the invisible widget, where it has keys of its own. */
+  USHER_CAPTCHA_INVISIBLE_SITE_KEY: z.string().optional(),
+  USHER_CAPTCHA_INVISIBLE_SECRET: z.string().optional(),
+  /** Where that provider verifies answers. */
+  USHER_CAPTCHA_URL: optionalUrl(/^https?$/),
+  /** Bucket of an S3-compatible storage for profile images. Without it they are kept in the database. */
+  USHER_S3_BUCKET: z.string().max(255).optional(),
+  USHER_S3_ENDPOINT: optionalUrl(/^https?$/),
+  USHER_S3_REGION: z.string().max(64).default('us-east-1'),
+  USHER_S3_ACCESS_KEY: z.string().optional(),
+  USHER_S3_SECRET_KEY: z.string().optional(),
   /** Addresses of proxies whose forwarded headers are believed, separated by commas. */
   USHER_TRUSTED_PROXIES: z.string().default(''),
   /** What the server may fetch beside the public internet: hosts, `host:port` pairs or CIDR ranges, by commas. */
@@ -64,6 +80,8 @@ export type Config = {
   smtpUrl: string | undefined
   mailFrom: string
   textProvider: TextProvider | undefined
+  imageBucket: Bucket | undefined
+  challengeProvider: ChallengeProvider | undefined
   trustedProxies: ReadonlySet<string>
   egressAllow: readonly string[]
   syncToken: string | undefined
@@ -109,9 +127,16 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     const { pathname, search, hash } = new URL(parsed.data.USHER_PUBLIC_URL)
     if (pathname !== '/' || search || hash) problems.push('USHER_PUBLIC_URL: must be an origin, without path or query')
   }
-  const textParts = ['USHER_SMS_ACCOUNT', 'USHER_SMS_SECRET', 'USHER_SMS_FROM'].filter((name) => !given[name])
-  if (textParts.length > 0 && Object.keys(given).some((name) => name.startsWith('USHER_SMS_')))
-    problems.push(`${textParts.join(', ')}: needed to send text messages`)
+  for (const [prefix, names, purpose] of togetherOnly) {
+    const missing = names.filter((name) => !given[name])
+    if (missing.length > 0 && Object.keys(given).some((name) => name.startsWith(prefix)))
+      problems.push(`${missing.join(', ')}: needed to ${purpose}`)
+  }
+  for (const [one, other] of captchaPairs)
+    if (Boolean(given[one]) !== Boolean(given[other])) problems.push(`${one}, ${other}: both are needed, or none`)
+  const unused = ['USHER_CAPTCHA_URL', 'USHER_CAPTCHA_INVISIBLE_SITE_KEY'].filter((name) => given[name])
+  if (unused.length > 0 && !given.USHER_CAPTCHA_SITE_KEY)
+    problems.push('USHER_CAPTCHA_SITE_KEY: needed for the bot check')
   if (!parsed.success || problems.length > 0) {
     throw new ConfigError(`Usher cannot start:\n${problems.map((p) => `  - ${p}`).join('\n')}`)
   }
@@ -128,6 +153,8 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     smtpUrl: e.SMTP_URL,
     mailFrom: e.USHER_MAIL_FROM,
     textProvider: textProviderOf(e),
+    imageBucket: bucketOf(e),
+    challengeProvider: challengeProviderOf(e),
     trustedProxies: new Set(list(e.USHER_TRUSTED_PROXIES)),
     egressAllow: list(e.USHER_EGRESS_ALLOW),
     syncToken: e.USHER_SYNC_TOKEN,
@@ -137,11 +164,42 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
   }
 }
 
+/** What makes sense only as a whole. */
+const togetherOnly: [prefix: string, names: string[], purpose: string][] = [
+  ['USHER_SMS_', ['USHER_SMS_ACCOUNT', 'USHER_SMS_SECRET', 'USHER_SMS_FROM'], 'send text messages'],
+  [
+    'USHER_S3_',
+    ['USHER_S3_BUCKET', 'USHER_S3_ENDPOINT', 'USHER_S3_ACCESS_KEY', 'USHER_S3_SECRET_KEY'],
+    'keep images in a bucket',
+  ],
+]
+
+function bucketOf(e: z.infer<typeof Environment>): Bucket | undefined {
+  const { USHER_S3_BUCKET: bucket, USHER_S3_ENDPOINT: endpoint } = e
+  const { USHER_S3_ACCESS_KEY: accessKeyId, USHER_S3_SECRET_KEY: secretAccessKey } = e
+  if (!bucket || !endpoint || !accessKeyId || !secretAccessKey) return undefined
+  return { bucket, endpoint, region: e.USHER_S3_REGION, accessKeyId, secretAccessKey }
+}
+
 function textProviderOf(e: z.infer<typeof Environment>): TextProvider | undefined {
   const { USHER_SMS_ACCOUNT: accountSid, USHER_SMS_SECRET: secret, USHER_SMS_FROM: from } = e
   if (!accountSid || !secret || !from) return undefined
   const url = (e.USHER_SMS_URL ?? 'https://api.twilio.com').replace(/\/+$/, '')
   return { url, accountSid, user: e.USHER_SMS_USER ?? accountSid, secret, from }
+}
+
+const captchaPairs = [
+  ['USHER_CAPTCHA_SITE_KEY', 'USHER_CAPTCHA_SECRET'],
+  ['USHER_CAPTCHA_INVISIBLE_SITE_KEY', 'USHER_CAPTCHA_INVISIBLE_SECRET'],
+] as const
+
+function challengeProviderOf(e: z.infer<typeof Environment>): ChallengeProvider | undefined {
+  const { USHER_CAPTCHA_SITE_KEY: siteKey, USHER_CAPTCHA_SECRET: secret } = e
+  const { USHER_CAPTCHA_INVISIBLE_SITE_KEY: invisibleSiteKey, USHER_CAPTCHA_INVISIBLE_SECRET: invisibleSecret } = e
+  if (!siteKey || !secret) return undefined
+  const smart = { siteKey, secret }
+  const invisible = invisibleSiteKey && invisibleSecret ? { siteKey: invisibleSiteKey, secret: invisibleSecret } : smart
+  return { url: e.USHER_CAPTCHA_URL ?? 'https://challenges.cloudflare.com/turnstile/v0/siteverify', smart, invisible }
 }
 
 const list = (value: string) =>

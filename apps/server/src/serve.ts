@@ -1,5 +1,6 @@
 import type { Server } from 'bun'
 import type { Config } from './config.ts'
+import { bucketStorage, useObjectStorage } from './domains/images/index.ts'
 import { MessageSender, mailTransport, type Transport, textTransport } from './domains/messaging/index.ts'
 import { Upkeep } from './domains/upkeep/index.ts'
 import { createApp } from './faces/app.ts'
@@ -21,6 +22,7 @@ const drainMs = 10_000
 /** Starts everything on one port. */
 export async function serve(config: Config): Promise<RunningServer> {
   const runtime = await openRuntime(config)
+  if (config.imageBucket) useObjectStorage(runtime.database, bucketStorage(config.imageBucket))
   const app = createApp(runtime)
   const sync = openSyncPlane(runtime)
   const senders = transportsOf(config).map((transport) => new MessageSender(runtime.database, transport, runtime.log))

@@ -40,8 +40,19 @@ test('turns a photo the right way up, and forgets where it was taken', async () 
 })
 
 test('O2 what is no picture is refused, whatever it says it is', async () => {
-  const texts = ['<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', '<html>', '', 'GIF', 'BM123456789012345678901234']
-  const broken = [png(50, 50).subarray(0, 60), Buffer.from('\x89PNG\r\n\x1a\n'), Buffer.from('GIF89a'), Buffer.from('RIFF1234WEBP')]
+  const texts = [
+    '<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>',
+    '<html>',
+    '',
+    'GIF',
+    'BM123456789012345678901234',
+  ]
+  const broken = [
+    png(50, 50).subarray(0, 60),
+    Buffer.from('\x89PNG\r\n\x1a\n'),
+    Buffer.from('GIF89a'),
+    Buffer.from('RIFF1234WEBP'),
+  ]
   for (const upload of [...texts.map((text) => Buffer.from(text)), ...broken])
     await expect(processImage(upload)).rejects.toMatchObject({ code: 'avatar_file_type_invalid' })
 })

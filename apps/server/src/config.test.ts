@@ -41,3 +41,15 @@ test('a data directory gets a secret of its own, once, readable by its owner onl
   expect(readFileSync(file, 'utf8')).toBe(written)
   expect(statSync(file).mode & 0o777).toBe(0o600)
 })
+
+test('the bot check needs a site key and its secret; the invisible widget has its own or the same', () => {
+  expect(loadConfig({}, { dataDir }).challengeProvider).toBeUndefined()
+  const keys = { USHER_CAPTCHA_SITE_KEY: 'site', USHER_CAPTCHA_SECRET: 'hush' }
+  const smart = { siteKey: 'site', secret: 'hush' }
+  expect(loadConfig(keys, { dataDir }).challengeProvider).toMatchObject({ smart, invisible: smart })
+  const own = { USHER_CAPTCHA_INVISIBLE_SITE_KEY: 'other', USHER_CAPTCHA_INVISIBLE_SECRET: 'hush too' }
+  expect(loadConfig({ ...keys, ...own }, { dataDir }).challengeProvider?.invisible.siteKey).toBe('other')
+  const { USHER_CAPTCHA_SECRET: _, ...half } = keys
+  expect(() => loadConfig(half, { dataDir })).toThrow('USHER_CAPTCHA_SECRET')
+  expect(() => loadConfig(own, { dataDir })).toThrow('USHER_CAPTCHA_SITE_KEY')
+})

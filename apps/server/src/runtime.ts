@@ -1,5 +1,6 @@
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './database/index.ts'
+import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
 import { announceOn, EventBus } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
@@ -19,6 +20,8 @@ export type Runtime = {
   now: () => Date
   /** The one way to fetch what somebody else named. */
   egress: Egress
+  /** Absent: no provider of challenges is configured. */
+  challenge: Challenge | undefined
   /** The only source of URLs. Known once the port is. */
   publicUrl: string
 }
@@ -40,7 +43,9 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     instances.reload().catch((error) => log.error({ err: error }, 'the instances could not be read again'))
   })
   const egress = createEgress({ allow: config.egressAllow })
-  return { config, database, instances, bus, log, egress, now: () => new Date(), publicUrl: config.publicUrl ?? '' }
+  const challenge = config.challengeProvider && openChallenge(config.challengeProvider)
+  const publicUrl = config.publicUrl ?? ''
+  return { config, database, instances, bus, log, egress, challenge, now: () => new Date(), publicUrl }
 }
 
 /** The context of one caller. */

@@ -1,10 +1,10 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
+import { createTestingToken } from '../../domains/bot-check/index.ts'
 import { type ActorToken, createActorToken, revokeActorToken } from '../../domains/sessions/index.ts'
 import { getUser } from '../../domains/users/index.ts'
 import { createOneTimeToken, revokeOneTimeToken } from '../../domains/verifications/index.ts'
-import { randomBase62 } from '../../kernel/ids.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { publicKeySet } from '../wellknown/jwks.ts'
 import { parseBody } from './input.ts'
@@ -26,9 +26,6 @@ const ActorTokenInput = z.object({
   expires_in_seconds: z.number().int().min(1).max(31_536_000).nullish(),
   session_max_duration_in_seconds: z.number().int().min(1).max(31_536_000).nullish(),
 })
-
-/** Testing tokens live this long; they only stand for "this is a test", and carry no right. */
-const testingTokenSeconds = 3600
 
 /** `/v1/jwks`, `/v1/sign_in_tokens`, `/v1/actor_tokens` and `/v1/testing_tokens` for the application's server. */
 export function tokenRoutes(): Hono<Env> {
@@ -84,12 +81,8 @@ export function tokenRoutes(): Hono<Env> {
   )
 
   routes.post('/testing_tokens', (c) => {
-    const seconds = Math.floor(c.var.ctx.now().getTime() / 1000)
-    return jsonResponse({
-      object: 'testing_token',
-      token: `tt_${randomBase62(40)}`,
-      expires_at: seconds + testingTokenSeconds,
-    })
+    const { token, expiresAt } = createTestingToken(c.var.ctx)
+    return jsonResponse({ object: 'testing_token', token, expires_at: expiresAt.getTime() / 1000 })
   })
   return routes
 }

@@ -17,7 +17,16 @@ import {
 import { UsherError } from '../../kernel/errors.ts'
 import { jsonResponse } from '../http.ts'
 import { presentSession } from '../presenters/session.ts'
-import { currentClient, ensureBrowser, type FrontendEnv, noteIssued, reply, requireBrowser } from './context.ts'
+import { challengeFields, requireHuman } from './bot-check.ts'
+import {
+  currentClient,
+  ensureBrowser,
+  type FrontendEnv,
+  limitByAddress,
+  noteIssued,
+  reply,
+  requireBrowser,
+} from './context.ts'
 import { parseForm, readForm } from './forms.ts'
 import { applicationOrigin, isTrustedOrigin, parseOrigin } from './origins.ts'
 
@@ -43,8 +52,11 @@ export function clientRoutes(): Hono<FrontendEnv> {
     if (c.var.frontend.clientId !== undefined) await removeClientSessions(c.var.ctx, c.var.frontend.clientId)
     return reply(c, await currentClient(c))
   })
-  // Captcha answers: there is no challenge here, so there is nothing to check.
-  routes.post('/client/verify', async (c) => reply(c, await currentClient(c)))
+  // An answer to a challenge that no step asked for: whether it holds. The step itself asks for one of its own.
+  routes.post('/client/verify', limitByAddress, async (c) => {
+    await requireHuman(c, await parseForm(c, z.object(challengeFields)))
+    return reply(c, await currentClient(c))
+  })
   routes.get('/client/touch', renewCookie)
 
   routes.get('/client/sessions/:id', async (c) => {

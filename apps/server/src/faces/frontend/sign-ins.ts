@@ -14,6 +14,7 @@ import {
   transferToSignIn,
 } from '../../domains/signin/index.ts'
 import { presentSignIn } from '../presenters/sign-in.ts'
+import { challengeFields, requireHuman } from './bot-check.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
 import { checkRedirect, redirectsOf } from './redirects.ts'
@@ -33,6 +34,7 @@ const CreateForm = z.object({
   transfer: z.stringbool().optional(),
   oidc_prompt: text.optional(),
   oidc_login_hint: text.optional(),
+  ...challengeFields,
 })
 const PrepareForm = z.object({
   strategy: text,
@@ -70,6 +72,8 @@ export function signInRoutes(): Hono<FrontendEnv> {
     }
     const rpId = relyingPartyOf(c)?.rpId
     if (redirectUrl) await checkRedirect(c, redirectUrl)
+    // Such a sign-in goes on for people without an account, and sends codes to whom it names.
+    if (signUpIfMissing) await requireHuman(c, form)
     const { publicUrl } = c.var
     return answer(
       c,

@@ -14,6 +14,7 @@ import {
   updateSignUp,
 } from '../../domains/signup/index.ts'
 import { presentSignUp } from '../presenters/sign-up.ts'
+import { challengeFields, requireHuman } from './bot-check.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
 import { checkRedirect, redirectsOf } from './redirects.ts'
@@ -54,6 +55,7 @@ const FieldsForm = z.object({
   unsafe_metadata: Metadata.optional(),
   legal_accepted: text.or(z.boolean()).optional(),
   ticket: text.optional(),
+  ...challengeFields,
 })
 const PrepareForm = z.object({ strategy: text, redirect_url: text.optional() })
 const AttemptForm = z.object({ strategy: text, code: text.optional() })
@@ -65,6 +67,7 @@ export function signUpRoutes(): Hono<FrontendEnv> {
 
   routes.post('/client/sign_ups', async (c) => {
     const form = await parseForm(c, FieldsForm)
+    await requireHuman(c, form)
     const fields = toFields(form)
     if (form.transfer) return answer(c, await transferToSignUp(c, fields))
     const browser = await ensureBrowser(c)

@@ -15,7 +15,7 @@ export type ClientJson = {
   last_active_session_id: string | null
   last_authentication_strategy: string | null
   cookie_expires_at: number | null
-  captcha_bypass: false
+  captcha_bypass: boolean
   created_at: number
   updated_at: number
 }
@@ -27,10 +27,15 @@ type Parts = {
   /** A fresh token for each session, by its id. */
   tokens?: ReadonlyMap<string, string | undefined>
   cookieExpiresAt?: Date | null
+  /** The caller need not answer a challenge. */
+  captchaBypass?: boolean
 }
 
 /** A client with its signed-in sessions and what it has under way. */
-export function presentClient(ctx: Ctx, { client, signIn, signUp, tokens, cookieExpiresAt }: Parts): ClientJson {
+export function presentClient(
+  ctx: Ctx,
+  { client, signIn, signUp, tokens, cookieExpiresAt, captchaBypass }: Parts,
+): ClientJson {
   const now = ctx.now()
   const underWay = <T extends { status: string; abandonAt: Date }>(flow: T | undefined) =>
     flow && flow.status !== 'complete' && flow.status !== 'abandoned' && flow.abandonAt > now ? flow : undefined
@@ -46,7 +51,7 @@ export function presentClient(ctx: Ctx, { client, signIn, signUp, tokens, cookie
     last_active_session_id: lastActive?.id ?? null,
     last_authentication_strategy: client.lastAuthenticationStrategy,
     cookie_expires_at: cookieExpiresAt?.getTime() ?? null,
-    captcha_bypass: false,
+    captcha_bypass: captchaBypass ?? false,
     created_at: client.createdAt.getTime(),
     updated_at: client.updatedAt.getTime(),
   }

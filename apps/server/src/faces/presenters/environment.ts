@@ -1,12 +1,19 @@
+import type { Challenge } from '../../domains/bot-check/index.ts'
 import type { Instance } from '../../domains/instances/index.ts'
 
-/** Everything that the browser SDK and the components read; they replace what they had by it. */
-export function presentEnvironment(instance: Instance, publicUrl: string) {
+type SiteKeys = Challenge['siteKeys'] | undefined
+
+/**
+ * Everything that the browser SDK and the components read; they replace what they had by it.
+ *
+ * @param siteKeys of the server's provider of challenges, if it has one
+ */
+export function presentEnvironment(instance: Instance, publicUrl: string, siteKeys?: SiteKeys) {
   return {
     object: 'environment',
     id: `env_${instance.id}`,
     auth_config: authConfig(instance),
-    display_config: displayConfig(instance, publicUrl),
+    display_config: displayConfig(instance, publicUrl, siteKeys),
     user_settings: userSettings(instance),
     organization_settings: organizationSettings(instance),
     commerce_settings: {
@@ -76,8 +83,9 @@ function authConfig(instance: Instance) {
   }
 }
 
-function displayConfig({ id, environment, settings }: Instance, publicUrl: string) {
+function displayConfig({ id, environment, settings }: Instance, publicUrl: string, siteKeys: SiteKeys) {
   const home = settings.homeUrl ?? publicUrl
+  const captcha = settings.botCheck.enabled ? siteKeys : undefined
   const at = (path: string) => new URL(path, home).toString()
   const signIn = settings.signInUrl ?? at('/sign-in')
   const signUp = settings.signUpUrl ?? at('/sign-up')
@@ -129,9 +137,9 @@ function displayConfig({ id, environment, settings }: Instance, publicUrl: strin
     help_url: null,
     privacy_policy_url: settings.privacyPolicyUrl ?? null,
     terms_url: settings.termsUrl ?? null,
-    captcha_public_key: null,
-    captcha_widget_type: null,
-    captcha_public_key_invisible: null,
+    captcha_public_key: captcha?.smart ?? null,
+    captcha_widget_type: captcha ? settings.botCheck.widget : null,
+    captcha_public_key_invisible: captcha?.invisible ?? null,
     captcha_provider: 'turnstile',
     captcha_oauth_bypass: [],
     captcha_heartbeat: false,

@@ -11,6 +11,7 @@ import { phoneNumberRoutes } from './phone-numbers.ts'
 import { restrictionRoutes } from './restrictions.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './sessions.ts'
+import { templateRoutes } from './templates.ts'
 import { tokenRoutes } from './tokens.ts'
 import { userFactorRoutes } from './user-factors.ts'
 import { userListRoutes } from './user-lists.ts'
@@ -43,6 +44,7 @@ export function backendFace(): Hono<Env> {
     instanceRoutes,
     restrictionRoutes,
     waitlistRoutes,
+    templateRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face

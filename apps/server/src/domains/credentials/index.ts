@@ -6,6 +6,7 @@ export {
   useBackupCode,
 } from './backup-codes.ts'
 export { disableSecondFactors } from './disable-second-factors.ts'
+export { checkDigest, hasherNames } from './hashers.ts'
 export {
   type PasskeyRequest,
   passkeyRequestOptions,
@@ -17,6 +18,7 @@ export {
   checkPasswordRules,
   hashPassword,
   removePassword,
+  setImportedPassword,
   setPassword,
   setPasswordCompromised,
   setPasswordHash,

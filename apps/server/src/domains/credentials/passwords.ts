@@ -1,10 +1,12 @@
 import { type Algorithm, hash, verify } from '@node-rs/argon2'
-import { eq } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
+import { hashing } from './hash-queue.ts'
+import { checkDigest, fitsDigest } from './hashers.ts'
 import { passwords } from './tables.ts'
 
 /** Argon2id as OWASP recommends for interactive logins: 19 MiB, two passes, one lane. */
@@ -19,7 +21,7 @@ let decoy: Promise<string> | undefined
  * @param password checked by {@link checkPasswordRules} before
  */
 export function hashPassword(password: string): Promise<string> {
-  return hash(password.normalize('NFC'), parameters)
+  return hashing(() => hash(password.normalize('NFC'), parameters))
 }
 
 /**
@@ -96,7 +98,8 @@ export async function removePassword(ctx: Ctx | Tx, input: { userId: string }): 
 }
 
 /**
- * Whether this is the user's password. Does the same work for a user without a password, or for no user at all.
+ * Whether this is the user's password. Does the same work for a user without a password, or for no user at all. A hash
+ * that came from elsewhere, or with less work than ours, is replaced by our own once a right password is at hand.
  */
 export async function verifyPassword(
   ctx: Ctx | Tx,
@@ -106,12 +109,57 @@ export async function verifyPassword(
   const known = userId
     ? await transaction(ctx, async (tx) => {
         const [row] = await tx.db.select().from(passwords).where(eq(passwords.userId, userId))
-        return row?.hash
+        return row
       })
     : undefined
-  decoy ??= hashPassword('no password is compared with this one')
   // Longer input can be nobody's password, and hashing is not to be had in bulk.
-  const password = input.password.length > 400 ? '' : input.password.normalize('NFC')
-  const matches = await verify(known ?? (await decoy), password)
-  return known !== undefined && matches
+  const typed = input.password.length > 400 ? '' : input.password
+  const password = typed.normalize('NFC')
+  if (!known) {
+    decoy ??= hashPassword('no password is compared with this one')
+    const hash = await decoy
+    await hashing(() => verify(hash, password))
+    return false
+  }
+  // Elsewhere a password may have been hashed as it was typed, without composing its letters.
+  const matches =
+    (await hashing(() => fitsDigest(known.hasher, known.hash, password))) ||
+    (password !== typed && (await hashing(() => fitsDigest(known.hasher, known.hash, typed))))
+  if (matches && typed !== '' && isWeaker(known)) await upgrade(ctx, known, password)
+  return matches && typed !== ''
+}
+
+function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {
+  const [, memory, time] = hasher === 'argon2id' ? (hash.match(/\$m=(\d+),t=(\d+),/) ?? []) : []
+  return !(Number(memory) >= parameters.memoryCost && Number(time) >= parameters.timeCost)
+}
+
+/** Only what was just verified is replaced: somebody may have chosen a new password meanwhile. */
+async function upgrade(ctx: Ctx | Tx, known: typeof passwords.$inferSelect, password: string): Promise<void> {
+  const hash = await hashPassword(password)
+  await transaction(ctx, (tx) =>
+    tx.db
+      .update(passwords)
+      .set({ hash, hasher: 'argon2id' })
+      .where(and(eq(passwords.userId, known.userId), eq(passwords.hash, known.hash))),
+  )
+}
+
+/**
+ * Gives a user a password by the hash that another system made of it.
+ *
+ * @throws {UsherError} `form_param_value_invalid` or `password_digest_invalid`
+ */
+export async function setImportedPassword(
+  ctx: Ctx | Tx,
+  { userId, hasher, digest }: { userId: string; hasher: string; digest: string },
+): Promise<void> {
+  checkDigest(hasher, digest)
+  await transaction(ctx, async (tx) => {
+    const row = { hash: digest, hasher, compromisedAt: null, updatedAt: tx.now() }
+    await tx.db
+      .insert(passwords)
+      .values({ userId, instanceId: tx.instance.id, ...row })
+      .onConflictDoUpdate({ target: passwords.userId, set: row })
+  })
 }

@@ -95,6 +95,25 @@ test('passwords: rules unless skipped, removed on request', async () => {
   expect(await code(create('digest', { passwordDigest: 'x', passwordHasher: 'md5' }))).toBe('not_implemented')
 })
 
+test('a user comes with the hash of another system, signs in by it, and a bad hash creates nobody', async () => {
+  const digest = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+  const { id } = await create('imported', { passwordDigest: digest, passwordHasher: 'bcrypt' })
+  expect(await clerk.users.verifyPassword({ userId: id, password: 'U*U' })).toEqual({ verified: true })
+  expect(await code(clerk.users.verifyPassword({ userId: id, password: 'U*V' }))).toBe('form_password_incorrect')
+  await clerk.users.updateUser(id, {
+    passwordDigest: '5f4dcc3b5aa765d61d8327deb882cf99',
+    passwordHasher: 'md5',
+  } as never)
+  expect(await clerk.users.verifyPassword({ userId: id, password: 'password' })).toEqual({ verified: true })
+  const bad = { passwordDigest: 'nonsense', passwordHasher: 'bcrypt' as const }
+  expect(await code(create('bad-digest', bad))).toBe('password_digest_invalid')
+  expect(await code(create('bad-digest', { passwordDigest: digest }))).toBe('form_param_missing')
+  expect(await code(create('bad-digest', { passwordDigest: digest, passwordHasher: 'rot13' }))).toBe(
+    'form_param_value_invalid',
+  )
+  expect((await clerk.users.getUserList({ emailAddress: ['bad-digest@example.com'] })).totalCount).toBe(0)
+})
+
 test('an address, username or external id that is taken is named', async () => {
   await create('taken', { username: 'taken_name', externalId: 'taken-1' })
   expect(await code(create('taken'))).toBe('form_identifier_exists')

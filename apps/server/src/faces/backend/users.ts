@@ -8,6 +8,7 @@ import {
   importBackupCodes,
   importTotp,
   removePassword,
+  setImportedPassword,
   setPasswordCompromised,
   setPasswordHash,
   verifyPassword,
@@ -60,6 +61,9 @@ const ProfileFields = {
   legal_accepted_at: z.iso.datetime({ offset: true }).nullish(),
   password: z.string().max(1000).nullish(),
   skip_password_checks: z.boolean().nullish(),
+  /** The hash that another system made of the password, and how. */
+  password_digest: z.string().max(1024).nullish(),
+  password_hasher: z.string().max(40).nullish(),
 }
 const FactorFields = {
   /** Base32. */
@@ -74,7 +78,6 @@ const CreateInput = z.object({
   skip_password_requirement: z.boolean().nullish(),
   banned: z.boolean().optional(),
   created_at: z.iso.datetime({ offset: true }).optional(),
-  password_digest: z.string().nullish(),
   // Each number is checked on its own.
   phone_number: z.array(z.unknown()).max(10).optional(),
   /** By the index of its number; reserved ones are not proven. */
@@ -102,8 +105,6 @@ export function userRoutes(): Hono<Env> {
 
   routes.post('/users', async (c) => {
     const input = await parseBody(c, CreateInput)
-    if (input.password_digest)
-      throw new UsherError('not_implemented', 'Password hashes cannot be imported yet.', { param: 'password_digest' })
     const emailAddresses = (input.email_address ?? []).map((address) => ({
       emailAddress: parseEmailAddress(address),
       // The application vouches for the addresses that it creates.
@@ -125,7 +126,7 @@ export function userRoutes(): Hono<Env> {
         ...(input.banned !== undefined && { banned: input.banned }),
         ...(input.created_at && { createdAt: new Date(input.created_at) }),
       })
-      if (hash) await setPasswordHash(tx, { userId: made.id, hash })
+      await storePassword(tx, made.id, { ...input, hash })
       await importFactors(tx, made.id, input)
       return getUser(tx, made.id)
     })
@@ -144,7 +145,7 @@ export function userRoutes(): Hono<Env> {
       const { primary_phone_number_id: phone } = input
       if (phone) await setPrimaryPhoneNumber(tx, { userId: id, phoneNumberId: phone })
       await importFactors(tx, id, input)
-      if (hash) await setPasswordHash(tx, { userId: id, hash })
+      await storePassword(tx, id, { ...input, hash })
       if (input.sign_out_of_other_sessions) await revokeUserSessions(tx, { userId: id })
       return getUser(tx, id)
     })
@@ -292,6 +293,21 @@ export function userRoutes(): Hono<Env> {
 async function hashOf(ctx: Ctx, input: { password?: string | null; skip_password_checks?: boolean | null }) {
   if (!input.password) return undefined
   return hashPassword(input.skip_password_checks ? input.password : checkPasswordRules(ctx.instance, input.password))
+}
+
+/** @throws {UsherError} `form_param_missing`, `form_param_value_invalid` or `password_digest_invalid` */
+async function storePassword(
+  tx: Tx,
+  userId: string,
+  input: { hash: string | undefined; password_digest?: string | null; password_hasher?: string | null },
+): Promise<void> {
+  const { hash, password_digest: digest, password_hasher: hasher } = input
+  if (hash) await setPasswordHash(tx, { userId, hash })
+  else if (digest) {
+    if (!hasher)
+      throw new UsherError('form_param_missing', 'How the digest was made is missing.', { param: 'password_hasher' })
+    await setImportedPassword(tx, { userId, hasher, digest })
+  }
 }
 
 /** Puts factors in use that the person set up elsewhere. */

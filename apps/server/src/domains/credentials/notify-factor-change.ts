@@ -1,6 +1,5 @@
 import type { Tx } from '../../database/index.ts'
-import { UsherError } from '../../kernel/errors.ts'
-import { queueEmail } from '../messaging/index.ts'
+import { warnUser } from '../messaging/index.ts'
 import { findUsers } from '../users/index.ts'
 
 export type FactorChange = { added: boolean } & (
@@ -17,14 +16,7 @@ export async function notifyFactorChange(
   { userId, ...change }: { userId: string } & FactorChange,
 ): Promise<void> {
   const [user] = await findUsers(tx, [userId])
-  const address = user?.emailAddresses.find((e) => e.id === user.primaryEmailAddressId && e.verifiedAt !== null)
-  if (!address) return
-  try {
-    await queueEmail(tx, { ...messageFor(change), to: address.emailAddress })
-  } catch (error) {
-    if (!(error instanceof UsherError && error.code === 'unavailable')) throw error
-    tx.log.warn({ user: userId, factor: change.factor }, 'nobody was told of a changed factor: no email can be sent')
-  }
+  if (user) await warnUser(tx, user, messageFor(change))
 }
 
 function messageFor(change: FactorChange) {

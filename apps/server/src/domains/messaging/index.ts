@@ -23,3 +23,4 @@ export { type QueueEmailInput, type QueueTextInput, queueEmail, queueMessage } f
 export { MessageSender, type Transport } from './sender.ts'
 export type { Rendered } from './templates.ts'
 export { type TextProvider, textTransport } from './text-transport.ts'
+export { queueEmailIfPossible, warnUser } from './warn-user.ts'

@@ -4,11 +4,12 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type RelyingParty, verifyPasskey } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
-import { getUser, identifierOf, noteFailedAttempt } from '../users/index.ts'
+import { getUser, identifierOf } from '../users/index.ts'
 import { checkCode } from '../verifications/index.ts'
 import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
 import { checkPassword, createSignIn } from './create-sign-in.ts'
 import { firstFactorsOf } from './factors.ts'
+import { noteFailure } from './note-failure.ts'
 import { codePurposes, getOpenSignIn, type SignInOutcome, type SignInRecord, stepOver, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
@@ -82,8 +83,7 @@ async function checkFactorCode(
   try {
     await checkCode(ctx, { purpose, subjectId: signIn.id, code })
   } catch (error) {
-    if (user && error instanceof UsherError && error.code === 'form_code_incorrect')
-      await noteFailedAttempt(ctx, user.id)
+    if (user && error instanceof UsherError && error.code === 'form_code_incorrect') await noteFailure(ctx, user.id)
     throw error
   }
   const stillTheirs =

@@ -2,7 +2,7 @@ import { and, eq } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { secondFactorsOf } from '../credentials/index.ts'
-import { queueEmail } from '../messaging/index.ts'
+import { warnUser } from '../messaging/index.ts'
 import { type Browser, createSession, deviceStanding, noteClientFlow, type SessionActor } from '../sessions/index.ts'
 import { clearFailedAttempts, refuseLocked, type UserRecord } from '../users/index.ts'
 import { trustFactorsOf } from './factors.ts'
@@ -116,7 +116,9 @@ export async function completeSignIn(
   })
   if (!actor) {
     await clearFailedAttempts(tx, claimed.userId)
-    if (standing === 'new' && signIn.user) await warnOfNewDevice(tx, browser, signIn.user)
+    const { userAgent, ipAddress } = browser
+    if (standing === 'new' && signIn.user)
+      await warnUser(tx, signIn.user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } })
   }
   await noteClientFlow(tx, browser.clientId, { signInId: null, signUpId: null })
   const [done] = await tx.db
@@ -125,14 +127,4 @@ export async function completeSignIn(
     .where(eq(signIns.id, claimed.id))
     .returning()
   return { signIn: await withDetails(tx, done ?? claimed), issued }
-}
-
-async function warnOfNewDevice(tx: Tx, browser: Browser, user: UserRecord): Promise<void> {
-  const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId && e.verifiedAt !== null)
-  if (!address) return
-  await queueEmail(tx, {
-    template: 'new_device_sign_in',
-    to: address.emailAddress,
-    data: { userAgent: browser.userAgent, ipAddress: browser.ipAddress, at: tx.now().toISOString() },
-  })
 }

@@ -14,11 +14,11 @@ import {
   getUser,
   type Identifier,
   identifierOf,
-  noteFailedAttempt,
   type UserRecord,
 } from '../users/index.ts'
 import { parseEmailAddress } from '../verifications/index.ts'
 import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
+import { noteFailure } from './note-failure.ts'
 import { prepareFirstFactor } from './prepare-first-factor.ts'
 import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
@@ -205,7 +205,7 @@ export async function checkPassword(
       },
     )
   if (matches) return
-  if (user) await noteFailedAttempt(ctx, user.id)
+  if (user) await noteFailure(ctx, user.id)
   if (ctx.instance.settings.enumerationProtection)
     throw new UsherError('form_password_or_identifier_incorrect', 'The password or the identifier is incorrect.', {
       param: 'password',

@@ -3,7 +3,7 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type Attempt, beginRoundTrip, connectionFor, type ExternalProfile } from '../connections/index.ts'
-import { queueEmail } from '../messaging/index.ts'
+import { warnUser } from '../messaging/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
 import type { Browser } from '../sessions/index.ts'
 import { getSignUp } from '../signup/index.ts'
@@ -119,14 +119,9 @@ async function link(tx: Tx, user: UserRecord, profile: ExternalProfile): Promise
 }
 
 export async function tellOfLink(tx: Tx, user: UserRecord, profile: ExternalProfile): Promise<void> {
-  const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId && e.verifiedAt !== null)
-  if (!address) return
   const name = tx.instance.connections.find((c) => c.provider.key === profile.provider)?.name ?? profile.provider
-  await queueEmail(tx, {
-    template: 'external_account_linked',
-    to: address.emailAddress,
-    data: { provider: name, account: profile.emailAddress ?? profile.username ?? profile.providerUserId },
-  })
+  const account = profile.emailAddress ?? profile.username ?? profile.providerUserId
+  await warnUser(tx, user, { template: 'external_account_linked', data: { provider: name, account } })
 }
 
 /** Nobody has this account: a sign-up can take over what the provider said. */

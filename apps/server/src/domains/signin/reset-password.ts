@@ -3,7 +3,7 @@ import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { checkPasswordRules, hashPassword, setPasswordHash } from '../credentials/index.ts'
-import { queueEmail } from '../messaging/index.ts'
+import { warnUser } from '../messaging/index.ts'
 import { type Browser, forgetDevices, notePasswordReset, revokeUserSessions } from '../sessions/index.ts'
 import { completeFirstFactor } from './complete-sign-in.ts'
 import { getSignIn, type SignInOutcome } from './queries.ts'
@@ -43,8 +43,8 @@ export async function resetPassword(
       .update(signIns)
       .set({ status: 'abandoned' })
       .where(and(eq(signIns.userId, user.id), eq(signIns.status, 'needs_new_password'), ne(signIns.id, open.id)))
-    const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId)
-    if (address) await queueEmail(tx, { template: 'password_changed', to: address.emailAddress, data: {} })
+    const { userAgent, ipAddress } = browser
+    await warnUser(tx, user, { template: 'password_changed', data: { userAgent, ipAddress } })
     return outcome
   })
 }

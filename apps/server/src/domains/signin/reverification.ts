@@ -13,10 +13,11 @@ import {
   verifyTotp,
 } from '../credentials/index.ts'
 import { getSession, isSignedIn, noteFactors, type SessionRecord } from '../sessions/index.ts'
-import { noteFailedAttempt, refuseLocked, type UserRecord } from '../users/index.ts'
+import { refuseLocked, type UserRecord } from '../users/index.ts'
 import { type CodeState, checkCode, findCode, sendCode } from '../verifications/index.ts'
 import { checkPassword } from './create-sign-in.ts'
 import { type FirstFactor, firstFactorsOf } from './factors.ts'
+import { noteFailure } from './note-failure.ts'
 import { sessionVerifications } from './tables.ts'
 
 export type VerificationLevel = 'first_factor' | 'second_factor' | 'multi_factor'
@@ -180,7 +181,7 @@ async function proveFactor(
       )
     : checkSentCode(ctx, open, stage, input))
   if (right) return stage === 'second'
-  await noteFailedAttempt(ctx, user.id)
+  await noteFailure(ctx, user.id)
   throw new UsherError('form_code_incorrect', 'The code is incorrect.', { param: 'code' })
 }
 

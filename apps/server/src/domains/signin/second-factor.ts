@@ -4,10 +4,11 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { useBackupCode, verifyTotp } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
-import { noteFailedAttempt, type UserRecord } from '../users/index.ts'
+import type { UserRecord } from '../users/index.ts'
 import { checkCode, sendCode } from '../verifications/index.ts'
 import { completeSignIn, refuseUnwelcome } from './complete-sign-in.ts'
 import { type FurtherFactor, furtherFactorsOf } from './factors.ts'
+import { noteFailure } from './note-failure.ts'
 import { getSignIn, type SignInOutcome, type SignInRecord, stepOver, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
@@ -86,7 +87,7 @@ export async function attemptSecondFactor(
     return right ? finish(tx, browser, signIn, strategy) : undefined
   })
   if (outcome) return outcome
-  await noteFailedAttempt(ctx, signIn.user.id)
+  await noteFailure(ctx, signIn.user.id, browser)
   throw new UsherError('form_code_incorrect', 'The code is incorrect.', { param: 'code' })
 }
 
@@ -122,8 +123,7 @@ async function checkSentCode(
   try {
     await checkCode(ctx, { purpose: 'sign_in_second_factor', subjectId: signIn.id, code })
   } catch (error) {
-    if (error instanceof UsherError && error.code === 'form_code_incorrect')
-      await noteFailedAttempt(ctx, signIn.user.id)
+    if (error instanceof UsherError && error.code === 'form_code_incorrect') await noteFailure(ctx, signIn.user.id)
     throw error
   }
 }

@@ -171,6 +171,11 @@ function browserOf(c: Context<FrontendEnv>, clientId: string): Browser {
   }
 }
 
+/** On what and from where the caller does something, for the warning that tells of it. */
+export function happeningOf(c: Context<FrontendEnv>): { userAgent: string | null; ipAddress: string } {
+  return { userAgent: c.req.header('user-agent') ?? null, ipAddress: callerAddress(c) }
+}
+
 /** Remembers the client token that the reply has to carry. */
 export function noteIssued(c: Context<FrontendEnv>, issued: NewClientToken | undefined): void {
   if (issued) c.get('frontend').issued = issued
@@ -206,6 +211,16 @@ export async function reply(c: Context<FrontendEnv>, response: unknown, status =
   const wanted = c.req.method !== 'GET' || /^\/v1\/(client|me$)/.test(new URL(c.req.url).pathname)
   const client = wanted ? await currentClient(c) : undefined
   return withClock(c, jsonResponse({ response, ...(wanted && { client }) }, status), client)
+}
+
+/**
+ * Answers with the client itself. What changed something also carries it where every answer has it; a question does
+ * not, since its answer is the client already.
+ */
+export async function replyClient(c: Context<FrontendEnv>): Promise<Response> {
+  const client = await currentClient(c)
+  const carried = c.req.method === 'GET' ? null : client
+  return withClock(c, jsonResponse({ response: client, client: carried }), client)
 }
 
 /** The client as the browser sees it; null when there is none. */

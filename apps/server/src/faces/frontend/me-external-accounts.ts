@@ -2,16 +2,18 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
 import { beginRoundTrip } from '../../domains/connections/index.ts'
+import { warnUser } from '../../domains/messaging/index.ts'
 import {
   beginExternalAccount,
   type ExternalAccount,
   forgetExternalTokens,
   getExternalAccount,
+  getUser,
   unlinkExternalAccount,
 } from '../../domains/users/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { presentExternalAccount } from '../presenters/user.ts'
-import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
+import { type FrontendEnv, happeningOf, limitByAddress, reply, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 import { redirectsOf } from './redirects.ts'
 
@@ -64,7 +66,15 @@ export function meExternalAccountRoutes(): Hono<FrontendEnv> {
   routes.delete('/me/external_accounts/:id', async (c) => {
     const { userId } = requireSession(c)
     const id = c.req.param('id')
-    await unlinkExternalAccount(c.var.ctx, { userId, id })
+    await transaction(c.var.ctx, async (tx) => {
+      const user = await getUser(tx, userId)
+      await unlinkExternalAccount(tx, { userId, id })
+      const gone = user.externalAccounts.find((a) => a.id === id && a.verifiedAt !== null)
+      if (!gone) return
+      const provider = tx.instance.connections.find((x) => x.provider.key === gone.provider)?.name ?? gone.provider
+      const account = gone.emailAddress || gone.username || (gone.providerUserId ?? '')
+      await warnUser(tx, user, { template: 'external_account_removed', data: { provider, account, ...happeningOf(c) } })
+    })
     return reply(c, { object: 'external_account', id, deleted: true })
   })
   routes.delete('/me/external_accounts/:id/tokens', async (c) => {

@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
+import { transaction } from '../../database/index.ts'
 import {
   type BackupCodes,
   confirmPasskey,
@@ -13,11 +14,12 @@ import {
   startTotp,
   type Totp,
 } from '../../domains/credentials/index.ts'
+import { warnUser } from '../../domains/messaging/index.ts'
 import { getUser, type UserRecord } from '../../domains/users/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { presentPasskey } from '../presenters/user.ts'
 import { presentVerification } from '../presenters/verification.ts'
-import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
+import { type FrontendEnv, happeningOf, limitByAddress, reply, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 import { relyingPartyOf } from './relying-party.ts'
 
@@ -54,7 +56,11 @@ export function meFactorRoutes(): Hono<FrontendEnv> {
       throw new UsherError('forbidden', 'Backup codes are switched off.')
     if (!(await getUser(c.var.ctx, userId)).twoFactorEnabled)
       throw new UsherError('forbidden', 'Backup codes stand in for another second factor: set one up first.')
-    return reply(c, presentBackupCodes(await createBackupCodes(c.var.ctx, { userId })))
+    const made = await createBackupCodes(c.var.ctx, { userId })
+    await transaction(c.var.ctx, async (tx) =>
+      warnUser(tx, await getUser(tx, userId), { template: 'backup_codes_regenerated', data: happeningOf(c) }),
+    )
+    return reply(c, presentBackupCodes(made))
   })
 
   routes.post('/me/passkeys', limitByAddress, async (c) => {

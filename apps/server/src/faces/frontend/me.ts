@@ -1,9 +1,9 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
-import { transaction } from '../../database/index.ts'
+import { type Tx, transaction } from '../../database/index.ts'
 import { checkPasswordRules, removePassword, setPassword, verifyPassword } from '../../domains/credentials/index.ts'
 import { deleteUserImage, setUserImage } from '../../domains/images/index.ts'
-import { queueEmail } from '../../domains/messaging/index.ts'
+import { type Happening, warnUser } from '../../domains/messaging/index.ts'
 import { findMembershipsOfUsers } from '../../domains/organizations/index.ts'
 import { checkMayHave } from '../../domains/restrictions/index.ts'
 import {
@@ -36,7 +36,7 @@ import { presentSession } from '../presenters/session.ts'
 import { presentEmailAddress, presentUser } from '../presenters/user.ts'
 import { presentCode } from '../presenters/verification.ts'
 import { readUpload } from '../upload.ts'
-import { type FrontendEnv, limitByAddress, reply, requireBrowser, requireSession } from './context.ts'
+import { type FrontendEnv, happeningOf, limitByAddress, reply, requireBrowser, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 import { refuseImpersonator } from './impersonation.ts'
 import { checkRedirect } from './redirects.ts'
@@ -92,7 +92,7 @@ export function meRoutes(): Hono<FrontendEnv> {
     if ('username' in input || input.primary_email_address_id || input.primary_phone_number_id) refuseImpersonator(c)
     await transaction(c.var.ctx, async (tx) => {
       const { primary_email_address_id: primary, primary_phone_number_id: primaryNumber } = input
-      if (primary) await setPrimaryEmailAddress(tx, { userId, emailAddressId: primary })
+      if (primary) await changePrimaryAddress(tx, { userId, emailAddressId: primary, happening: happeningOf(c) })
       if (primaryNumber) await setPrimaryPhoneNumber(tx, { userId, phoneNumberId: primaryNumber })
       await updateUser(tx, {
         id: userId,
@@ -142,8 +142,7 @@ export function meRoutes(): Hono<FrontendEnv> {
     await transaction(c.var.ctx, async (tx) => {
       await notePasswordReset(tx, userId)
       await forgetDevices(tx, { userId, exceptClientId: clientId })
-      const address = user.emailAddresses.find((e) => e.id === user.primaryEmailAddressId)
-      if (address) await queueEmail(tx, { template: 'password_changed', to: address.emailAddress, data: {} })
+      await warnUser(tx, user, { template: 'password_changed', data: happeningOf(c) })
     })
     if (input.sign_out_of_other_sessions) await revokeUserSessions(c.var.ctx, { userId, exceptSessionId: sessionId })
     return reply(c, await self(c.var.ctx, userId))
@@ -152,7 +151,10 @@ export function meRoutes(): Hono<FrontendEnv> {
     const { userId } = requireSession(c)
     const { current_password } = await parseForm(c, RemovePasswordInput)
     await requireCurrentPassword(c.var.ctx, userId, current_password)
-    await removePassword(c.var.ctx, { userId })
+    await transaction(c.var.ctx, async (tx) => {
+      await removePassword(tx, { userId })
+      await warnUser(tx, await getUser(tx, userId), { template: 'password_removed', data: happeningOf(c) })
+    })
     return reply(c, await self(c.var.ctx, userId))
   })
   routes.post('/me/profile_image', limitByAddress, async (c) =>
@@ -186,8 +188,14 @@ export function meRoutes(): Hono<FrontendEnv> {
     return reply(c, presentEmailAddress(await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))))
   })
   routes.delete('/me/email_addresses/:id', async (c) => {
-    const { id } = await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))
-    await deleteEmailAddress(c.var.ctx, id)
+    const { userId } = requireSession(c)
+    const { id, emailAddress, verifiedAt } = await ownAddress(c.var.ctx, userId, c.req.param('id'))
+    await transaction(c.var.ctx, async (tx) => {
+      await deleteEmailAddress(tx, id)
+      if (!verifiedAt) return
+      const data = { emailAddress, ...happeningOf(c) }
+      await warnUser(tx, await getUser(tx, userId), { template: 'email_address_removed', data, also: [emailAddress] })
+    })
     return reply(c, { object: 'email_address', id, deleted: true })
   })
   routes.post('/me/email_addresses/:id/prepare_verification', limitByAddress, async (c) => {
@@ -244,6 +252,24 @@ async function requireCurrentPassword(ctx: Ctx, userId: string, password: string
   if (!password) throw new UsherError('form_param_nil', 'Enter your current password.', { param: 'current_password' })
   if (!(await verifyPassword(ctx, { userId, password })))
     throw new UsherError('form_password_incorrect', 'The current password is incorrect.', { param: 'current_password' })
+}
+
+/** The address before hears of it too: who takes an account over would change it first. */
+async function changePrimaryAddress(
+  tx: Tx,
+  { userId, emailAddressId, happening }: { userId: string; emailAddressId: string; happening: Happening },
+): Promise<void> {
+  const before = await getUser(tx, userId)
+  if (before.primaryEmailAddressId === emailAddressId) return
+  await setPrimaryEmailAddress(tx, { userId, emailAddressId })
+  const addressOf = (id: string | null) => before.emailAddresses.find((e) => e.id === id && e.verifiedAt)?.emailAddress
+  const [old, newEmailAddress] = [addressOf(before.primaryEmailAddressId), addressOf(emailAddressId)]
+  if (!newEmailAddress) return
+  await warnUser(tx, await getUser(tx, userId), {
+    template: 'primary_email_address_changed',
+    data: { newEmailAddress, ...happening },
+    ...(old && { also: [old] }),
+  })
 }
 
 /** An address of the caller; somebody else's does not exist. */

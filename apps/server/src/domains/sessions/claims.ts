@@ -31,7 +31,8 @@ const userFields: Record<string, Reader<SessionState>> = {
   primary_web3_wallet: () => null,
   two_factor_enabled: ({ user }) => user.twoFactorEnabled,
   locale: ({ user }) => user.locale,
-  has_image: ({ user }) => user.imageId !== null,
+  image_url: ({ user }) => user.imageUrl,
+  has_image: ({ user }) => user.imageUrl !== null,
   created_at: ({ user }) => seconds(user.createdAt),
   updated_at: ({ user }) => seconds(user.updatedAt),
   last_sign_in_at: ({ user }) => seconds(user.lastSignInAt),
@@ -44,6 +45,8 @@ const organizationFields: Record<string, Reader<MembershipRecord>> = {
   id: ({ organization }) => organization.id,
   name: ({ organization }) => organization.name,
   slug: ({ organization }) => organization.slug,
+  image_url: ({ organization }) => organization.imageUrl,
+  has_image: ({ organization }) => organization.imageUrl !== null,
   role: ({ role }) => role.key,
   public_metadata: ({ organization }, rest) => valueAt(organization.publicMetadata, rest),
 }

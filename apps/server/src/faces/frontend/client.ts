@@ -19,12 +19,12 @@ import { jsonResponse } from '../http.ts'
 import { presentSession } from '../presenters/session.ts'
 import { challengeFields, requireHuman } from './bot-check.ts'
 import {
-  currentClient,
   ensureBrowser,
   type FrontendEnv,
   limitByAddress,
   noteIssued,
   reply,
+  replyClient,
   requireBrowser,
 } from './context.ts'
 import { parseForm, readForm } from './forms.ts'
@@ -36,10 +36,10 @@ const TouchForm = z.object({ active_organization_id: z.string().max(255).optiona
 export function clientRoutes(): Hono<FrontendEnv> {
   const routes = new Hono<FrontendEnv>()
 
-  routes.get('/client', async (c) => reply(c, await currentClient(c)))
+  routes.get('/client', async (c) => replyClient(c))
   routes.on(['PUT', 'POST'], '/client', async (c) => {
     await ensureBrowser(c)
-    return reply(c, await currentClient(c))
+    return replyClient(c)
   })
   routes.delete('/client', async (c) => {
     const { clientId } = c.var.frontend
@@ -50,12 +50,12 @@ export function clientRoutes(): Hono<FrontendEnv> {
   })
   routes.delete('/client/sessions', async (c) => {
     if (c.var.frontend.clientId !== undefined) await removeClientSessions(c.var.ctx, c.var.frontend.clientId)
-    return reply(c, await currentClient(c))
+    return replyClient(c)
   })
   // An answer to a challenge that no step asked for: whether it holds. The step itself asks for one of its own.
   routes.post('/client/verify', limitByAddress, async (c) => {
     await requireHuman(c, await parseForm(c, z.object(challengeFields)))
-    return reply(c, await currentClient(c))
+    return replyClient(c)
   })
   routes.get('/client/touch', renewCookie)
 

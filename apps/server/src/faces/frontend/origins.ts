@@ -10,6 +10,21 @@ import type { FrontendEnv } from './env.ts'
  * @param publicUrl where browsers reach this face; behind an application's own proxy that is the application
  */
 export function isTrustedOrigin(instance: Instance, publicUrl: string, value: string): boolean {
+  const known = judged.get(instance) ?? new Map<string, boolean>()
+  const key = `${publicUrl} ${value}`
+  const before = known.get(key)
+  if (before !== undefined) return before
+  const trusted = judgeOrigin(instance, publicUrl, value)
+  // Anybody can send any number of origins: what does not fit is judged each time.
+  if (known.size < maxJudged && key.length < 300) judged.set(instance, known.set(key, trusted))
+  return trusted
+}
+
+/** Each request asks two or three times about the same few origins. Other settings are another instance here. */
+const judged = new WeakMap<Instance, Map<string, boolean>>()
+const maxJudged = 200
+
+function judgeOrigin(instance: Instance, publicUrl: string, value: string): boolean {
   const origin = parseOrigin(value)
   if (!origin) return false
   const { allowedOrigins, homeUrl, signInUrl, signUpUrl } = instance.settings

@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import type { Subprocess } from 'bun'
 
+const root = join(import.meta.dir, '../..')
 const main = join(import.meta.dir, '../../apps/server/src/main.ts')
 
 export type Ready = {
@@ -32,6 +33,12 @@ export function temporaryDirectory(name = 'usher-tests-'): Disposable & { path: 
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) }
 }
 
+/** Where the server writes down which routes this test calls, when the tests are run for that. */
+function routeLog() {
+  const directory = process.env.USHER_ROUTE_LOG
+  return directory ? { USHER_ROUTE_LOG: join(directory, encodeURIComponent(relative(root, Bun.main))) } : {}
+}
+
 /** Starts the real program on a free port and waits until it says that it is ready. */
 export async function startUsher({
   args = [],
@@ -42,7 +49,7 @@ export async function startUsher({
   const own = data === undefined ? temporaryDirectory() : undefined
   const flags = ['--json', '--data', data ?? own?.path ?? '', ...(args.includes('--port') ? [] : ['--port', '0'])]
   const child = Bun.spawn([process.execPath, main, ...command, ...flags, ...args], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...env },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...routeLog(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''

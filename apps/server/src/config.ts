@@ -57,6 +57,8 @@ const Environment = z.object({
   USHER_S3_SECRET_KEY: z.string().optional(),
   /** Addresses of proxies whose forwarded headers are believed, separated by commas. */
   USHER_TRUSTED_PROXIES: z.string().default(''),
+  /** A list of leaked passwords beside the one that is shipped: sorted lines of SHA-1, as Have I Been Pwned has them. */
+  USHER_BREACHED_PASSWORDS: z.string().optional(),
   /** What the server may fetch beside the public internet: hosts, `host:port` pairs or CIDR ranges, by commas. */
   USHER_EGRESS_ALLOW: z.string().default(''),
   /** Shared token of the stand-alone sync server (`usher sync-server start`). */
@@ -65,6 +67,8 @@ const Environment = z.object({
   USHER_SYNC_LIMITS: z.string().default(''),
   /** Bearer token for `/metrics`. Without it only loopback callers that came through no proxy see them. */
   USHER_METRICS_TOKEN: z.string().min(16).optional(),
+  /** Directory to which the routes that are called are written down: for tests, see `faces/route-log.ts`. */
+  USHER_ROUTE_LOG: z.string().optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 })
 
@@ -84,9 +88,11 @@ export type Config = {
   challengeProvider: ChallengeProvider | undefined
   trustedProxies: ReadonlySet<string>
   egressAllow: readonly string[]
+  breachedPasswords: string | undefined
   syncToken: string | undefined
   syncLimits: Partial<SyncLimits>
   metricsToken: string | undefined
+  routeLog: string | undefined
   logLevel: string
 }
 
@@ -156,10 +162,12 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     imageBucket: bucketOf(e),
     challengeProvider: challengeProviderOf(e),
     trustedProxies: new Set(list(e.USHER_TRUSTED_PROXIES)),
+    breachedPasswords: e.USHER_BREACHED_PASSWORDS,
     egressAllow: list(e.USHER_EGRESS_ALLOW),
     syncToken: e.USHER_SYNC_TOKEN,
     syncLimits,
     metricsToken: e.USHER_METRICS_TOKEN,
+    routeLog: e.USHER_ROUTE_LOG,
     logLevel: e.LOG_LEVEL,
   }
 }

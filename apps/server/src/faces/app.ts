@@ -7,6 +7,7 @@ import { backendFace } from './backend/index.ts'
 import { frontendFace } from './frontend/index.ts'
 import { type Env, onError, secretKeyOf } from './http.ts'
 import { platformFace } from './platform/index.ts'
+import { RouteLog } from './route-log.ts'
 import { syncBackendRoutes, syncFrontendRoutes } from './sync/token-routes.ts'
 import { wellknownFace } from './wellknown/index.ts'
 
@@ -22,6 +23,8 @@ const frontendBase = '/~frontend'
  */
 export function createApp(runtime: Runtime): (request: Request, env: Env['Bindings']) => Response | Promise<Response> {
   const app = new Hono<Env>({ getPath: routePath })
+  const { routeLog: directory } = runtime.config
+  const routeLog = directory === undefined ? undefined : new RouteLog(directory)
   app.use(async (c, next) => {
     c.set('runtime', runtime)
     c.set('log', requestLog(runtime.log, c.env.requestId))
@@ -29,6 +32,7 @@ export function createApp(runtime: Runtime): (request: Request, env: Env['Bindin
     await next()
     c.res.headers.set('x-request-id', c.env.requestId)
     record(c, performance.now() - startedAt)
+    if (routeLog) await routeLog.note(c)
   })
   app.onError(onError)
   app.notFound(() => {

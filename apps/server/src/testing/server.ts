@@ -22,7 +22,11 @@ export function testServer(): Promise<RunningServer> {
 async function startTestServer(): Promise<RunningServer> {
   const dataDir = mkdtempSync(join(tmpdir(), 'usher-test-'))
   const config = loadConfig(
-    { LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal', DATABASE_URL: process.env.USHER_TEST_DATABASE_URL },
+    {
+      LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal',
+      DATABASE_URL: process.env.USHER_TEST_DATABASE_URL,
+      USHER_ROUTE_LOG: process.env.USHER_ROUTE_LOG,
+    },
     { port: '0', dataDir },
   )
   const server = await serve(config)

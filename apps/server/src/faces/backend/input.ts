@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Env } from '../http.ts'
+import { noteSchema } from '../route-log.ts'
 
 const maxBytes = 1024 * 1024
 
@@ -11,6 +12,7 @@ const maxBytes = 1024 * 1024
  * @throws {UsherError} `request_body_invalid`, `request_too_large` or `form_param_format_invalid` naming the parameter
  */
 export async function parseBody<T extends z.ZodType>(c: Context<Env>, schema: T): Promise<z.infer<T>> {
+  noteSchema(c, schema)
   const text = await c.req.text()
   if (text.length > maxBytes) throw new UsherError('request_too_large', 'The body is too large.')
   let value: unknown

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
+import { noteSchema } from '../route-log.ts'
 import type { FrontendEnv } from './env.ts'
 
 /** Form bodies are small; what is larger is no form of ours. */
@@ -47,6 +48,7 @@ function fromJson(text: string): Form {
  * @throws {UsherError} `form_param_format_invalid` naming the first parameter at fault
  */
 export async function parseForm<T extends z.ZodType>(c: Context<FrontendEnv>, schema: T): Promise<z.infer<T>> {
+  noteSchema(c, schema)
   const parsed = schema.safeParse(await readForm(c))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues

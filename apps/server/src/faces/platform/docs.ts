@@ -16,12 +16,12 @@ export function docsRoutes(): Hono<Env> {
       title: 'Documentation · Usher',
       body: html`${topBar(html`<a href="/">Home</a>`)}<main><h1>Documentation</h1>
 <p class="lead">Of the version that runs here.</p>
-<ul class="plain stack">${pages.map((name) => html`<li><a class="card" href="/docs/${name}">${titleOf(name)}</a></li>`)}</ul></main>`,
+<ul class="plain stack">${pages.map((name) => html`<li><a class="card" href="/docs/${name}">${titleOf(name)}</a></li>`)}<li><a class="card" href="/docs/compatibility/clerk.md">Compatibility, operation by operation</a></li><li><a class="card" href="/reference">API reference</a></li></ul></main>`,
     })
   })
   routes.get('/docs/:path{.+\\.md}', async (c) => {
     const path = c.req.param('path')
-    if (!/^(decisions\/)?[a-z0-9-]+\.md$/i.test(path))
+    if (!/^((decisions|compatibility)\/)?[a-z0-9-]+\.md$/i.test(path))
       throw new UsherError('resource_not_found', 'There is no such page.')
     const file = Bun.file(join(folder, path))
     if (!(await file.exists())) throw new UsherError('resource_not_found', 'There is no such page.')

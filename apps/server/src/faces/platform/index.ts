@@ -5,6 +5,7 @@ import { demoProviderRoutes } from './demo-provider.ts'
 import { docsRoutes } from './docs.ts'
 import { inboxRoutes } from './inbox.ts'
 import { landingPage } from './landing.ts'
+import { referenceRoutes } from './reference.ts'
 import { sdkFileRoutes } from './sdk-files.ts'
 
 /** The pages that Usher itself shows: landing page, development inbox, demo, and the SDK files it serves. */
@@ -13,6 +14,7 @@ export function platformFace(): Hono<Env> {
   face.get('/', resolveInstance, landingPage)
   face.route('/', inboxRoutes())
   face.route('/', docsRoutes())
+  face.route('/', referenceRoutes())
   face.route('/', demoRoutes())
   face.route('/', demoProviderRoutes())
   face.route('/', sdkFileRoutes())

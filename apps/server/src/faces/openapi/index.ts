@@ -1,0 +1,5 @@
+export { buildDocument, type OpenApiDocument, type OpenApiOperation } from './document.ts'
+export { type Observation, type Observations, observationsFile, readObservations } from './observations.ts'
+export { type Operation, operations } from './operations.ts'
+export { keyOf, listRoutes, type Route } from './routes.ts'
+export { mergeShapes } from './shapes.ts'

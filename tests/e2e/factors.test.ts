@@ -13,28 +13,36 @@ beforeAll(async () => {
   if (!chromiumPath) return
   usher = await startUsher()
   browser = await launchBrowser()
-  using folder = temporaryDirectory()
-  const file = join(folder.path, 'settings.json')
-  const settings = {
+  await change({
     passkeys: { enabled: true },
     phoneNumber: { use: 'optional', verifyAtSignUp: false },
     secondFactors: { totp: true, phoneCode: true, backupCodes: true },
-  }
-  writeFileSync(file, JSON.stringify(settings))
-  const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
-  const { code, stderr } = await runUsher(args)
-  if (code !== 0) throw new Error(stderr)
-  // The running server hears of it within a moment.
-  for (let enabled = false; !enabled; await Bun.sleep(50)) {
-    const response = await fetch(`${usher.ready.url}/v1/environment`)
-    const environment = (await response.json()) as { user_settings?: { attributes: { passkey: { enabled: boolean } } } }
-    enabled = environment.user_settings?.attributes.passkey.enabled ?? false
-  }
+  })
 }, 60_000)
 afterAll(async () => {
   await browser?.close()
   await usher?.stop()
 })
+
+type Environment = {
+  user_settings: { attributes: { passkey: { enabled: boolean } }; sign_in: { second_factor: { required: boolean } } }
+}
+
+/** Changes the instance's settings, and waits until the running server has heard of it. */
+async function change(settings: { passkeys?: object; phoneNumber?: object; secondFactors?: Record<string, boolean> }) {
+  using folder = temporaryDirectory()
+  const file = join(folder.path, 'settings.json')
+  writeFileSync(file, JSON.stringify(settings))
+  const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
+  const { code, stderr } = await runUsher(args)
+  if (code !== 0) throw new Error(stderr)
+  const wanted = settings.secondFactors?.required ?? false
+  for (let heard = false; !heard; await Bun.sleep(50)) {
+    const response = await fetch(`${usher.ready.url}/v1/environment`)
+    const { attributes, sign_in } = ((await response.json()) as Environment).user_settings
+    heard = attributes.passkey.enabled && sign_in.second_factor.required === wanted
+  }
+}
 
 const password = 'a long enough password 1'
 
@@ -60,6 +68,15 @@ async function signOut({ page }: Person) {
   await page.click('.cl-userButtonTrigger')
   await page.getByText('Sign out').first().click()
   await page.waitForSelector('input[name=identifier]')
+}
+
+/** The secret that stands beside a QR code. */
+async function readSecret({ page }: Person): Promise<string> {
+  await page.getByText('scan QR code').click()
+  const shown = page.locator('input[value]')
+  await shown.first().waitFor()
+  const values = await shown.evaluateAll((all) => all.map((input) => (input as HTMLInputElement).value))
+  return values.find((value) => /^[A-Z2-7]{32}$/.test(value)) ?? ''
 }
 
 async function enterPassword({ page }: Person, address: string) {
@@ -148,11 +165,7 @@ test.skipIf(!chromiumPath)(
     await page.getByText('Add two-step verification').click()
     await screenshot(emil, 'factors-11-menu')
     await page.getByRole('menuitem', { name: 'Authenticator application' }).click()
-    await page.getByText('scan QR code').click()
-    const shown = page.locator('input[value]')
-    await shown.first().waitFor()
-    const values = await shown.evaluateAll((all) => all.map((input) => (input as HTMLInputElement).value))
-    const secret = values.find((value) => /^[A-Z2-7]{32}$/.test(value)) ?? ''
+    const secret = await readSecret(emil)
     await page.getByRole('button', { name: 'Continue' }).click()
     await page.locator('input[autocomplete=one-time-code]').pressSequentially(codeOf(secret))
     await page.getByText('Two-step verification is now enabled').waitFor()
@@ -214,4 +227,34 @@ test.skipIf(!chromiumPath)(
     expect(emil.problems).toEqual([])
   },
   120_000,
+)
+
+test.skipIf(!chromiumPath)(
+  'where a second factor is required, whoever has none sets one up before anything else',
+  async () => {
+    await change({ secondFactors: { required: true } })
+    const fay = await newPerson(browser, 'fay')
+    const { page } = fay
+    await page.goto(`${usher.ready.url}/demo?sign-up=1`)
+    await page.fill('input[name=emailAddress]', 'fay+clerk_test@example.com')
+    await page.fill('input[name=password]', password)
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await page.getByRole('heading', { name: 'Set up two-step verification' }).waitFor()
+    await screenshot(fay, 'factors-31-task')
+    await page.getByText('Authenticator application').click()
+    const secret = await readSecret(fay)
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially(codeOf(secret))
+    await page
+      .getByText(/^[0-9a-z]{4}(-[0-9a-z]{4}){3}$/)
+      .first()
+      .waitFor()
+    await screenshot(fay, 'factors-32-task')
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.getByRole('heading', { name: 'Personal account' }).waitFor()
+    await screenshot(fay, 'factors-33-done')
+    expect(fay.problems).toEqual([])
+  },
+  90_000,
 )

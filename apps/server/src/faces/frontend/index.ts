@@ -17,6 +17,7 @@ import { guardOrigin } from './origins.ts'
 import { guardFreshness, reverificationRoutes } from './reverification.ts'
 import { signInRoutes } from './sign-ins.ts'
 import { signUpRoutes } from './sign-ups.ts'
+import { guardTasks } from './tasks.ts'
 import { ticketRoutes } from './tickets.ts'
 import { emailLinkRoutes } from './verify.ts'
 import { waitlistRoutes } from './waitlist.ts'
@@ -32,6 +33,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.use(identifyCaller)
   face.use(guardImpersonation)
   face.use(guardFreshness)
+  face.use(guardTasks)
   face.get('/v1/health', () => jsonResponse({ status: 'healthy' }))
   face.route('/v1', environmentRoutes())
   face.route('/v1', clientRoutes())

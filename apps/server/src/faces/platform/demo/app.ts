@@ -12,7 +12,12 @@ type Clerk = {
     reload: () => Promise<void>
   } | null
   organization: { id: string; name: string } | null
-  session: { id: string; getToken: (options?: object) => Promise<string | null>; reload: () => Promise<void> } | null
+  session: {
+    id: string
+    status: string
+    getToken: (options?: object) => Promise<string | null>
+    reload: () => Promise<void>
+  } | null
   setActive: (options: object) => Promise<void>
   addListener: (listener: () => void) => void
   mountSignIn: (node: Element, options: object) => void
@@ -60,6 +65,7 @@ async function start() {
   })
   show('#loading', false)
   Clerk.addListener(render)
+  addEventListener('hashchange', render)
   render()
   // The server turns sockets read-only or writable by itself; this is for the controls on the page to follow.
   setInterval(() => document.visibilityState === 'visible' && refresh(), 600)
@@ -81,8 +87,12 @@ async function refresh() {
 }
 
 function render() {
-  const { user, organization } = window.Clerk
-  const state = user ? 'in' : 'out'
+  const { user, organization, session } = window.Clerk
+  // With a task left, such as setting up a second factor, the component that signed in goes on with it, and says when
+  // it is done: the task's last page shows backup codes.
+  const onTask = shownAuth === 'out' && location.hash.startsWith('#/tasks/')
+  const signedIn = !!user && session?.status !== 'pending' && !onTask
+  const state = signedIn ? 'in' : 'out'
   if (state !== shownAuth) {
     shownAuth = state
     show('#signed-in', state === 'in')
@@ -90,7 +100,7 @@ function render() {
     if (state === 'in') mountSignedIn()
     else mountSignedOut()
   }
-  if (!user) return
+  if (!signedIn) return
   const key = organization ? `${organization.id}` : user.id
   const membership = user.organizationMemberships.find((m) => m.organization.id === organization?.id)
   element('[data-testid=workspace-name]').textContent = organization?.name ?? 'Personal account'

@@ -1,0 +1,27 @@
+import type { MiddlewareHandler } from 'hono'
+import { type SessionTask, sessionTasksOf } from '../../domains/sessions/index.ts'
+import { UsherError } from '../../kernel/errors.ts'
+import type { FrontendEnv } from './env.ts'
+
+/** What stays closed to a session with tasks left; whoever has only an organization to choose may make one. */
+const closed: [path: RegExp, openFor: SessionTask['key'][]][] = [
+  [/\/v1\/sync(\/|$)/, []],
+  [/\/v1\/organizations(\/|$)/, ['choose-organization']],
+]
+
+/**
+ * Keeps a session out of everything but its own account until what the instance asks of it is done: a second factor
+ * that must be set up would else be one that can be done without.
+ *
+ * @throws {UsherError} `forbidden`
+ */
+export const guardTasks: MiddlewareHandler<FrontendEnv> = async (c, next) => {
+  const { session } = c.get('frontend')
+  const rule = closed.find(([path]) => path.test(c.req.path))
+  if (session && rule) {
+    const left = sessionTasksOf(c.get('instance'), session).filter(({ key }) => !rule[1].includes(key))
+    if (left.length > 0)
+      throw new UsherError('forbidden', 'Finish signing in first.', { meta: { tasks: left.map(({ key }) => key) } })
+  }
+  await next()
+}

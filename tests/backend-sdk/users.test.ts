@@ -92,7 +92,7 @@ test('passwords: rules unless skipped, removed on request', async () => {
   const user = await create('skip', { password: 'short', skipPasswordChecks: true })
   expect(user.passwordEnabled).toBe(true)
   expect((await clerk.users.removePassword(user.id)).passwordEnabled).toBe(false)
-  expect(await code(create('digest', { passwordDigest: 'x', passwordHasher: 'md5' }))).toBe('not_implemented')
+  expect(await code(create('digest', { passwordDigest: 'x', passwordHasher: 'md5' }))).toBe('password_digest_invalid')
 })
 
 test('a user comes with the hash of another system, signs in by it, and a bad hash creates nobody', async () => {

@@ -1,6 +1,7 @@
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './database/index.ts'
 import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
+import { useBreachedPasswords } from './domains/credentials/index.ts'
 import { announceOn, EventBus } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
@@ -42,6 +43,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     if (!event.type.startsWith('instance.')) return
     instances.reload().catch((error) => log.error({ err: error }, 'the instances could not be read again'))
   })
+  useBreachedPasswords(config.breachedPasswords)
   const egress = createEgress({ allow: config.egressAllow })
   const challenge = config.challengeProvider && openChallenge(config.challengeProvider)
   const publicUrl = config.publicUrl ?? ''

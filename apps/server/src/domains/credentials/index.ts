@@ -5,6 +5,7 @@ export {
   removeBackupCodes,
   useBackupCode,
 } from './backup-codes.ts'
+export { isBreached, useBreachedPasswords } from './breached.ts'
 export { disableSecondFactors } from './disable-second-factors.ts'
 export { checkDigest, hasherNames } from './hashers.ts'
 export {

@@ -5,8 +5,10 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
+import { isBreached } from './breached.ts'
 import { hashing } from './hash-queue.ts'
 import { checkDigest, fitsDigest } from './hashers.ts'
+import { estimateStrength } from './password-strength.ts'
 import { passwords } from './tables.ts'
 
 /** Argon2id as OWASP recommends for interactive logins: 19 MiB, two passes, one lane. */
@@ -25,32 +27,65 @@ export function hashPassword(password: string): Promise<string> {
 }
 
 /**
+ * Checks a password that somebody wants to have against the instance's rules.
+ *
  * @param password as it came over the wire
  * @param param name of the parameter at fault
+ * @param options.identifiers what names the person; their password must not be that, nor be guessed from it
  * @returns the password
- * @throws {UsherError} `form_param_nil`, `form_password_length_too_short` or `form_password_length_too_long`
+ * @throws {UsherError} `form_param_nil`, `form_password_length_too_short`, `form_password_length_too_long`,
+ *   `form_password_no_uppercase` and its like, `form_password_matches_identifier`, `form_password_pwned`,
+ *   `form_password_not_strong_enough` with suggestions
  */
 export function checkPasswordRules(
   instance: Instance,
   password: unknown,
   param = 'password',
-  options: { identifiers?: readonly string[] } = {},
+  { identifiers = [] }: { identifiers?: readonly string[] } = {},
 ): string {
   if (typeof password !== 'string' || password === '')
     throw new UsherError('form_param_nil', 'Enter a password.', { param })
-  const { minLength } = instance.settings.password
-  if ([...password].length < minLength)
-    throw new UsherError('form_password_length_too_short', `Passwords must be ${minLength} characters or more.`, {
+  const rules = instance.settings.password
+  const length = [...password].length
+  if (length < rules.minLength)
+    throw new UsherError('form_password_length_too_short', `Passwords must be ${rules.minLength} characters or more.`, {
       param,
     })
   // The components clamp at 72 characters too; a bound keeps hashing a bounded amount of work.
-  if ([...password].length > 72)
+  if (length > 72)
     throw new UsherError('form_password_length_too_long', 'Passwords must be 72 characters or less.', { param })
+  for (const { asked, pattern, code, what } of characterRules)
+    if (rules[asked] && !pattern.test(password))
+      throw new UsherError(code, `Passwords must contain ${what}.`, { param })
   const plain = password.toLowerCase()
-  if (options.identifiers?.some((identifier) => identifier.toLowerCase() === plain))
+  if (identifiers.some((identifier) => identifier.toLowerCase() === plain))
     throw new UsherError('form_password_matches_identifier', 'A password must not be your identifier.', { param })
+  if (rules.refuseBreached && isBreached(password))
+    throw new UsherError('form_password_pwned', 'This password was found in a leak. Please choose another one.', {
+      param,
+    })
+  if (rules.minStrength > 0) {
+    const { score, suggestions } = estimateStrength(password, identifiers)
+    if (score < rules.minStrength)
+      throw new UsherError('form_password_not_strong_enough', 'This password is not strong enough.', {
+        param,
+        meta: { zxcvbn: { suggestions } },
+      })
+  }
   return password
 }
+
+const characterRules = [
+  { asked: 'requireUppercase', pattern: /\p{Lu}/u, code: 'form_password_no_uppercase', what: 'an uppercase letter' },
+  { asked: 'requireLowercase', pattern: /\p{Ll}/u, code: 'form_password_no_lowercase', what: 'a lowercase letter' },
+  { asked: 'requireNumber', pattern: /\p{Nd}/u, code: 'form_password_no_number', what: 'a number' },
+  {
+    asked: 'requireSpecialCharacter',
+    pattern: /[^\p{L}\p{N}\s]/u,
+    code: 'form_password_no_special_char',
+    what: 'a special character',
+  },
+] as const
 
 /** Sets or replaces a user's password. @throws {UsherError} as {@link checkPasswordRules} */
 export async function setPassword(ctx: Ctx | Tx, input: { userId: string; password: string }): Promise<void> {

@@ -3,7 +3,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
-import { verifyPassword } from '../credentials/index.ts'
+import { isBreached, verifyPassword } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
 import { type Browser, getClient, noteClientFlow } from '../sessions/index.ts'
@@ -204,6 +204,10 @@ export async function checkPassword(
         param: 'password',
       },
     )
+  if (matches && ctx.instance.settings.password.refuseBreachedAtSignIn && isBreached(input.password))
+    throw new UsherError('form_password_pwned', 'This password was found in a leak. Use another method, or reset it.', {
+      param: 'password',
+    })
   if (matches) return
   if (user) await noteFailure(ctx, user.id)
   if (ctx.instance.settings.enumerationProtection)

@@ -27,7 +27,8 @@ export async function resetPassword(
   const { user } = open
   if (open.status !== 'needs_new_password' || !user)
     throw new UsherError('verification_failed', 'Enter the code that you were sent first.')
-  const hash = await hashPassword(checkPasswordRules(ctx.instance, input.password))
+  const identifiers = user.emailAddresses.map((e) => e.emailAddress)
+  const hash = await hashPassword(checkPasswordRules(ctx.instance, input.password, 'password', { identifiers }))
   return transaction(ctx, async (tx) => {
     if (input.signOutOfOtherSessions) await revokeUserSessions(tx, { userId: user.id })
     // Whoever had the old password may have made a device of theirs known with it.

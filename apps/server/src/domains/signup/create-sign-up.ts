@@ -158,11 +158,12 @@ async function parseFields(ctx: Ctx | Tx, fields: SignUpFields) {
     phoneNumber.use !== 'off' && fields.phoneNumber ? parsePhoneNumber(ctx.instance, fields.phoneNumber) : undefined
   const user = username.use !== 'off' && named !== '' ? checkUsername(ctx.instance, named) : undefined
   const chosen = password.use !== 'off' && Boolean(fields.password)
+  const identifiers = [email, phone, user].filter((identifier) => identifier !== undefined)
   return {
     ...(email !== undefined && { emailAddress: email }),
     ...(phone !== undefined && { phoneNumber: phone }),
     ...(user !== undefined && { username: user }),
-    ...(chosen && { passwordHash: await hashPassword(checkPasswordRules(ctx.instance, fields.password)) }),
+    ...(chosen && { passwordHash: await hashPassword(checkPasswordRules(ctx.instance, fields.password, 'password', { identifiers })) }),
     ...(signUp.names !== 'off' && fields.firstName !== undefined && { firstName: fields.firstName || null }),
     ...(signUp.names !== 'off' && fields.lastName !== undefined && { lastName: fields.lastName || null }),
     ...(fields.unsafeMetadata && { unsafeMetadata: fields.unsafeMetadata }),

@@ -127,12 +127,21 @@ export function isTest(c: Context<FrontendEnv>): boolean {
   return token !== undefined && isTestingToken(c.get('ctx'), token)
 }
 
-/** Counts an attempt at signing in, signing up or a code, by address. @throws {UsherError} `too_many_requests` */
+/**
+ * Counts an attempt at signing in, signing up or a code: by address, and in the whole instance, where one guess each
+ * from many addresses adds up.
+ *
+ * @throws {UsherError} `too_many_requests`
+ */
 export const limitByAddress: MiddlewareHandler<FrontendEnv> = async (c, next) => {
-  const { attemptsPerMinute } = c.get('instance').settings.rateLimits
+  const { attemptsPerMinute, instanceAttemptsPerMinute } = c.get('instance').settings.rateLimits
   if (c.req.method !== 'GET' && !isTest(c)) {
-    const key = `${c.get('instance').id}:ip:${ipKey(callerAddress(c))}`
-    countAttempt(c.get('runtime').database, key, { max: attemptsPerMinute, windowMs: 60_000 }, c.get('ctx').now())
+    const { database } = c.get('runtime')
+    const { id } = c.get('instance')
+    const now = c.get('ctx').now()
+    const windowMs = 60_000
+    countAttempt(database, `${id}:ip:${ipKey(callerAddress(c))}`, { max: attemptsPerMinute, windowMs }, now)
+    countAttempt(database, `${id}:attempts`, { max: instanceAttemptsPerMinute, windowMs }, now)
   }
   await next()
 }

@@ -77,3 +77,18 @@ test('instances keep to themselves, and of two servers one does it', async () =>
   await holder.close()
   expect(await make().run()).toBeNumber()
 })
+
+test('a retired key goes when nothing that it signed is valid any more, and not before', async () => {
+  const t = await testInstance()
+  const { instances } = t.server.runtime
+  const instanceId = t.ctx().instance.id
+  const kids = () => t.ctx().instance.signingKeys.map((k) => k.kid)
+  const [old] = kids()
+  const { kid, retiring } = await instances.rotateSigningKey({ instanceId, longestLifetime: 3600 })
+  expect(retiring).toEqual([{ kid: old as string, until: expect.any(Date) }])
+  const later = (ms: number) => new Date(Date.now() + ms)
+  await instances.deleteRetiredKeys(later(3600_000))
+  expect(kids().sort()).toEqual([kid, old as string].sort())
+  await instances.deleteRetiredKeys(later(2 * 3600_000))
+  expect(kids()).toEqual([kid])
+})

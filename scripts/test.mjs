@@ -75,11 +75,15 @@ function countCheck(name, [command, ...args]) {
 function runGroup(paths) {
   say(`tests in ${paths.join(' ')}`)
   return new Promise((resolve) => {
-    const child = spawn(bun, ['test', ...paths.map((p) => (p.startsWith('-') ? p : `./${p.replace(/^\.\//, '')}`))], {
-      cwd: root,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      bun,
+      ['test', '--timeout', '30000', ...paths.map((p) => (p.startsWith('-') ? p : `./${p.replace(/^\.\//, '')}`))],
+      {
+        cwd: root,
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     let text = ''
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {

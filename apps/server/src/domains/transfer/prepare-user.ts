@@ -1,11 +1,10 @@
 import type { Metadata } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type IdKind, idPrefixes, newId } from '../../kernel/ids.ts'
-import { hashPassword } from '../credentials/index.ts'
+import { checkDigest, hashPassword } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMetadataSize, checkUsername, parsePhoneNumber, type VerifiedBy } from '../users/index.ts'
 import { parseEmailAddress } from '../verifications/index.ts'
-import { checkDigest } from './digests.ts'
 import type { UserRecord } from './parse-record.ts'
 
 type Owned = { instanceId: string; userId: string }

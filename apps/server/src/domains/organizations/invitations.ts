@@ -127,6 +127,7 @@ async function inviteMember(tx: Tx, input: InviteInput): Promise<{ id: string; u
       template: 'organization_invitation',
       to: emailAddress,
       data: { organizationName: organization.name, inviterName, url },
+      expiresAt,
     })
   }
   await emit(tx, {

@@ -25,6 +25,8 @@ export type CreateInvitationInput = {
   expiresInDays?: number
   /** Invite although an account or an open invitation has the address; the open one is revoked. */
   ignoreExisting?: boolean
+  /** Which text the email has. */
+  template?: 'invitation' | 'waitlist_invitation'
   /** Origin of the links, from the face. */
   publicUrl: string
 }
@@ -71,9 +73,10 @@ export async function createInvitation(
     const url = `${input.publicUrl}/v1/tickets/accept?ticket=${token}`
     if (invitation.notify)
       await queueEmail(tx, {
-        template: 'invitation',
+        template: input.template ?? 'invitation',
         to: emailAddress,
         data: { url },
+        expiresAt,
       })
     await emit(tx, { type: 'invitation.created', subject: invitation.id, data: {} })
     return { invitation, url }

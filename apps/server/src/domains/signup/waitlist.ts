@@ -5,6 +5,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import type { Page } from '../../kernel/pagination.ts'
 import { emit } from '../events/index.ts'
+import { queueEmailIfPossible } from '../messaging/index.ts'
 import { checkMayHave } from '../restrictions/index.ts'
 import { parseEmailAddress } from '../verifications/index.ts'
 import { createInvitation, type Invitation } from './invitations.ts'
@@ -21,7 +22,10 @@ export type WaitlistRecord = WaitlistEntry & { invitation: Invitation | null }
  *
  * @throws {UsherError} `form_param_format_invalid`, or what restrictions refuse
  */
-export function joinWaitlist(ctx: Ctx | Tx, input: { emailAddress: unknown }): Promise<WaitlistRecord> {
+export function joinWaitlist(
+  ctx: Ctx | Tx,
+  input: { emailAddress: unknown; notify?: boolean },
+): Promise<WaitlistRecord> {
   const emailAddress = parseEmailAddress(input.emailAddress)
   return transaction(ctx, async (tx) => {
     await checkMayHave(tx, { kind: 'email_address', value: emailAddress })
@@ -39,6 +43,8 @@ export function joinWaitlist(ctx: Ctx | Tx, input: { emailAddress: unknown }): P
       .onConflictDoNothing()
       .returning()
     if (made) await emit(tx, { type: 'waitlistEntry.created', subject: made.id, data: {} })
+    if (made && input.notify !== false)
+      await queueEmailIfPossible(tx, { template: 'waitlist_confirmation', to: emailAddress, data: {} })
     const [entry] = made
       ? [made]
       : await tx.db.select().from(waitlistEntries).where(eq(waitlistEntries.emailAddress, emailAddress))
@@ -100,7 +106,11 @@ export function inviteFromWaitlist(
 ): Promise<{ entry: WaitlistRecord; url: string }> {
   return transaction(ctx, async (tx) => {
     const entry = await change(tx, id, ['pending', 'rejected'], { status: 'invited' })
-    const { invitation, url } = await createInvitation(tx, { ...input, emailAddress: entry.emailAddress })
+    const { invitation, url } = await createInvitation(tx, {
+      ...input,
+      emailAddress: entry.emailAddress,
+      template: 'waitlist_invitation',
+    })
     const [linked] = await tx.db
       .update(waitlistEntries)
       .set({ invitationId: invitation.id })

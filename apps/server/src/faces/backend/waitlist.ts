@@ -30,14 +30,17 @@ export function waitlistRoutes(): Hono<Env> {
     return jsonResponse({ data: page.data.map((e) => presentWaitlistEntry(e)), total_count: page.totalCount })
   })
   routes.post('/waitlist_entries', async (c) => {
-    const { email_address: emailAddress } = await parseBody(c, EntryInput)
-    return jsonResponse(presentWaitlistEntry(await joinWaitlist(c.var.ctx, { emailAddress })))
+    const { email_address: emailAddress, notify } = await parseBody(c, EntryInput)
+    return jsonResponse(
+      presentWaitlistEntry(await joinWaitlist(c.var.ctx, { emailAddress, notify: notify ?? true })),
+    )
   })
   routes.post('/waitlist_entries/bulk', async (c) => {
     const inputs = await parseBody(c, z.array(EntryInput).min(1).max(50))
     const entries = await transaction(c.var.ctx, async (tx) => {
       const all = []
-      for (const { email_address: emailAddress } of inputs) all.push(await joinWaitlist(tx, { emailAddress }))
+      for (const { email_address: emailAddress, notify } of inputs)
+        all.push(await joinWaitlist(tx, { emailAddress, notify: notify ?? true }))
       return all
     })
     return jsonResponse(entries.map((e) => presentWaitlistEntry(e)))

@@ -7,12 +7,14 @@ import { inboxRoutes } from './inbox.ts'
 import { landingPage } from './landing.ts'
 import { referenceRoutes } from './reference.ts'
 import { sdkFileRoutes } from './sdk-files.ts'
+import { templateRoutes } from './templates.ts'
 
 /** The pages that Usher itself shows: landing page, development inbox, demo, and the SDK files it serves. */
 export function platformFace(): Hono<Env> {
   const face = new Hono<Env>()
   face.get('/', resolveInstance, landingPage)
   face.route('/', inboxRoutes())
+  face.route('/', templateRoutes())
   face.route('/', docsRoutes())
   face.route('/', referenceRoutes())
   face.route('/', demoRoutes())

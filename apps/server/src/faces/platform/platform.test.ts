@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
-import { queueEmail } from '../../domains/messaging/index.ts'
+import { queueEmail, queueMessage } from '../../domains/messaging/index.ts'
 import { testInstance } from '../../testing/server.ts'
 
 test('the landing page shows the publishable key and no secret one', async () => {
@@ -72,4 +72,56 @@ test('serves the documentation, and no other file', async () => {
   expect((await t.fetch('/docs')).status).toBe(200)
   for (const path of ['/docs/nothing.md', '/docs/..%2fREADME.md', '/docs/decisions/..%2f..%2fREADME.md', '/docs/x.txt'])
     expect((await t.fetch(path)).status).toBe(404)
+})
+
+test('the inbox shows texts beside emails, by recipient', async () => {
+  const t = await testInstance()
+  await transaction(t.ctx(), async (tx) => {
+    const code = { template: 'verification_code', data: { code: '123456' } } as const
+    await queueMessage(tx, { channel: 'email', to: 'ada@example.com', ...code })
+    await queueMessage(tx, { channel: 'sms', to: '+12025550143', ...code })
+  })
+  const { data } = (await (await t.fetch('/inbox.json')).json()) as { data: { channel: string; code: string }[] }
+  expect(data.map((m) => [m.channel, m.code]).sort()).toEqual([
+    ['email', '123456'],
+    ['sms', '123456'],
+  ])
+  const only = await (await t.fetch(`/inbox?to=${encodeURIComponent('+12025550143')}`)).text()
+  expect(only).toContain('>Text</span>')
+  expect(only).not.toContain('>Email</span>')
+})
+
+test('templates are looked at and edited in development, from their own page only', async () => {
+  const [t, live] = [await testInstance(), await testInstance('production')]
+  expect(await (await t.fetch('/templates/email')).text()).toContain('Sign-in on a new device')
+  expect(await (await t.fetch('/templates/email/invitation?locale=de')).text()).toContain('Einladung annehmen')
+  expect(await (await t.fetch('/templates/email/invitation/preview?locale=de')).text()).toContain('Einladung zu ')
+  const post = (fields: Record<string, string>, headers: Record<string, string>, path = '') =>
+    t.fetch(`/templates/email/invitation${path}`, {
+      method: 'POST',
+      body: new URLSearchParams({ locale: 'de', subject: 'Los', body: 'Hier: {{url}}', ...fields }),
+      headers,
+    })
+  const own = { origin: `http://${t.host}` }
+  for (const headers of [
+    {},
+    { origin: 'http://evil.example' },
+    { origin: 'null' },
+    { ...own, 'sec-fetch-site': 'cross-site' },
+  ])
+    for (const path of ['', '/preview']) expect((await post({}, headers, path)).status).toBe(403)
+  const preview = await post({ body: '<script>{{url}}' }, own, '/preview')
+  expect(await preview.text()).toContain('&lt;script&gt;')
+  expect(preview.headers.get('content-security-policy')).toContain('sandbox')
+  const problem = await post({ body: 'no link' }, own)
+  expect(await problem.text()).toContain('The body lacks {{url}}.')
+  const saved = await post({}, own)
+  expect([saved.status, saved.headers.get('location')]).toEqual([303, '/templates/email/invitation?locale=de&saved=1'])
+  const page = await (await t.fetch('/templates/email/invitation?locale=de')).text()
+  expect(page).toContain('Hier: {{url}}')
+  await post({ revert: '1' }, own)
+  expect(await (await t.fetch('/templates/email/invitation?locale=de')).text()).toContain('Einladung annehmen')
+  for (const path of ['/templates/email', '/templates/email/invitation', '/templates/email/invitation/preview'])
+    expect((await live.fetch(path)).status).toBe(403)
+  expect((await t.fetch('/templates/email/nothing')).status).toBe(404)
 })

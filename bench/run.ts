@@ -1,7 +1,11 @@
-/** `bun bench/run.ts [names…] [--write]`: runs the benchmarks and prints a table; `--write` keeps it in docs/benchmarks.md. */
+/**
+ * `bun bench/run.ts [names…] [--write] [--full]`: runs the benchmarks and prints a table; `--write` keeps it in
+ * docs/benchmarks.md, `--full` takes the large sizes.
+ */
 import { parseArgs } from 'node:util'
 import { fanOut } from './fan-out.ts'
 import { idleSockets } from './idle-sockets.ts'
+import { importing } from './import.ts'
 import { mint } from './mint.ts'
 import { sessionCheck } from './session-check.ts'
 import { startUp } from './start.ts'
@@ -10,9 +14,12 @@ import { endAll } from './support/processes.ts'
 import { type Benchmark, type Row, toMarkdown } from './support/rows.ts'
 import { verify } from './verify.ts'
 
-const benchmarks: readonly Benchmark[] = [mint, verify, sessionCheck, fanOut, idleSockets, startUp]
+const benchmarks: readonly Benchmark[] = [mint, verify, sessionCheck, fanOut, idleSockets, importing, startUp]
 
-const { values, positionals } = parseArgs({ options: { write: { type: 'boolean' } }, allowPositionals: true })
+const { values, positionals } = parseArgs({
+  options: { write: { type: 'boolean' }, full: { type: 'boolean' } },
+  allowPositionals: true,
+})
 const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
 if (unknown.length > 0) {
   console.error(

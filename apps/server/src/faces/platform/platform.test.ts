@@ -103,12 +103,13 @@ test('templates are looked at and edited in development, from their own page onl
       headers,
     })
   const own = { origin: `http://${t.host}` }
-  for (const headers of [
+  const others: Record<string, string>[] = [
     {},
     { origin: 'http://evil.example' },
     { origin: 'null' },
     { ...own, 'sec-fetch-site': 'cross-site' },
-  ])
+  ]
+  for (const headers of others)
     for (const path of ['', '/preview']) expect((await post({}, headers, path)).status).toBe(403)
   const preview = await post({ body: '<script>{{url}}' }, own, '/preview')
   expect(await preview.text()).toContain('&lt;script&gt;')

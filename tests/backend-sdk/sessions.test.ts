@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient, type Session } from '@clerk/backend'
+import { type ClerkClient, createClerkClient, type Session, verifyToken } from '@clerk/backend'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -123,4 +123,22 @@ test('an actor token signs in once, shows who acts, and is worthless when revoke
   expect(await clerk.actorTokens.revoke(other.id)).toMatchObject({ id: other.id, status: 'revoked', token: null })
   expect((await redeem(other.token as string)).errors?.[0]?.code).toBe('ticket_invalid')
   await expect(clerk.actorTokens.revoke(made.id)).rejects.toMatchObject({ status: 404 })
+})
+
+test('D14 an application that names its parties takes no token that was made for another', async () => {
+  const { user, cookie, sessionId } = await signedIn('ivy')
+  const mint = async (origin: string) => {
+    const response = await fetch(`${usher.ready.url}/v1/client/sessions/${sessionId}/tokens`, {
+      method: 'POST',
+      headers: { origin, cookie },
+    })
+    return (await response.json()).jwt as string
+  }
+  const [own, other] = [await mint('http://localhost:3000'), await mint('http://localhost:4000')]
+  const { secret_key: secretKey, url: apiUrl } = usher.ready
+  const authorizedParties = ['http://localhost:3000']
+  expect((await verifyToken(own, { secretKey, apiUrl, authorizedParties })).sub).toBe(user.id)
+  await expect(verifyToken(other, { secretKey, apiUrl, authorizedParties })).rejects.toMatchObject({
+    reason: 'token-invalid-authorized-parties',
+  })
 })

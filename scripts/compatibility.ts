@@ -36,7 +36,7 @@ export function compatibilityPage(routes: readonly Route[], observations: Observ
     '',
     'The list is of what the unmodified SDKs call. **Implemented** means that the route is served and that a test of this repository',
     'had an answer from it that was no error; the test is named. **Partly** means that it is served and something is missing: what',
-    'is said, or that no test has shown an answer. **Not** means that the server answers `404`. P0 is what the components need for',
+    'is said, or that no test has shown an answer. **Not** means that there is no such route, or that it answers `501`. P0 is what the components need for',
     'sign-up, sign-in and organizations, P1 what applications with more than that use, P2 what few do.',
     '',
     'What the SDKs and components make of it is told in [Clerk’s SDKs with Usher](../clerk.md). The same routes, with their',
@@ -80,11 +80,12 @@ function section(name: string, rows: Row[]): string[] {
 function judge(operation: Operation, served: Map<string, Route>, observations: Observations): Omit<Row, 'operation'> {
   const route = served.get(keyOf(operation))
   if (!route) return { state: 'not', note: '', test: undefined }
-  const seen = observations[`${route.face} ${route.method} ${route.pattern}`]
+  const seen = observations.routes[`${route.face} ${route.method} ${route.pattern}`]
+  // What answers `not_implemented` only is a promise.
+  if (seen?.statuses.includes(501) && seen.tests.length === 0) return { state: 'not', note: '', test: undefined }
   const test = seen && closest(seen.tests)
   const limit = limits[`${operation.face} ${operation.method} ${operation.path}`]
   if (limit) return { state: 'partly', note: limit, test }
-  // What answers nothing but 501 is a promise.
   if (!test) return { state: 'partly', note: 'no test had an answer', test: undefined }
   return { state: 'implemented', note: '', test }
 }

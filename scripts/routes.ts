@@ -10,6 +10,7 @@ import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import {
   listRoutes,
+  mergeFields,
   mergeShapes,
   type Observation,
   type Observations,
@@ -27,7 +28,7 @@ const routes = listRoutes()
 const served = new Set(routes.map(({ face, method, pattern }) => `${face} ${method} ${pattern}`))
 if (values.log) writeFileSync(observationsFile, `${JSON.stringify(collect(values.log), null, 1)}\n`)
 const observations = readObservations()
-const gone = Object.keys(observations).filter((route) => !served.has(route))
+const gone = Object.keys(observations.routes).filter((route) => !served.has(route))
 if (gone.length > 0 && !values.write) fail(`${observationsFile} knows routes that are not served: ${gone.join(', ')}`)
 
 const text = compatibilityPage(routes, observations)
@@ -42,17 +43,23 @@ function fail(message: string): never {
 
 /** Everything that the processes of a test run wrote down, by route. */
 function collect(directory: string): Observations {
-  const observations: Observations = {}
+  const observations: Observations = { routes: {}, objects: {} }
   for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort()) {
     if (!file.endsWith('.jsonl')) continue
     for (const line of readFileSync(join(directory, file), 'utf8').split('\n')) {
       if (line === '') continue
       const note = JSON.parse(line) as RouteNote
       if (!served.has(note.route)) continue
-      observations[note.route] = add(observations[note.route], note, testOf(file, note))
+      observations.routes[note.route] = add(observations.routes[note.route], note, testOf(file, note))
+      for (const [kind, fields] of Object.entries(note.objects ?? {}))
+        observations.objects[kind] = mergeFields(observations.objects[kind] ?? fields, fields)
     }
   }
-  return Object.fromEntries(Object.entries(observations).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return { routes: sorted(observations.routes), objects: sorted(observations.objects) }
+}
+
+function sorted<T>(values: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** A server of its own knows only where it was told to write; its folder is named after the test. */
@@ -65,7 +72,7 @@ function add(known: Observation | undefined, note: RouteNote, test: string): Obs
   const { statuses = [], codes = {}, query = [], bodies = [], response, tests = [] } = known ?? {}
   const isFine = note.status < 400
   const { $schema: _, ...body } = (note.body ?? {}) as Record<string, unknown>
-  const merged = response && note.response ? mergeShapes(response, note.response as never) : (response ?? note.response)
+  const merged = response && note.response ? mergeShapes(response, note.response) : (response ?? note.response)
   const isNew = note.body !== undefined && !bodies.some((other) => Bun.deepEquals(other, body))
   return {
     statuses: union(statuses, [note.status]).sort((a, b) => a - b),
@@ -73,7 +80,7 @@ function add(known: Observation | undefined, note: RouteNote, test: string): Obs
     // What only a refused request carried is no parameter.
     query: isFine ? union(query, note.query).sort() : query,
     bodies: isNew ? [...bodies, body] : bodies,
-    ...(merged !== undefined && { response: merged as never }),
+    ...(merged !== undefined && { response: merged }),
     tests: isFine && test.endsWith('.test.ts') ? union(tests, [test]).sort() : tests,
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Context } from 'hono'
 import { routePath } from 'hono/route'
 import { z } from 'zod'
-import { shapeOf } from './openapi/shapes.ts'
+import { type Kinds, type Shape, shapeOf } from './openapi/shapes.ts'
 
 /** One thing that was seen of a route. */
 export type RouteNote = {
@@ -14,7 +14,9 @@ export type RouteNote = {
   test: string
   query: string[]
   body?: unknown
-  response?: unknown
+  response?: Shape
+  /** The objects in the answer. */
+  objects?: Kinds
   /** Codes of an error's envelope. */
   codes?: string[]
 }
@@ -52,13 +54,16 @@ export class RouteLog {
     const schema = schemas.get(c.req.raw)
     const response: unknown = isJson ? await c.res.clone().json() : undefined
     const codes = (response as { errors?: { code: string }[] } | undefined)?.errors?.map((error) => error.code)
+    const objects: Kinds = {}
     const note: RouteNote = {
       route: `${face} ${method} ${path}`,
       status,
       test: Bun.main,
       query: query.filter((name) => !name.startsWith('_')).sort(),
       ...(schema && { body: z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) }),
-      ...(codes ? { codes } : response !== undefined && status < 300 && { response: shapeOf(response) }),
+      ...(codes
+        ? { codes }
+        : response !== undefined && status < 300 && { response: shapeOf(response, objects), objects }),
     }
     const line = JSON.stringify(note)
     if (this.seen.has(line)) return

@@ -1,7 +1,7 @@
 import type { Observation, Observations } from './observations.ts'
 import { type Operation, operations } from './operations.ts'
 import { keyOf, listRoutes, type Route } from './routes.ts'
-import { objectSchema, type Shape, toSchema } from './shapes.ts'
+import { objectSchema, toSchema } from './shapes.ts'
 
 type Schema = Record<string, unknown>
 
@@ -57,7 +57,6 @@ export function buildDocument(
 ): OpenApiDocument {
   const { title, description, content, security } = faces[face]
   const known = new Map(operations.map((operation) => [keyOf(operation), operation]))
-  const components = new Map<string, Record<string, Shape>>()
   const paths: OpenApiDocument['paths'] = {}
   const tags: string[] = []
   const own = routes.filter((route) => route.face === face)
@@ -67,21 +66,17 @@ export function buildDocument(
     const operation = known.get(keyOf(route))
     const tag = operation?.tag ?? 'Of this server'
     if (!tags.includes(tag)) tags.push(tag)
-    const seen = observations[`${face} ${route.method} ${route.pattern}`]
+    const seen = observations.routes[`${face} ${route.method} ${route.pattern}`]
     paths[route.path] ??= {}
     Object.assign(paths[route.path] as object, {
-      [route.method.toLowerCase()]: describe(route, { operation, tag, seen, content, components }),
+      [route.method.toLowerCase()]: describe(route, { operation, tag, seen, content }),
     })
   }
   const schemas: Record<string, Schema> = { Errors: errors }
-  // Objects hold objects: describing one may bring further kinds.
-  const done = new Set<string>()
-  while (done.size < components.size)
-    for (const kind of [...components.keys()].filter((kind) => !done.has(kind))) {
-      done.add(kind)
-      const schema = objectSchema(components.get(kind) ?? {}, components)
-      schemas[kind] = { ...schema, properties: { ...(schema.properties as object), object: { const: kind } } }
-    }
+  for (const kind of referredTo(paths, observations)) {
+    const schema = objectSchema(observations.objects[kind] ?? {})
+    schemas[kind] = { ...schema, properties: { ...(schema.properties as object), object: { const: kind } } }
+  }
   return {
     openapi: '3.1.0',
     info: { title, version: 'v1', description },
@@ -93,6 +88,20 @@ export function buildDocument(
     },
     security: Object.keys(security).map((name) => ({ [name]: [] })),
   }
+}
+
+/** The kinds of objects that a face answers with, and those that are in them. */
+function referredTo(paths: OpenApiDocument['paths'], { objects }: Observations): Set<string> {
+  const kinds = new Set<string>()
+  const visit = (part: unknown) => {
+    for (const [, kind = ''] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (kind === 'Errors' || kinds.has(kind)) continue
+      kinds.add(kind)
+      visit(objectSchema(objects[kind] ?? {}))
+    }
+  }
+  visit(paths)
+  return kinds
 }
 
 const errors: Schema = {
@@ -119,10 +128,9 @@ type Known = {
   tag: string
   seen: Observation | undefined
   content: string
-  components: Map<string, Record<string, Shape>>
 }
 
-function describe(route: Route, { operation, tag, seen, content, components }: Known): OpenApiOperation {
+function describe(route: Route, { operation, tag, seen, content }: Known): OpenApiOperation {
   const inPath = [...route.path.matchAll(/\{([^}]+)\}/g)].map(([, name = '']) => name)
   const [body, ...others] = seen?.bodies ?? []
   return {
@@ -141,11 +149,11 @@ function describe(route: Route, { operation, tag, seen, content, components }: K
     ...(body && {
       requestBody: { content: { [content]: { schema: others.length > 0 ? { anyOf: seen?.bodies } : body } } },
     }),
-    responses: describeResponses(seen, components),
+    responses: describeResponses(seen),
   }
 }
 
-function describeResponses(seen: Observation | undefined, components: Known['components']) {
+function describeResponses(seen: Observation | undefined) {
   const json = (schema: Schema) => ({ 'application/json': { schema } })
   const responses: OpenApiOperation['responses'] = {}
   for (const status of seen?.statuses ?? []) {
@@ -159,7 +167,7 @@ function describeResponses(seen: Observation | undefined, components: Known['com
     else
       responses[status] = {
         description: 'Done',
-        ...(seen?.response && { content: json(toSchema(seen.response, components)) }),
+        ...(seen?.response && { content: json(toSchema(seen.response)) }),
       }
   }
   if (Object.keys(responses).length === 0) responses.default = { description: 'No test has called it yet' }

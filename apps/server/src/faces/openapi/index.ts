@@ -2,4 +2,4 @@ export { buildDocument, type OpenApiDocument, type OpenApiOperation } from './do
 export { type Observation, type Observations, observationsFile, readObservations } from './observations.ts'
 export { type Operation, operations } from './operations.ts'
 export { keyOf, listRoutes, type Route } from './routes.ts'
-export { mergeShapes } from './shapes.ts'
+export { mergeFields, mergeShapes } from './shapes.ts'

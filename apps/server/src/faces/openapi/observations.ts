@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Shape } from './shapes.ts'
+import type { Kinds, Shape } from './shapes.ts'
 
 /** What the tests saw of a route, over all of their runs: see `faces/route-log.ts` and `scripts/routes.ts`. */
 export type Observation = {
@@ -15,11 +15,14 @@ export type Observation = {
   /** Files of tests that had an answer that was no error. */
   tests: string[]
 }
-export type Observations = Record<string, Observation>
+export type Observations = {
+  /** By `backend POST /v1/users/:id`. */
+  routes: Record<string, Observation>
+  objects: Kinds
+}
 
 export const observationsFile = join(import.meta.dir, '../../assets/routes.json')
 
-/** By `backend POST /v1/users/:id`. */
 export function readObservations(): Observations {
   return JSON.parse(readFileSync(observationsFile, 'utf8')) as Observations
 }

@@ -24,7 +24,7 @@ test('every route is in the document of its face, and every operation of a docum
 
 test('a route that nobody described is there with its method and path', () => {
   const route = { face: 'backend', method: 'POST', pattern: '/v1/things/:id', path: '/v1/things/{id}' } as const
-  const { paths } = buildDocument('backend', {}, [route])
+  const { paths } = buildDocument('backend', { routes: {}, objects: {} }, [route])
   expect(paths['/v1/things/{id}']?.post).toMatchObject({
     operationId: 'postThingsId',
     summary: 'POST /v1/things/{id}',

@@ -4,50 +4,55 @@
  */
 export type Shape = {
   types: string[]
-  /** Kinds of objects that were seen here, with the shapes that they had. */
-  kinds?: Record<string, Record<string, Shape>>
+  /** Kinds of objects that were seen here. */
+  kinds?: string[]
   /** Of objects without a kind. */
-  fields?: Record<string, Shape>
+  fields?: Fields
   items?: Shape
 }
+export type Fields = Record<string, Shape>
+/** Objects of the API by their kind. */
+export type Kinds = Record<string, Fields>
 
 /** Objects whose keys are data of the application, not ours. */
 const open = new Set(['public_metadata', 'private_metadata', 'unsafe_metadata', 'actor', 'claims', 'meta'])
 
-/** The shape of a JSON value, without the value. */
-export function shapeOf(value: unknown): Shape {
+/** The shape of a JSON value, without the value. The objects in it that have a kind are added to `kinds`. */
+export function shapeOf(value: unknown, kinds: Kinds): Shape {
   if (value === null) return { types: ['null'] }
-  if (Array.isArray(value))
-    return { types: ['array'], ...(value.length > 0 && { items: value.map(shapeOf).reduce(mergeShapes) }) }
+  if (Array.isArray(value)) {
+    const items = value.map((item) => shapeOf(item, kinds))
+    return { types: ['array'], ...(items.length > 0 && { items: items.reduce(mergeShapes) }) }
+  }
   if (typeof value !== 'object') return { types: [Number.isInteger(value) ? 'integer' : typeof value] }
   const fields = Object.fromEntries(
     Object.entries(value).map(([name, field]) => [
       name,
-      open.has(name) && field !== null ? { types: ['object'] } : shapeOf(field),
+      open.has(name) && field !== null ? { types: ['object'] } : shapeOf(field, kinds),
     ]),
   )
   const { object } = value as { object?: unknown }
-  return typeof object === 'string' && !('deleted' in value)
-    ? { types: ['object'], kinds: { [object]: fields } }
-    : { types: ['object'], fields }
+  if (typeof object !== 'string' || 'deleted' in value) return { types: ['object'], fields }
+  kinds[object] = kinds[object] ? mergeFields(kinds[object], fields) : fields
+  return { types: ['object'], kinds: [object] }
 }
 
 /** What two answers have in common and apart. */
 export function mergeShapes(a: Shape, b: Shape): Shape {
-  const kinds: Record<string, Record<string, Shape>> = { ...a.kinds }
-  for (const [kind, fields] of Object.entries(b.kinds ?? {}))
-    kinds[kind] = kinds[kind] ? mergeFields(kinds[kind], fields) : fields
+  const kinds = union(a.kinds, b.kinds)
   const fields = a.fields && b.fields ? mergeFields(a.fields, b.fields) : (a.fields ?? b.fields)
   const items = a.items && b.items ? mergeShapes(a.items, b.items) : (a.items ?? b.items)
   return {
-    types: [...new Set([...a.types, ...b.types])].sort(),
-    ...(Object.keys(kinds).length > 0 && { kinds }),
+    types: union(a.types, b.types),
+    ...(kinds.length > 0 && { kinds }),
     ...(fields && { fields }),
     ...(items && { items }),
   }
 }
 
-function mergeFields(a: Record<string, Shape>, b: Record<string, Shape>): Record<string, Shape> {
+const union = (a: string[] = [], b: string[] = []) => [...new Set([...a, ...b])].sort()
+
+export function mergeFields(a: Fields, b: Fields): Fields {
   const merged = { ...a }
   for (const [name, shape] of Object.entries(b)) merged[name] = merged[name] ? mergeShapes(merged[name], shape) : shape
   return merged
@@ -55,34 +60,27 @@ function mergeFields(a: Record<string, Shape>, b: Record<string, Shape>): Record
 
 type Schema = Record<string, unknown>
 
-/** A shape as JSON Schema. Each kind of object goes into `components`, and is referred to by its name. */
-export function toSchema(shape: Shape, components: Map<string, Record<string, Shape>>): Schema {
+/** A shape as JSON Schema. Objects that have a kind are referred to by its name. */
+export function toSchema(shape: Shape): Schema {
   const isNullable = shape.types.includes('null')
-  const options: Schema[] = []
-  for (const [kind, fields] of Object.entries(shape.kinds ?? {})) {
-    const known = components.get(kind)
-    components.set(kind, known ? mergeFields(known, fields) : fields)
-    options.push({ $ref: `#/components/schemas/${kind}` })
-  }
-  if (shape.fields) options.push(objectSchema(shape.fields, components))
+  const options: Schema[] = (shape.kinds ?? []).map((kind) => ({ $ref: `#/components/schemas/${kind}` }))
+  if (shape.fields) options.push(objectSchema(shape.fields))
   else if (shape.types.includes('object') && options.length === 0) options.push({ type: 'object' })
-  if (shape.types.includes('array'))
-    options.push({ type: 'array', items: shape.items ? toSchema(shape.items, components) : {} })
+  if (shape.types.includes('array')) options.push({ type: 'array', items: shape.items ? toSchema(shape.items) : {} })
   for (const type of shape.types) if (!['null', 'object', 'array'].includes(type)) options.push({ type })
-  if (options.length === 0) return isNullable ? { type: 'null' } : {}
   const [only] = options
-  if (options.length > 1 || (isNullable && only?.$ref))
+  if (only === undefined) return isNullable ? { type: 'null' } : {}
+  if (options.length > 1 || (isNullable && only.$ref))
     return { anyOf: [...options, ...(isNullable ? [{ type: 'null' }] : [])] }
-  return isNullable ? { ...only, type: [only?.type, 'null'] } : { ...only }
+  return isNullable ? { ...only, type: [only.type, 'null'] } : only
 }
 
-export function objectSchema(fields: Record<string, Shape>, components: Map<string, Record<string, Shape>>): Schema {
-  const properties = Object.fromEntries(
-    Object.keys(fields)
-      .sort(byImportance)
-      .map((name) => [name, toSchema(fields[name] as Shape, components)]),
-  )
-  return { type: 'object', properties }
+export function objectSchema(fields: Fields): Schema {
+  const names = Object.keys(fields).sort(byImportance)
+  return {
+    type: 'object',
+    properties: Object.fromEntries(names.map((name) => [name, toSchema(fields[name] as Shape)])),
+  }
 }
 
 /** Kind and id first, then by name. */

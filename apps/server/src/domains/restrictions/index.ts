@@ -7,4 +7,4 @@ export {
   removeAllowlistIdentifier,
   removeBlocklistIdentifier,
 } from './lists.ts'
-export { checkMayHave, checkMaySignIn, isAllowlisted } from './policy.ts'
+export { checkMayHave, checkMaySignIn, isAllowlisted, mayTakeAddress } from './policy.ts'

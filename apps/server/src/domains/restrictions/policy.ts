@@ -37,6 +37,24 @@ export async function checkMayHave(tx: Tx, identifier: RestrictedIdentifier): Pr
 }
 
 /**
+ * Whether a person may have the address that comes with an account at a provider. Where they may not and sign in by
+ * that account all the same, the address does not become one of theirs.
+ */
+export async function mayTakeAddress(
+  tx: Tx,
+  { userId, profile }: { userId: string; profile: { emailAddress: string | null } },
+): Promise<boolean> {
+  if (profile.emailAddress === null) return false
+  try {
+    await checkMayHave(tx, { kind: 'email_address', value: profile.emailAddress, userId })
+    return true
+  } catch (error) {
+    if (error instanceof UsherError) return false
+    throw error
+  }
+}
+
+/**
  * Refuses a sign-in by an identifier on the block-list.
  *
  * @throws {UsherError} `not_allowed_access`

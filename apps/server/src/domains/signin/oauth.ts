@@ -4,7 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type Attempt, beginRoundTrip, connectionFor, type ExternalProfile } from '../connections/index.ts'
 import { warnUser } from '../messaging/index.ts'
-import { checkMaySignIn } from '../restrictions/index.ts'
+import { checkMaySignIn, mayTakeAddress } from '../restrictions/index.ts'
 import type { Browser } from '../sessions/index.ts'
 import { getSignUp } from '../signup/index.ts'
 import { findUserByEmail, findUserByExternalAccount, linkExternalAccount, type UserRecord } from '../users/index.ts'
@@ -114,7 +114,8 @@ async function link(tx: Tx, user: UserRecord, profile: ExternalProfile): Promise
   const isNew = !user.externalAccounts.some(
     (a) => a.provider === profile.provider && a.providerUserId === profile.providerUserId && a.verifiedAt !== null,
   )
-  await linkExternalAccount(tx, { userId: user.id, profile })
+  const takeAddress = await mayTakeAddress(tx, { userId: user.id, profile })
+  await linkExternalAccount(tx, { userId: user.id, profile, takeAddress })
   if (isNew) await tellOfLink(tx, user, profile)
 }
 

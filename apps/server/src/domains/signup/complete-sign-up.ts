@@ -2,6 +2,7 @@ import { and, eq } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { setPasswordHash } from '../credentials/index.ts'
+import { mayTakeAddress } from '../restrictions/index.ts'
 import { type Browser, createSession, noteClientFlow } from '../sessions/index.ts'
 import { addPhoneNumber, createUser, linkExternalAccount, updateUser } from '../users/index.ts'
 import { checkAdmission } from './admission.ts'
@@ -87,8 +88,11 @@ async function createAccount(tx: Tx, signUp: SignUp): Promise<string> {
       await addPhoneNumber(tx, { userId: user.id, phoneNumber: signUp.phoneNumber, verifiedBy })
     }
     if (signUp.passwordHash) await setPasswordHash(tx, { userId: user.id, hash: signUp.passwordHash })
-    if (signUp.externalProfile && signUp.externalVerifiedAt)
-      await linkExternalAccount(tx, { userId: user.id, profile: signUp.externalProfile })
+    const profile = signUp.externalVerifiedAt ? signUp.externalProfile : null
+    if (profile) {
+      const takeAddress = await mayTakeAddress(tx, { userId: user.id, profile })
+      await linkExternalAccount(tx, { userId: user.id, profile, takeAddress })
+    }
     return user.id
   } catch (error) {
     if (!isUniqueViolation(error)) throw error

@@ -28,11 +28,12 @@ export type ExternalAccountProfile = {
  * Links an account at a provider to a user, or brings a linked one up to date. An address that the provider has proven
  * is added to the user when nobody has it, and counts as proven by the provider.
  *
+ * @param input.takeAddress false: the address stays with the provider's account alone
  * @throws {UsherError} `external_account_exists` when it is linked to somebody else
  */
 export async function linkExternalAccount(
   tx: Tx,
-  { userId, profile }: { userId: string; profile: ExternalAccountProfile },
+  { userId, profile, takeAddress = true }: { userId: string; profile: ExternalAccountProfile; takeAddress?: boolean },
 ): Promise<ExternalAccount> {
   const now = tx.now()
   const facts = {
@@ -61,7 +62,7 @@ export async function linkExternalAccount(
     )
     .returning()
   const account = known ?? (await insert(tx, userId, profile, facts))
-  if (profile.emailAddress && profile.emailVerified) await takeProvenAddress(tx, userId, profile)
+  if (takeAddress && profile.emailAddress && profile.emailVerified) await takeProvenAddress(tx, userId, profile)
   await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
   return account
 }

@@ -28,14 +28,12 @@ export function restrictionRoutes(): Hono<Env> {
   routes.post('/allowlist_identifiers', async (c) => {
     const { identifier, notify } = await parseBody(c, AllowInput)
     const made = await transaction(c.var.ctx, async (tx) => {
-      const added = await addAllowlistIdentifier(tx, { identifier })
-      if (!notify || added.identifierType !== 'email_address' || added.identifier.startsWith('*')) return added
-      const { invitation } = await createInvitation(tx, {
-        emailAddress: added.identifier,
-        ignoreExisting: true,
-        publicUrl: c.var.publicUrl,
-      })
-      return { ...added, invitationId: invitation.id }
+      // Whole domains and numbers have no mailbox that could be told.
+      const tells = notify && typeof identifier === 'string' && /^[^*@]+@[^@]+$/.test(identifier)
+      if (!tells) return addAllowlistIdentifier(tx, { identifier })
+      const { publicUrl } = c.var
+      const { invitation } = await createInvitation(tx, { emailAddress: identifier, ignoreExisting: true, publicUrl })
+      return addAllowlistIdentifier(tx, { identifier, invitationId: invitation.id })
     })
     return jsonResponse(present(made, 'allowlist_identifier'))
   })

@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
 import { changePhoneSecondFactor, removePhoneNumber } from '../../domains/credentials/index.ts'
+import { checkMayHave } from '../../domains/restrictions/index.ts'
 import {
   addPhoneNumber,
   getPhoneNumber,
@@ -42,7 +43,11 @@ export function mePhoneNumberRoutes(): Hono<FrontendEnv> {
       throw new UsherError('forbidden', 'Phone numbers are switched off.')
     const { phone_number } = await parseForm(c, CreateInput)
     const phoneNumber = parsePhoneNumber(c.var.instance, phone_number)
-    return reply(c, presentPhoneNumber(await addPhoneNumber(c.var.ctx, { userId, phoneNumber, verifiedBy: null })))
+    const added = await transaction(c.var.ctx, async (tx) => {
+      await checkMayHave(tx, { kind: 'phone_number', value: phoneNumber, userId })
+      return addPhoneNumber(tx, { userId, phoneNumber, verifiedBy: null })
+    })
+    return reply(c, presentPhoneNumber(added))
   })
   routes.get('/me/phone_numbers/:id', async (c) =>
     reply(c, presentPhoneNumber(await ownNumber(c.var.ctx, requireSession(c).userId, c.req.param('id')))),

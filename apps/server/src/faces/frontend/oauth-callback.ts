@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { transaction } from '../../database/index.ts'
 import { type Attempt, endRoundTrip, type RoundTrip } from '../../domains/connections/index.ts'
+import { checkMayHave } from '../../domains/restrictions/index.ts'
 import { type Browser, isDevBrowserHost, type NewClientToken } from '../../domains/sessions/index.ts'
 import { finishSocialSignIn, tellOfLink } from '../../domains/signin/index.ts'
 import { finishSocialSignUp } from '../../domains/signup/index.ts'
@@ -95,6 +96,8 @@ async function finishLink(ctx: Ctx, attempt: Attempt, trip: RoundTrip): Promise<
       // The request may have been taken back, or answered already.
       if (!user.externalAccounts.some((a) => a.id === id))
         throw new UsherError('oauth_callback_invalid', 'This account is not being connected any more.')
+      if (profile.emailAddress && profile.emailVerified)
+        await checkMayHave(tx, { kind: 'email_address', value: profile.emailAddress, userId })
       await linkExternalAccount(tx, { userId, profile })
       await tellOfLink(tx, user, profile)
     })

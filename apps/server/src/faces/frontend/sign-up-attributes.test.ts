@@ -170,6 +170,20 @@ test('whoever is blocked signs up with no address of theirs', async () => {
     })
 })
 
+test('what is blocked at sign-up is blocked in the profile too', async () => {
+  const { t, browser } = await withSettings({ phoneNumber: { use: 'optional' }, restrictions: { blocklist: true } })
+  await addBlocklistIdentifier(t.ctx(), { identifier: '*@evil.test' })
+  await addBlocklistIdentifier(t.ctx(), { identifier: '+12025550199' })
+  const { userId } = await browser.signUp('ada@example.com')
+  const address = await browser.post('/me/email_addresses', { email_address: 'ada@evil.test' })
+  expect(errorOf(address)).toMatchObject({ code: 'form_email_address_blocked' })
+  const number = await browser.post('/me/phone_numbers', { phone_number: '+1 202 555 0199' })
+  expect(errorOf(number)).toEqual({ status: 403, code: 'not_allowed_access' })
+  expect((await browser.post('/me/phone_numbers', { phone_number: '+12025550198' })).status).toBe(200)
+  const user = await getUser(t.ctx(), userId)
+  expect([user.emailAddresses.length, user.phoneNumbers.length]).toEqual([1, 1])
+})
+
 test('who waits is let in by an invitation, and has waited then', async () => {
   const { t, browser } = await withSettings({ signUp: { mode: 'waitlist' } })
   const asked = await browser.post('/waitlist', { email_address: 'Ada@Example.com' })

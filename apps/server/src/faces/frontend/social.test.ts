@@ -454,3 +454,36 @@ test('J5 a provider inside the server’s own network is not reached unless the 
   bend = {}
   expect((await visit()).sessions).toHaveLength(1)
 })
+
+test('an address that restrictions keep out comes in by no provider either', async () => {
+  const { t, browser } = await withGoogle()
+  const restrict = (restrictions: object) =>
+    t.server.runtime.instances.changeSettings(t.ctx().instance.id, { restrictions })
+  await restrict({ blockEmailSubaddresses: true })
+  const kept = { email: 'ada+other@example.com' }
+  const refused = await continueWithGoogle(t, browser, kept, 'sign_ups')
+  expect(refused.client.sessions).toEqual([])
+  expect(refused.client.sign_up.verifications.external_account.error.code).toBe('form_email_address_blocked')
+
+  // Linking in the profile says why not.
+  const signedIn = new TestBrowser(t)
+  const { userId } = await signedIn.signUp(ada)
+  const link = async () => {
+    const linking = await signedIn.post('/me/external_accounts', { strategy: 'oauth_google', redirect_url: page })
+    await callback(signedIn, await visitProvider(t, urlOf(linking.body), kept))
+    return (await signedIn.get('/me')).body.response
+  }
+  const unlinked = await link()
+  expect(unlinked.external_accounts[0].verification.error.code).toBe('form_email_address_blocked')
+  expect(unlinked.email_addresses).toHaveLength(1)
+
+  // An account that was linked before still signs its person in, and does not bring the address back.
+  await restrict({ blockEmailSubaddresses: false })
+  const linked = await link()
+  const address = linked.email_addresses.find((e: Json) => e.email_address === kept.email)
+  expect((await signedIn.send('DELETE', `/me/email_addresses/${address.id}`)).status).toBe(200)
+  await restrict({ blockEmailSubaddresses: true })
+  const again = await continueWithGoogle(t, new TestBrowser(t), kept)
+  expect(again.client.sessions[0].user.id).toBe(userId)
+  expect((await getUser(t.ctx(), userId)).emailAddresses.map((e) => e.emailAddress)).toEqual([ada])
+})

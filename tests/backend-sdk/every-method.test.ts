@@ -600,6 +600,36 @@ everyMethodOf('testingTokens', () => clerk.testingTokens, {
   },
 })
 
+async function signUpOf(emailAddress: string) {
+  const { origin } = new URL(usher.ready.url)
+  const response = await fetch(`${usher.ready.url}/v1/client/sign_ups`, {
+    method: 'POST',
+    headers: { origin },
+    body: new URLSearchParams({ email_address: emailAddress }),
+  })
+  return ((await response.json()) as { response: { id: string } }).response.id
+}
+
+everyMethodOf('signUps', () => clerk.signUps, {
+  get: async () => {
+    const emailAddress = address()
+    const found = await clerk.signUps.get(await signUpOf(emailAddress))
+    isRead(found)
+    expect(found).toMatchObject({ status: 'missing_requirements', emailAddress, missingFields: ['password'] })
+    expect(found.verifications?.emailAddress?.nextAction).toBe('needs_prepare')
+    expect(await codeOf(clerk.signUps.get('sua_unknown'))).toBe('resource_not_found')
+  },
+  update: async () => {
+    const signUpAttemptId = await signUpOf(address())
+    const changed = await clerk.signUps.update({ signUpAttemptId, externalId: 'crm-7', customAction: true })
+    isRead(changed)
+    expect(changed).toMatchObject({ externalId: 'crm-7', customAction: true })
+    await newUser({ externalId: 'crm-8' })
+    const taken = clerk.signUps.update({ signUpAttemptId, externalId: 'crm-8' })
+    expect(await codeOf(taken)).toBe('form_identifier_exists')
+  },
+})
+
 everyMethodOf('waitlistEntries', () => clerk.waitlistEntries, {
   list: async () => {
     const emailAddress = address()

@@ -410,6 +410,7 @@ CREATE TABLE "sign_ups" (
 	"redirect_url" text,
 	"action_complete_redirect_url" text,
 	"external_id" text,
+	"custom_action" boolean DEFAULT false NOT NULL,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"locale" text,
 	"legal_accepted_at" timestamp (3) with time zone,

@@ -6,6 +6,7 @@ export {
   listInvitations,
   revokeInvitation,
 } from './invitations.ts'
+export { type AnnotateSignUpInput, annotateSignUp, readSignUp } from './manage-sign-ups.ts'
 export { beginSocialSignUp, finishSocialSignUp, type SocialSignUpRequest } from './oauth.ts'
 export { findSignUp, getSignUp, requirementsOf, type SignUp, type SignUpOutcome, type SignUpRecord } from './queries.ts'
 export { getTicket, spendTicket, type Ticket } from './tickets.ts'

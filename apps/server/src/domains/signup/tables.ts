@@ -39,6 +39,7 @@ export const signUps = pgTable(
     redirectUrl: text('redirect_url'),
     actionCompleteRedirectUrl: text('action_complete_redirect_url'),
     externalId: text('external_id'),
+    customAction: boolean('custom_action').notNull().default(false),
     publicMetadata: metadata('public_metadata'),
     locale: text('locale'),
     legalAcceptedAt: instant('legal_accepted_at'),

@@ -11,6 +11,7 @@ import { phoneNumberRoutes } from './phone-numbers.ts'
 import { restrictionRoutes } from './restrictions.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './sessions.ts'
+import { signUpRoutes } from './sign-ups.ts'
 import { templateRoutes } from './templates.ts'
 import { tokenRoutes } from './tokens.ts'
 import { userFactorRoutes } from './user-factors.ts'
@@ -44,6 +45,7 @@ export function backendFace(): Hono<Env> {
     instanceRoutes,
     restrictionRoutes,
     waitlistRoutes,
+    signUpRoutes,
     templateRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())

@@ -13,6 +13,7 @@ const InvitationInput = z.object({
   public_metadata: Metadata.nullish(),
   notify: z.boolean().nullish(),
   ignore_existing: z.boolean().nullish(),
+  template_slug: z.enum(['invitation', 'waitlist_invitation']).nullish(),
   expires_in_days: z.number().int().min(1).max(365).nullish(),
 })
 const statuses = z.enum(['pending', 'accepted', 'revoked', 'expired'])
@@ -26,6 +27,7 @@ export function invitationRoutes(): Hono<Env> {
     publicMetadata: input.public_metadata ?? {},
     notify: input.notify ?? true,
     ignoreExisting: input.ignore_existing ?? false,
+    ...(input.template_slug && { template: input.template_slug }),
     ...(input.expires_in_days && { expiresInDays: input.expires_in_days }),
     publicUrl,
   })

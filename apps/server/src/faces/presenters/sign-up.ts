@@ -55,7 +55,7 @@ export function presentSignUp(ctx: Ctx, signUp: SignUpRecord) {
     password_enabled: signUp.passwordHash !== null,
     unsafe_metadata: signUp.unsafeMetadata,
     public_metadata: signUp.publicMetadata,
-    custom_action: false,
+    custom_action: signUp.customAction,
     external_id: signUp.externalId,
     created_session_id: signUp.createdSessionId,
     created_user_id: signUp.createdUserId,

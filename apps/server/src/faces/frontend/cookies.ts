@@ -15,8 +15,10 @@ export function clientCookieName(instance: Instance, secure: boolean): string {
  * one of them was planted, and nothing says which.
  */
 export function readCookie(header: string | undefined, name: string): string | undefined {
+  // Most requests carry it once or not at all.
+  if (!header?.includes(name)) return undefined
   const values = new Set<string>()
-  for (const pair of header?.split(';') ?? []) {
+  for (const pair of header.split(';')) {
     const at = pair.indexOf('=')
     if (at > 0 && pair.slice(0, at).trim() === name) values.add(pair.slice(at + 1).trim())
   }

@@ -61,7 +61,7 @@ test('O7 a session in which somebody acts ends after half an hour, whatever was 
 })
 
 test('O7 what protects the account is out of reach while acting, and open to the person', async () => {
-  const { t, own, browser, userId } = await acting()
+  const { t, own, browser, userId, sessionId } = await acting()
   const { id } = await createOrganization(t.ctx(), { name: 'Acme', createdBy: userId })
   const { sessions } = (await own.get('/client')).body.response
   const attempts: [string, string, Record<string, string>?][] = [
@@ -83,6 +83,8 @@ test('O7 what protects the account is out of reach while acting, and open to the
     ['PATCH', '/me', { username: 'evil_ada' }],
     ['PATCH', '/me', { primary_email_address_id: sessions[0].user.primary_email_address_id }],
     ['POST', `/me/sessions/${sessions[0].id}/revoke`],
+    ['POST', `/client/sessions/${sessionId}/verify`, { level: 'first_factor' }],
+    ['POST', `/client/sessions/${sessionId}/verify/prepare_first_factor`, { strategy: 'email_code' }],
     ['DELETE', `/organizations/${id}`],
     ['DELETE', '/me'],
   ]

@@ -163,7 +163,9 @@ async function parseFields(ctx: Ctx | Tx, fields: SignUpFields) {
     ...(email !== undefined && { emailAddress: email }),
     ...(phone !== undefined && { phoneNumber: phone }),
     ...(user !== undefined && { username: user }),
-    ...(chosen && { passwordHash: await hashPassword(checkPasswordRules(ctx.instance, fields.password, 'password', { identifiers })) }),
+    ...(chosen && {
+      passwordHash: await hashPassword(checkPasswordRules(ctx.instance, fields.password, 'password', { identifiers })),
+    }),
     ...(signUp.names !== 'off' && fields.firstName !== undefined && { firstName: fields.firstName || null }),
     ...(signUp.names !== 'off' && fields.lastName !== undefined && { lastName: fields.lastName || null }),
     ...(fields.unsafeMetadata && { unsafeMetadata: fields.unsafeMetadata }),

@@ -151,7 +151,7 @@ const frontend = `
 2 POST /oauth/token_info | Inspect a token
 2 POST /oauth/revoke | Revoke a token
 # Files of the SDKs
-0 GET /npm/{path} | Browser files of the SDKs
+0 GET /npm/{scope}/{package}/dist/{file} | Browser files of the SDKs
 `
 
 /** The server API, as `@clerk/backend` calls it. */
@@ -310,6 +310,9 @@ const backend = `
 2 POST /v1/accountless_applications/complete | Claim such an application
 `
 
+/** What a method does where several share a line. */
+const verbs: Record<string, string> = { GET: 'read', POST: 'add', PUT: 'set', PATCH: 'change', DELETE: 'remove' }
+
 function parse(face: Operation['face'], text: string): Operation[] {
   let tag = ''
   return text
@@ -321,8 +324,13 @@ function parse(face: Operation['face'], text: string): Operation[] {
         return []
       }
       const [, priority, methods = '', path = '', summary = ''] = line.match(/^([012]) ([A-Z,]+) (\S+) \| (.+)$/) ?? []
-      const common = { face, path, summary, tag, priority: Number(priority) as Operation['priority'] }
-      return methods.split(',').map((method) => ({ ...common, method }))
+      const common = { face, path, tag, priority: Number(priority) as Operation['priority'] }
+      const all = methods.split(',')
+      return all.map((method) => ({
+        ...common,
+        method,
+        summary: all.length > 1 ? `${summary}: ${verbs[method] ?? method}` : summary,
+      }))
     })
 }
 

@@ -1,5 +1,6 @@
 import { backendFace } from '../backend/index.ts'
 import { frontendFace } from '../frontend/index.ts'
+import { sdkFileRoutes } from '../platform/sdk-files.ts'
 import { syncBackendRoutes, syncFrontendRoutes } from '../sync/token-routes.ts'
 import { wellknownFace } from '../wellknown/index.ts'
 import type { Operation } from './operations.ts'
@@ -17,6 +18,7 @@ export type Route = {
 export function listRoutes(): Route[] {
   const faces = [
     { face: 'frontend', routes: wellknownFace().routes },
+    { face: 'frontend', routes: sdkFileRoutes().routes },
     { face: 'frontend', routes: frontendFace().route('/v1', syncFrontendRoutes()).routes },
     { face: 'backend', routes: backendFace().route('/v1', syncBackendRoutes()).routes },
   ] as const

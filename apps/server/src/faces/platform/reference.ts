@@ -90,9 +90,9 @@ function showFields(schema: Schema): Html {
   const properties = Object.entries((schema.properties ?? {}) as Record<string, Schema>)
   if (properties.length === 0) return html``
   const required = new Set(schema.required as string[] | undefined)
-  return html`<table><thead><tr><th>Field</th><th>Type</th><th></th></tr></thead><tbody>${properties.map(
+  return html`<table><thead><tr><th>Field</th><th>Type</th><th>Limits</th></tr></thead><tbody>${properties.map(
     ([name, field]) =>
-      html`<tr><td><code>${name}</code>${required.has(name) ? ' (required)' : ''}</td><td>${showType(field)}</td><td>${notes(field)}</td></tr>`,
+      html`<tr><td><code>${name}</code>${required.has(name) ? ' (required)' : ''}</td><td>${showType(field)}</td><td>${[field, ...((field.anyOf ?? []) as Schema[])].map(notes).filter(Boolean).join(', ')}</td></tr>`,
   )}</tbody></table>`
 }
 

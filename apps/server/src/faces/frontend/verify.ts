@@ -76,5 +76,7 @@ function show(status: number, title: string, content: Html): Response {
     policy: { 'form-action': '*' },
     body: html`<main class="stack"><h1>${title}</h1>${content}</main>`,
   })
+  // Browsers say where a form comes from only to pages that may know what they came from: our own.
+  headers.set('referrer-policy', 'same-origin')
   return new Response(body, { status, headers })
 }

@@ -1,0 +1,27 @@
+import { knownProviders } from '../../domains/connections/index.ts'
+
+/** Colours by which people know providers; the letter says the rest. */
+const colours: Record<string, string> = {
+  google: '#4285f4',
+  microsoft: '#2f2f2f',
+  apple: '#111111',
+  github: '#24292f',
+  gitlab: '#e24329',
+  facebook: '#0866ff',
+  linkedin: '#0a66c2',
+  discord: '#5865f2',
+  slack: '#611f69',
+  twitch: '#9146ff',
+  x: '#0f1419',
+  dropbox: '#0061ff',
+  notion: '#191919',
+}
+
+/** An icon of our own: a letter on a provider's colour, and no trademark. */
+export function providerIcon(name: string): string {
+  const key = name.replace(/_oidc$/, '')
+  const provider = knownProviders.find((p) => p.key === name || p.key === key || p.key.replace(/_oidc$/, '') === key)
+  const letter = (provider?.name ?? key).slice(0, 1).toUpperCase()
+  const colour = colours[key] ?? '#71717a'
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="16" fill="${colour}"/><text x="16" y="22.5" text-anchor="middle" font-family="system-ui,sans-serif" font-size="18" font-weight="700" fill="#fff">${letter}</text></svg>`
+}

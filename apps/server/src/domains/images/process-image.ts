@@ -51,6 +51,6 @@ export async function processImage(upload: Uint8Array): Promise<ProcessedImage> 
   }
 }
 
-const wrongType = () =>
-  new UsherError('avatar_file_type_invalid', 'This is no PNG, JPEG, WebP or GIF picture.', { param: 'file' })
-export const tooLarge = (message: string) => new UsherError('avatar_file_size_exceeded', message, { param: 'file' })
+// Neither names the field: the components have none called `file`, and would show nobody what is said about it.
+const wrongType = () => new UsherError('avatar_file_type_invalid', 'This is no PNG, JPEG, WebP or GIF picture.')
+export const tooLarge = (message: string) => new UsherError('avatar_file_size_exceeded', message)

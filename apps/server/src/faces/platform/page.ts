@@ -52,7 +52,7 @@ input[type=text],textarea{width:100%;border:1px solid var(--line);background:var
 .pill+.pill{margin-left:4px}[hidden]{display:none!important}.row{display:flex;gap:12px;align-items:center}.stack>*+*{margin-top:12px}iframe{border:1px solid var(--line);border-radius:12px}pre{white-space:pre-wrap}.apart{margin-top:32px}.prose h2{margin-top:32px}.prose table{border-collapse:collapse;display:block;overflow:auto}.prose th,.prose td{border:1px solid var(--line);padding:6px 10px;text-align:left;vertical-align:top}.prose img{max-width:100%}
 label{display:block;font-weight:600;font-size:14px;margin-bottom:4px}form.row label{margin:0}form.row{margin-bottom:24px}
 .wrap{flex-wrap:wrap}.gap{flex:1}.tab{padding:4px 12px;border-radius:99px;border:1px solid var(--line);text-decoration:none;font-size:14px}.tab[aria-current]{background:var(--tint);font-weight:600}
-nav.row.wrap{gap:8px;margin-bottom:24px}main.wide{max-width:1180px}.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:32px;align-items:start}
+nav.row.wrap{gap:8px;margin-bottom:24px}main.wide,header.top:has(+main.wide){max-width:1180px}.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:32px;align-items:start}
 .bubble{display:inline-block;max-width:420px;padding:12px 16px;border-radius:18px;background:var(--card);border:1px solid var(--line);overflow-wrap:anywhere}textarea{font:15px/1.6 ui-monospace,SFMono-Regular,Menlo,monospace}iframe{background:#f4f4f5}
 ul.plain{list-style:none;padding:0;margin-bottom:0}
 `

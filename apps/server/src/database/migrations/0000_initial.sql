@@ -546,6 +546,7 @@ CREATE TABLE "users" (
 	"instance_id" text NOT NULL,
 	"external_id" text,
 	"username" text,
+	"username_key" text GENERATED ALWAYS AS (lower(username)) STORED,
 	"first_name" text,
 	"last_name" text,
 	"primary_email_address_id" text,
@@ -614,8 +615,8 @@ ALTER TABLE "backup_codes" ADD CONSTRAINT "backup_codes_user_id_users_id_fk" FOR
 ALTER TABLE "passkeys" ADD CONSTRAINT "passkeys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passwords" ADD CONSTRAINT "passwords_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "totps" ADD CONSTRAINT "totps_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-ALTER TABLE "images" ADD CONSTRAINT "images_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-ALTER TABLE "images" ADD CONSTRAINT "images_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "images" ADD CONSTRAINT "images_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "images" ADD CONSTRAINT "images_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -687,7 +688,7 @@ CREATE INDEX "external_accounts_user" ON "external_accounts" USING btree ("user_
 CREATE UNIQUE INDEX "phone_numbers_verified" ON "phone_numbers" USING btree ("instance_id","phone_number") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "phone_numbers_of_user" ON "phone_numbers" USING btree ("user_id","phone_number");--> statement-breakpoint
 CREATE INDEX "phone_numbers_number" ON "phone_numbers" USING btree ("instance_id","phone_number");--> statement-breakpoint
-CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id",lower("username"));--> statement-breakpoint
+CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id","username_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id");--> statement-breakpoint
 CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "users_updated" ON "users" USING btree ("instance_id","updated_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint

@@ -3,6 +3,7 @@ import { deflateSync } from 'node:zlib'
 import { transaction } from '../../database/index.ts'
 import { testInstance } from '../../testing/server.ts'
 import { createOrganization } from '../organizations/index.ts'
+import { deleteWhatIsOver } from '../upkeep/index.ts'
 import { createUser, deleteUser, getUser } from '../users/index.ts'
 import { deleteUserImage, findImage, setOrganizationLogo, setUserImage } from './images.ts'
 import { bucketStorage, useObjectStorage } from './object-storage.ts'
@@ -158,6 +159,13 @@ test('a bucket keeps the pictures where one is set up', async () => {
     const found = await findImage(ctx, first.imageId as string)
     expect(await new Bun.Image(found?.bytes ?? new Uint8Array()).metadata()).toMatchObject({ width: 30 })
     const second = await setUserImage(ctx, id, png(31, 30))
+    expect([...objects.keys()]).toEqual([`/pictures/${ctx.instance.id}/${second.imageId}`])
+    const { id: leaving } = await createUser(ctx, {})
+    const last = await setUserImage(ctx, leaving, png(32, 30))
+    await deleteUser(ctx, leaving)
+    expect(await findImage(ctx, last.imageId as string)).toBeUndefined()
+    expect(objects.size).toBe(2)
+    expect(await deleteWhatIsOver(ctx)).toBe(1)
     expect([...objects.keys()]).toEqual([`/pictures/${ctx.instance.id}/${second.imageId}`])
     objects.clear()
     expect(await findImage(ctx, second.imageId as string)).toBeUndefined()

@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, or } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -51,9 +51,25 @@ export async function deleteOrganizationLogo(ctx: Ctx, organizationId: string): 
 
 /** A picture as it is served. Its id never stands for other bytes. */
 export async function findImage(ctx: Ctx, id: string): Promise<Image | undefined> {
-  const [row] = await transaction(ctx, (tx) => tx.db.select().from(images).where(eq(images.id, id)))
+  const [row] = await transaction(ctx, (tx) =>
+    tx.db
+      .select()
+      .from(images)
+      .where(and(eq(images.id, id), owned)),
+  )
   const bytes = row && (row.bytes ?? (await objectStorageOf(ctx.database)?.read(objectKey(ctx, id))))
   return bytes && { bytes, contentType: row.contentType, digest: row.digest }
+}
+
+const owned = or(isNotNull(images.userId), isNotNull(images.organizationId))
+const ownerless = and(isNull(images.userId), isNull(images.organizationId))
+
+/** Deletes the pictures of owners who are gone, where they are kept too. @returns how many went, `limit` at most */
+export async function deleteOwnerlessImages(tx: Tx, limit: number): Promise<number> {
+  const some = tx.db.select({ id: images.id }).from(images).where(ownerless).limit(limit)
+  const gone = await tx.db.delete(images).where(inArray(images.id, some)).returning({ id: images.id })
+  for (const { id } of gone) tx.afterCommit(() => discard(tx, id))
+  return gone.length
 }
 
 const objectKey = (ctx: Ctx, imageId: string) => `${ctx.instance.id}/${imageId}`

@@ -1,5 +1,6 @@
 export {
   deleteOrganizationLogo,
+  deleteOwnerlessImages,
   deleteUserImage,
   findImage,
   type Image,

@@ -3,14 +3,14 @@ import { bytes, instanceId, instant } from '../../database/columns.ts'
 import { organizations } from '../organizations/tables.ts'
 import { users } from '../users/tables.ts'
 
-/** Pictures of people and organizations, as they are served. Who owns one goes with it, and it with them. */
+/** Pictures of people and organizations, as they are served. One whose owner is gone is served no more, and then deleted. */
 export const images = pgTable(
   'images',
   {
     id: text('id').primaryKey(),
     instanceId: instanceId(),
-    userId: text('user_id').references(() => users.id, { onDelete: 'cascade' }),
-    organizationId: text('organization_id').references(() => organizations.id, { onDelete: 'cascade' }),
+    userId: text('user_id').references(() => users.id, { onDelete: 'set null' }),
+    organizationId: text('organization_id').references(() => organizations.id, { onDelete: 'set null' }),
     contentType: text('content_type').notNull(),
     /** SHA-256 of the bytes, in hexadecimal. */
     digest: text('digest').notNull(),

@@ -8,6 +8,7 @@ export {
   type TextTemplateName,
   templateNames,
 } from './catalog.ts'
+export { deleteOldMessages } from './delete-old-messages.ts'
 export { getMessage, listMessages, type Message } from './list-messages.ts'
 export { mailTransport } from './mail-transport.ts'
 export {

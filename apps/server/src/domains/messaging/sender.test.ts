@@ -4,6 +4,7 @@ import { eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import { createLog } from '../../kernel/log.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
+import { deleteOldMessages } from './delete-old-messages.ts'
 import { mailTransport } from './mail-transport.ts'
 import { queueEmail } from './queue-message.ts'
 import { MessageSender } from './sender.ts'
@@ -164,6 +165,19 @@ test('a refused email waits longer each time, and is given up in the end', async
   expect((await rowsOf(t))[0]).toMatchObject({ state: 'failed', attempts: 7 })
   expect(mail.received).toEqual([])
 }, 20_000)
+
+test('a month after it was sent nothing is left of a message; one that waits stays', async () => {
+  const t = await testInstance()
+  for (const to of ['ada@example.com', 'bob@example.com']) await queue(t.ctx(), to)
+  await transaction(t.ctx(), (tx) =>
+    tx.db.update(messages).set({ state: 'queued' }).where(eq(messages.toAddress, 'bob@example.com')),
+  )
+  t.advance(29 * 86_400_000)
+  expect(await transaction(t.ctx(), (tx) => deleteOldMessages(tx, 10))).toBe(0)
+  t.advance(2 * 86_400_000)
+  expect(await transaction(t.ctx(), (tx) => deleteOldMessages(tx, 10))).toBe(1)
+  expect((await rowsOf(t)).map((m) => m.toAddress)).toEqual(['bob@example.com'])
+})
 
 test('without a mail server development keeps an email for the inbox; production refuses, and so does what caused it', async () => {
   const [development, production] = [await testInstance(), await testInstance('production')]

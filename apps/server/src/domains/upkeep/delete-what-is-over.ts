@@ -1,5 +1,7 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { deleteOwnerlessImages } from '../images/index.ts'
+import { deleteOldMessages } from '../messaging/index.ts'
 import { deleteOverSessions } from '../sessions/index.ts'
 import { deleteOverSignIns } from '../signin/index.ts'
 import { deleteOverSignUps } from '../signup/index.ts'
@@ -13,11 +15,13 @@ const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
   deleteOverSignIns,
   deleteOverSignUps,
   deleteOverSessions,
+  deleteOldMessages,
+  deleteOwnerlessImages,
 ]
 
 /**
  * Deletes what is over in an instance: codes, one-time tokens, sign-ins, sign-ups, client tokens, sessions and clients
- * that nothing is left of. Each batch is a transaction of its own.
+ * that nothing is left of, old messages, and pictures whose owner is gone. Each batch is a transaction of its own.
  *
  * @param options.mayGoOn asked before each batch, so that a server that stops need not wait
  * @returns how many rows went

@@ -108,7 +108,7 @@ async function run(command: string[]): Promise<void> {
 
 const columnsOf = async (sql: SQL, table: string): Promise<string> => {
   const rows = await sql`select column_name as name from information_schema.columns
-    where table_schema = 'public' and table_name = ${table} and is_identity = 'NO' order by ordinal_position`
+    where table_schema = 'public' and table_name = ${table} and is_identity = 'NO' and is_generated = 'NEVER' order by ordinal_position`
   return rows.map(({ name }: { name: string }) => `"${name}"`).join(', ')
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { asc, eq } from 'drizzle-orm'
+import { asc, eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { createPermission, createRole } from '../access/index.ts'
@@ -7,7 +7,14 @@ import { createBackupCodes, useBackupCode, verifyTotp } from '../credentials/ind
 import { passkeys } from '../credentials/tables.ts'
 import { events } from '../events/tables.ts'
 import { addMember, createOrganization, deleteOrganization, listMemberships } from '../organizations/index.ts'
-import { createUser, deleteUser, findUserByEmail, listUsers, type UserRecord } from '../users/index.ts'
+import {
+  createUser,
+  deleteUser,
+  findUserByEmail,
+  findUserByUsername,
+  listUsers,
+  type UserRecord,
+} from '../users/index.ts'
 import { externalAccounts } from '../users/tables.ts'
 import { exportInstance, type ImportInput, importUsers, type Reject } from './index.ts'
 import { imports } from './tables.ts'
@@ -297,3 +304,18 @@ test('an export imported into another instance is the same but for the ids', asy
       .sort()
   expect(plain(await exported(other))).toEqual(plain(before))
 })
+
+test('among thousands one is found by each identifier through an index, under row-level security too', async () => {
+  const t = await testInstance()
+  await run(
+    t,
+    lines(...Array.from({ length: 4000 }, (_, i) => ({ email: `p${i}@example.com`, username: `Person_${i}` }))),
+  )
+  expect((await findUserByUsername(t.ctx(), 'pERSON_77'))?.username).toBe('Person_77')
+  await transaction(t.ctx(), async (tx) => {
+    const planOf = async (query: string) => JSON.stringify(await tx.db.execute(sql.raw(`explain ${query}`)))
+    const byName = await planOf(`select id from users where username_key = 'person_77'`)
+    const byAddress = await planOf(`select id from email_addresses where email_address = 'p77@example.com'`)
+    for (const plan of [byName, byAddress]) expect(plan).toMatch(/Index Cond[^}]*(username_key|email_address) = /)
+  })
+}, 30_000)

@@ -147,7 +147,7 @@ export async function findUserByPhone(ctx: Ctx | Tx, phoneNumber: string): Promi
 /** The user with a username, whatever its case. */
 export async function findUserByUsername(ctx: Ctx | Tx, username: string): Promise<UserRecord | undefined> {
   return findOne(ctx, (tx) =>
-    tx.db.select({ id: users.id }).from(users).where(sql`lower(${users.username}) = ${username.toLowerCase()}`),
+    tx.db.select({ id: users.id }).from(users).where(eq(users.usernameKey, username.toLowerCase())),
   )
 }
 

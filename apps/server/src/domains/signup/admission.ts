@@ -7,6 +7,8 @@ type Applicant = {
   phoneNumber?: string | null | undefined
   /** An invitation admits whom it names, whatever the mode. */
   hasTicket: boolean
+  /** At the end of the sign-up: who has not said who they are will not any more. */
+  isLast?: boolean
 }
 
 /**
@@ -18,7 +20,7 @@ type Applicant = {
  */
 export async function checkAdmission(tx: Tx, applicant: Applicant): Promise<void> {
   const { signUp, restrictions } = tx.instance.settings
-  const { emailAddress, phoneNumber } = applicant
+  const { emailAddress, phoneNumber, isLast = false } = applicant
   if (emailAddress) await checkMayHave(tx, { kind: 'email_address', value: emailAddress })
   if (phoneNumber) await checkMayHave(tx, { kind: 'phone_number', value: phoneNumber })
   if (applicant.hasTicket || (signUp.mode === 'public' && !restrictions.allowlist)) return
@@ -27,7 +29,7 @@ export async function checkAdmission(tx: Tx, applicant: Applicant): Promise<void
     (phoneNumber ? await isAllowlisted(tx, { kind: 'phone_number', value: phoneNumber }) : false)
   if (listed) return
   // Who has not said who they are may still turn out to be on the list; the last step asks again.
-  if (restrictions.allowlist && !emailAddress && !phoneNumber) return
+  if (restrictions.allowlist && !emailAddress && !phoneNumber && !isLast) return
   if (signUp.mode === 'waitlist')
     throw new UsherError('sign_up_restricted_waitlist', 'Sign-ups are closed. Join the waitlist to be let in.')
   if (signUp.mode === 'restricted') throw new UsherError('sign_up_mode_restricted', 'Sign-ups are by invitation only.')

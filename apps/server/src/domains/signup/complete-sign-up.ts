@@ -27,7 +27,7 @@ export async function completeIfReady(tx: Tx, browser: Browser, signUp: SignUp):
     .returning()
   // What was proven may have been exchanged for something unproven by a parallel step: what is there now counts.
   if (!claimed || !isReady(tx, claimed)) throw signUpOver()
-  await checkAdmission(tx, { ...claimed, hasTicket: claimed.oneTimeTokenId !== null })
+  await checkAdmission(tx, { ...claimed, hasTicket: claimed.oneTimeTokenId !== null, isLast: true })
   const userId = await createAccount(tx, claimed)
   const spent = claimed.oneTimeTokenId ? await spendTicket(tx, claimed.oneTimeTokenId, userId) : undefined
   if (spent && Object.keys(spent.publicMetadata).length > 0)

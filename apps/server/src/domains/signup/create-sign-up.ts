@@ -134,8 +134,9 @@ export async function updateSignUp(
     }
     if (Object.keys(set).length === 0) return completeIfReady(tx, browser, open)
     await checkAdmission(tx, {
-      emailAddress: set.emailAddress ?? null,
-      phoneNumber: set.phoneNumber ?? null,
+      // Together: who is admitted by one of them may add the other.
+      emailAddress: set.emailAddress ?? open.emailAddress,
+      phoneNumber: set.phoneNumber ?? open.phoneNumber,
       hasTicket: ticket !== undefined || open.oneTimeTokenId !== null,
     })
     const [row] = await tx.db

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { addAllowlistIdentifier, addBlocklistIdentifier } from '../../domains/restrictions/index.ts'
-import { getUser } from '../../domains/users/index.ts'
+import { getUser, listUsers } from '../../domains/users/index.ts'
 import { testInstance } from '../../testing/server.ts'
 import { mailedCode, TestBrowser } from './testing.ts'
 
@@ -158,6 +158,38 @@ test('closed instances admit by invitation and allow-list only, and say which th
   const path = `/client/sign_ups/${begun.body.response.id}`
   const changed = await browser.send('PATCH', path, { email_address: 'ada@other.example' })
   expect(errorOf(changed)).toEqual({ status: 403, code: 'not_allowed_to_sign_up' })
+})
+
+test('who is admitted by their address may add a number, and nobody exchanges the address for another', async () => {
+  const { t, browser } = await withSettings({
+    signUp: { mode: 'restricted' },
+    phoneNumber: { use: 'optional', verifyAtSignUp: false },
+    restrictions: { allowlist: true },
+  })
+  await addAllowlistIdentifier(t.ctx(), { identifier: 'ada@example.com' })
+  const begun = await browser.post('/client/sign_ups', { email_address: 'ada@example.com' })
+  const { id } = begun.body.response
+  const other = await browser.send('PATCH', `/client/sign_ups/${id}`, { email_address: 'eve@evil.test' })
+  expect(errorOf(other).code).toBe('sign_up_mode_restricted')
+  const told = await browser.send('PATCH', `/client/sign_ups/${id}`, { phone_number: '+12025550142', password })
+  expect(told.body.response).toMatchObject({ phone_number: '+12025550142', missing_fields: [] })
+  await browser.post(`/client/sign_ups/${id}/prepare_verification`, { strategy: 'email_code' })
+  const done = await prove(browser, id, 'email_code', await mailedCode(t, 'ada@example.com'))
+  expect(done.body.response.status).toBe('complete')
+})
+
+test('a username alone goes around no allow-list', async () => {
+  for (const mode of ['public', 'restricted', 'waitlist']) {
+    const { t, browser } = await withSettings({
+      signUp: { mode },
+      emailAddress: { use: 'optional' },
+      username: { use: 'required' },
+      restrictions: { allowlist: true },
+    })
+    const refused = await browser.post('/client/sign_ups', { username: 'mallory', password })
+    expect(refused.status).toBe(403)
+    expect(await listUsers(t.ctx(), { limit: 1, offset: 0 })).toEqual([])
+  }
 })
 
 test('whoever is blocked signs up with no address of theirs', async () => {

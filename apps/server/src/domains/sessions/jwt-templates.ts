@@ -205,17 +205,23 @@ function compiledTemplates(ctx: Ctx): Promise<Map<string, Compiled>> {
 
 async function compileAll(ctx: Ctx): Promise<Map<string, Compiled>> {
   const rows = await transaction(ctx, (tx) => tx.db.select().from(jwtTemplates))
-  return new Map(
-    rows.map((row) => {
-      const key = row.sealedSigningKey
-        ? parseCustomKey(
-            row.signingAlgorithm,
-            unseal(ctx.database.keyring, sealPurpose(ctx, row.id), row.sealedSigningKey),
-          )
-        : undefined
-      return [row.name, { ...row, key, render: compileClaims(row.claims, { maxBytes: maxTemplateBytes }) }]
-    }),
-  )
+  const compiled = new Map<string, Compiled>()
+  for (const row of rows) {
+    try {
+      compiled.set(row.name, compileRow(ctx, row))
+    } catch (error) {
+      // A key that USHER_SECRET does not open any more takes its own template away, and not the others.
+      ctx.log.error({ err: error, template: row.id }, 'a JWT template cannot be used')
+    }
+  }
+  return compiled
+}
+
+function compileRow(ctx: Ctx, row: Row): Compiled {
+  const key = row.sealedSigningKey
+    ? parseCustomKey(row.signingAlgorithm, unseal(ctx.database.keyring, sealPurpose(ctx, row.id), row.sealedSigningKey))
+    : undefined
+  return { ...row, key, render: compileClaims(row.claims, { maxBytes: maxTemplateBytes }) }
 }
 
 /**

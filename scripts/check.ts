@@ -1,5 +1,5 @@
 /**
- * `bun run check`: format, lint, types, and the tests beside what changed. `--all` runs every test.
+ * `bun run check`: format, lint, types, the table of compatibility, and the tests beside what changed. `--all` runs every test.
  * The full run on a fresh machine is `npm test`.
  */
 import { $ } from 'bun'
@@ -14,6 +14,7 @@ const folders = [...new Set(changed.map((file) => file.split('/').slice(0, -1).j
 const steps: [string, string[]][] = [
   ['format and lint', ['biome', 'check', '--write', '.']],
   ['types', ['tsc', '--noEmit']],
+  ['table of compatibility', ['bun', 'scripts/routes.ts']],
 ]
 const withTests = folders.filter((folder) => [...new Bun.Glob('*.test.ts').scanSync(`${root}/${folder}`)].length > 0)
 if (process.argv.includes('--all')) steps.push(['tests', ['bun', 'test']])

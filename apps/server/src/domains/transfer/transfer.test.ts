@@ -3,8 +3,8 @@ import { asc, eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { createPermission, createRole } from '../access/index.ts'
-import { createBackupCodes, useBackupCode, verifyTotp } from '../credentials/index.ts'
-import { passkeys } from '../credentials/tables.ts'
+import { createBackupCodes, useBackupCode, verifyPassword, verifyTotp } from '../credentials/index.ts'
+import { passkeys, passwords } from '../credentials/tables.ts'
 import { events } from '../events/tables.ts'
 import { addMember, createOrganization, deleteOrganization, listMemberships } from '../organizations/index.ts'
 import {
@@ -114,6 +114,21 @@ test("records of the vendor's migration files and of its server API are understo
   const third = users.get('user_29w83sxmDNGwOuEthce5gg56FcC')
   expect(third).toMatchObject({ banned: true, createdAt: new Date(1700000000000) })
   expect(third?.emailAddresses.find((e) => e.id === third.primaryEmailAddressId)?.emailAddress).toBe('e@example.com')
+})
+
+test('an imported password signs in as it is, and is hashed anew by that', async () => {
+  const t = await testInstance()
+  const password = 'correct horse battery'
+  const digest = await Bun.password.hash(password, { algorithm: 'bcrypt', cost: 4 })
+  await run(t, lines({ email: 'ada@example.com', password_digest: digest, password_hasher: 'bcrypt' }))
+  const [ada] = await everyone(t)
+  const userId = ada?.id ?? ''
+  const kept = () => transaction(t.ctx(), (tx) => tx.db.select().from(passwords).where(eq(passwords.userId, userId)))
+  expect(await kept()).toMatchObject([{ hasher: 'bcrypt', hash: digest }])
+  expect(await verifyPassword(t.ctx(), { userId, password: 'another one' })).toBe(false)
+  expect(await verifyPassword(t.ctx(), { userId, password })).toBe(true)
+  expect(await kept()).toMatchObject([{ hasher: 'argon2id' }])
+  expect(await verifyPassword(t.ctx(), { userId, password })).toBe(true)
 })
 
 test('what is refused is said by line, without the value, and the rest is imported', async () => {

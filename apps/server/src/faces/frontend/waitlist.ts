@@ -11,9 +11,10 @@ export function waitlistRoutes(): Hono<FrontendEnv> {
   const routes = new Hono<FrontendEnv>()
   routes.post('/waitlist', limitByAddress, async (c) => {
     const { email_address: emailAddress } = await parseForm(c, z.object({ email_address: z.unknown() }))
-    const { id, object, created_at, updated_at } = presentWaitlistEntry(await joinWaitlist(c.var.ctx, { emailAddress }))
-    // Not its state: whoever knows an address may not learn whether it was let in.
-    return jsonResponse({ object, id, created_at, updated_at })
+    const { id, object } = presentWaitlistEntry(await joinWaitlist(c.var.ctx, { emailAddress }))
+    // Neither its state nor since when: whoever knows an address may not learn that it is on the list, or was let in.
+    const now = c.var.ctx.now().getTime()
+    return jsonResponse({ object, id, created_at: now, updated_at: now })
   })
   return routes
 }

@@ -19,8 +19,8 @@ export type RunningServer = {
 /** Longest time that a shutdown waits for requests under way. */
 const drainMs = 10_000
 
-/** Starts everything on one port. */
-export async function serve(config: Config): Promise<RunningServer> {
+/** Starts everything on one port. @param options.upkeep whether what is over is deleted from time to time */
+export async function serve(config: Config, options: { upkeep?: boolean } = {}): Promise<RunningServer> {
   const runtime = await openRuntime(config)
   if (config.imageBucket) useObjectStorage(runtime.database, bucketStorage(config.imageBucket))
   const app = createApp(runtime)
@@ -28,7 +28,7 @@ export async function serve(config: Config): Promise<RunningServer> {
   const senders = transportsOf(config).map((transport) => new MessageSender(runtime.database, transport, runtime.log))
   for (const sender of senders) sender.start()
   const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
-  upkeep.start()
+  if (options.upkeep !== false) upkeep.start()
   let draining = false
   const server = Bun.serve<SocketData>({
     port: config.port,

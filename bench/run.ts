@@ -7,6 +7,7 @@ import { fanOut } from './fan-out.ts'
 import { idleSockets } from './idle-sockets.ts'
 import { importing } from './import.ts'
 import { mint } from './mint.ts'
+import { passwords } from './passwords.ts'
 import { sessionCheck } from './session-check.ts'
 import { startUp } from './start.ts'
 import { describeMachine } from './support/machine.ts'
@@ -14,7 +15,16 @@ import { endAll } from './support/processes.ts'
 import { type Benchmark, type Row, toMarkdown } from './support/rows.ts'
 import { verify } from './verify.ts'
 
-const benchmarks: readonly Benchmark[] = [mint, verify, sessionCheck, fanOut, idleSockets, importing, startUp]
+const benchmarks: readonly Benchmark[] = [
+  mint,
+  passwords,
+  verify,
+  sessionCheck,
+  fanOut,
+  idleSockets,
+  importing,
+  startUp,
+]
 
 const { values, positionals } = parseArgs({
   options: { write: { type: 'boolean' }, full: { type: 'boolean' } },

@@ -1,4 +1,3 @@
-import { type Algorithm, hash, verify } from '@node-rs/argon2'
 import { and, eq } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
@@ -6,13 +5,10 @@ import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { isBreached } from './breached.ts'
-import { hashing } from './hash-queue.ts'
+import { argon2idHash, argon2idVerify, inTurn, parameters } from './hash-queue.ts'
 import { checkDigest, fitsDigest } from './hashers.ts'
 import { estimateStrength } from './password-strength.ts'
 import { passwords } from './tables.ts'
-
-/** Argon2id as OWASP recommends for interactive logins: 19 MiB, two passes, one lane. */
-const parameters = { algorithm: 2 as Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 /** What an unknown user's password is compared with, so that an answer takes as long as for a known one. */
 let decoy: Promise<string> | undefined
@@ -23,7 +19,7 @@ let decoy: Promise<string> | undefined
  * @param password checked by {@link checkPasswordRules} before
  */
 export function hashPassword(password: string): Promise<string> {
-  return hashing(() => hash(password.normalize('NFC'), parameters))
+  return argon2idHash(password.normalize('NFC'))
 }
 
 /**
@@ -153,15 +149,18 @@ export async function verifyPassword(
   if (!known) {
     decoy ??= hashPassword('no password is compared with this one')
     const hash = await decoy
-    await hashing(() => verify(hash, password))
+    await argon2idVerify(hash, password)
     return false
   }
   // Elsewhere a password may have been hashed as it was typed, without composing its letters.
-  const matches =
-    (await hashing(() => fitsDigest(known.hasher, known.hash, password))) ||
-    (password !== typed && (await hashing(() => fitsDigest(known.hasher, known.hash, typed))))
+  const matches = (await fits(known, password)) || (password !== typed && (await fits(known, typed)))
   if (matches && typed !== '' && isWeaker(known)) await upgrade(ctx, known, password)
   return matches && typed !== ''
+}
+
+/** Our own hashes are verified by threads of their own, those of other systems one at a time beside everything else. */
+function fits({ hasher, hash }: { hasher: string; hash: string }, password: string): Promise<boolean> {
+  return hasher === 'argon2id' ? argon2idVerify(hash, password) : inTurn(() => fitsDigest(hasher, hash, password))
 }
 
 function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {

@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { followEmailLink, type LinkOutcome, openEmailLink } from '../../domains/signin/index.ts'
 import type { EmailLink } from '../../domains/verifications/index.ts'
+import { nameDevice } from '../../kernel/describe-device.ts'
 import { type Html, html, page } from '../platform/page.ts'
 import { callerAddress, type FrontendEnv, limitByAddress, noteIssued } from './context.ts'
 
@@ -63,7 +64,7 @@ function confirm(token: string, link: EmailLink): Response {
     200,
     title,
     html`<p class="lead">You opened this link in another browser than the one that asked for it.</p>
-<dl class="card"><dt>Address</dt><dd>${link.emailAddress}</dd><dt>Asked by</dt><dd>${link.userAgent ?? 'an unknown device'}</dd><dt>From</dt><dd>${link.ipAddress ?? 'an unknown place'}</dd></dl>
+<dl class="card"><dt>Address</dt><dd>${link.emailAddress}</dd><dt>Asked by</dt><dd>${nameDevice(link.userAgent) ?? 'an unknown device'}</dd><dt>From</dt><dd>${link.ipAddress ?? 'an unknown place'}</dd></dl>
 <p>Go on only if that was you: whoever asked will be able to ${verb} there.</p>
 <form method="post"><input type="hidden" name="token" value="${token}"><button class="primary" type="submit">Yes, that was me</button></form>`,
   )

@@ -23,5 +23,6 @@ export function providerIcon(name: string): string {
   const provider = knownProviders.find((p) => p.key === name || p.key === key || p.key.replace(/_oidc$/, '') === key)
   const letter = (provider?.name ?? key).slice(0, 1).toUpperCase()
   const colour = colours[key] ?? '#71717a'
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="16" fill="${colour}"/><text x="16" y="22.5" text-anchor="middle" font-family="system-ui,sans-serif" font-size="18" font-weight="700" fill="#fff">${letter}</text></svg>`
+  // The letter is cut out: some icons are used as masks, where colours say nothing.
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><mask id="m"><rect width="32" height="32" fill="#fff"/><text x="16" y="22.5" text-anchor="middle" font-family="system-ui,sans-serif" font-size="18" font-weight="700" fill="#000">${letter}</text></mask><circle cx="16" cy="16" r="16" fill="${colour}" mask="url(#m)"/></svg>`
 }

@@ -1,0 +1,37 @@
+/**
+ * One of the threads that hash passwords. Hashing takes all that a core gives for some thirty milliseconds; these
+ * threads stand back for whatever else wants to run (Linux: niceness 10), so that whoever is signed in already does not
+ * wait behind those who are signing in.
+ */
+import { readlinkSync } from 'node:fs'
+import { setPriority } from 'node:os'
+import { parentPort } from 'node:worker_threads'
+import { type Algorithm, hashSync, verifySync } from '@node-rs/argon2'
+
+export type HashTask =
+  | { id: number; verb: 'hash'; password: string; memoryCost: number; timeCost: number }
+  | { id: number; verb: 'verify'; password: string; hash: string }
+export type HashAnswer = { id: number; result: string | boolean } | { id: number; error: string }
+
+try {
+  // Of this thread alone, which Linux counts as a process with an id of its own.
+  setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), 10)
+} catch {
+  // Elsewhere threads have no priorities that we could set.
+}
+
+parentPort?.on('message', (task: HashTask) => parentPort?.postMessage(answer(task)))
+
+function answer(task: HashTask): HashAnswer {
+  const { id, password } = task
+  try {
+    if (task.verb === 'verify') return { id, result: verifySync(task.hash, password) }
+    const { memoryCost, timeCost } = task
+    return {
+      id,
+      result: hashSync(password, { algorithm: 2 as Algorithm.Argon2id, memoryCost, timeCost, parallelism: 1 }),
+    }
+  } catch (error) {
+    return { id, error: error instanceof Error ? error.message : 'hashing failed' }
+  }
+}

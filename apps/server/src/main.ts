@@ -16,7 +16,7 @@ const usage = `usher <command>
   connections list | providers | enable KEY… | disable KEY… | remove KEY [--instance NAME] [--json]
   connections set KEY --client-id ID --client-secret-file FILE [--scopes A,B] [--name N] [--custom FILE.json]
                                                              social providers
-  import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--rejects FILE] [--no-events] [--json]
+  import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--again] [--rejects FILE] [--no-events] [--json]
                                                              CSV, JSON Lines or JSON; goes on where it was stopped
   export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
 
@@ -40,6 +40,7 @@ const options = {
   custom: { type: 'string' },
   rejects: { type: 'string' },
   out: { type: 'string' },
+  again: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
   'keep-ids': { type: 'boolean' },
   'no-events': { type: 'boolean' },

@@ -11,6 +11,7 @@ type Flags = {
   json?: boolean | undefined
   rejects?: string | undefined
   out?: string | undefined
+  again?: boolean | undefined
   'dry-run'?: boolean | undefined
   'keep-ids'?: boolean | undefined
   'no-events'?: boolean | undefined
@@ -28,6 +29,7 @@ export function importFile(config: Config, [what, file]: string[], flags: Flags)
     const report = await importUsers(createCtx(runtime, instance, { type: 'system', job: 'import' }), {
       source: Bun.file(file),
       keepIds: flags['keep-ids'] ?? false,
+      again: flags.again ?? false,
       dryRun: flags['dry-run'] ?? false,
       events: !flags['no-events'],
       onResume: ({ rejected }) => rejects.keep(rejected),

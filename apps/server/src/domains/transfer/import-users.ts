@@ -15,6 +15,8 @@ export type ImportInput = {
   source: Blob
   /** Keeps the ids of the file that have the shape of ours. Others become external ids. */
   keepIds?: boolean
+  /** Begins anew with a file that an earlier run was done with, or had begun. Who is there already is rejected. */
+  again?: boolean
   /** Checks everything and writes nothing. */
   dryRun?: boolean
   /** Announces each user and membership, as when they are made one by one. On unless told otherwise. */
@@ -54,11 +56,11 @@ type State = ImportProgress & { finished: boolean }
  *   imports the same file at this moment
  */
 export async function importUsers(ctx: Ctx, input: ImportInput): Promise<ImportReport> {
-  const { source, keepIds = false, dryRun = false, events = true, batchSize = 1000 } = input
+  const { source, keepIds = false, again = false, dryRun = false, events = true, batchSize = 1000 } = input
   const fileHash = await hashOf(source)
   const state: State = dryRun
     ? { position: 0, imported: 0, rejected: 0, finished: false }
-    : await beginImport(ctx, fileHash)
+    : await beginImport(ctx, fileHash, again)
   const resumedAt = state.position
   if (resumedAt > 0 && !state.finished) input.onResume?.(state)
   if (state.finished) return { ...state, resumedAt, fileHash }
@@ -86,19 +88,23 @@ export async function importUsers(ctx: Ctx, input: ImportInput): Promise<ImportR
     // Somebody waits for it in a moment; until then a failure is nobody's surprise.
     writing.catch(() => {})
   }
-  for await (const { records, bytes } of readRecords(source)) {
-    run.share = bytes / source.size
-    for (const record of records) {
-      if (skip > 0) {
-        skip--
-        continue
+  try {
+    for await (const { records, bytes } of readRecords(source)) {
+      run.share = bytes / source.size
+      for (const record of records) {
+        if (skip > 0) {
+          skip--
+          continue
+        }
+        batch.push(record)
+        if (batch.length >= batchSize) await flush()
       }
-      batch.push(record)
-      if (batch.length >= batchSize) await flush()
     }
+    await flush()
+  } finally {
+    // A file that breaks off in its middle leaves a batch that is being written.
+    await writing
   }
-  await flush()
-  await writing
   if (!dryRun)
     await transaction(ctx, (tx) =>
       tx.db.update(imports).set({ finishedAt: tx.now(), updatedAt: tx.now() }).where(eq(imports.fileHash, fileHash)),
@@ -131,9 +137,10 @@ async function hashOf(source: Blob): Promise<string> {
   return hash.digest('hex')
 }
 
-async function beginImport(ctx: Ctx, fileHash: string): Promise<State> {
+async function beginImport(ctx: Ctx, fileHash: string, again: boolean): Promise<State> {
   return transaction(ctx, async (tx) => {
     const now = tx.now()
+    if (again) await tx.db.delete(imports).where(eq(imports.fileHash, fileHash))
     await tx.db
       .insert(imports)
       .values({

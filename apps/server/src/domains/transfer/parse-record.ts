@@ -101,7 +101,7 @@ const UserRecord = z.object({
     (v) => v || null,
     z
       .string()
-      .regex(/^[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*$/)
+      .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/)
       .nullable(),
   ),
   primary_email_address: z.string().nullish(),

@@ -178,7 +178,18 @@ test('an import that is stopped goes on behind its last batch, and a finished on
   expect(report).toMatchObject({ position: 95, imported: 95, resumedAt: 40 })
   expect(new Set((await everyone(t)).map((user) => user.externalId)).size).toBe(95)
   expect((await run(t, text)).report).toMatchObject({ position: 95, resumedAt: 95 })
+  expect((await run(t, text, { again: true })).report).toMatchObject({ imported: 0, rejected: 95, resumedAt: 0 })
   expect(await everyone(t)).toHaveLength(95)
+})
+
+test('a file that is broken in its middle is imported up to there, and the error says where', async () => {
+  const t = await testInstance()
+  const text = `email\n${Array.from({ length: 20 }, (_, i) => `p${i}@example.com\n`).join('')}x"y@example.com\n`
+  await expect(run(t, text, { batchSize: 5 })).rejects.toMatchObject({ code: 'request_body_invalid' })
+  const known = await everyone(t)
+  expect(known.length % 5).toBe(0)
+  const mended = await run(t, text.replace('"', '_'), { batchSize: 5 })
+  expect(mended.report).toMatchObject({ imported: 21 - known.length, rejected: known.length })
 })
 
 test('of two runs of one file at once, each record is imported by one', async () => {

@@ -12,8 +12,8 @@ import type { Claims, Provider } from './providers.ts'
 export function readProfile(
   provider: Provider,
   claims: Claims,
-  tokens: { approvedScopes: string; sealedTokens: string | null; tokensExpireAt: string | null },
-): ExternalAccountProfile {
+  approvedScopes: string,
+): Omit<ExternalAccountProfile, 'sealedTokens' | 'tokensExpireAt'> {
   const { claims: names } = provider
   const providerUserId = subjectOf(at(claims, names.sub))
   const whole = text(at(claims, names.name))
@@ -29,7 +29,7 @@ export function readProfile(
     username: text(at(claims, names.username)),
     imageUrl: pictureOf(at(claims, names.picture)),
     phoneNumber: null,
-    ...tokens,
+    approvedScopes,
   }
 }
 

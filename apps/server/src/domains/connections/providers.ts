@@ -11,6 +11,8 @@ export type Provider = {
   tokenUrl: string
   /** Asked with the access token; absent where the ID token says all. */
   userInfoUrl?: string
+  /** POST where it is asked like a procedure. */
+  userInfoMethod?: 'POST'
   /** Issuer and keys of its ID tokens. A token of any other issuer is refused, whatever it says. */
   idToken?: { issuer: string | RegExp; jwksUrl: string }
   scopes: string[]
@@ -60,6 +62,7 @@ const all: Provider[] = [
       jwksUrl: 'https://www.googleapis.com/oauth2/v3/certs',
     },
     scopes: ['openid', 'email', 'profile'],
+    parameters: { access_type: 'offline' },
     pkce: true,
     claims: oidcClaims,
   },
@@ -97,7 +100,15 @@ const all: Provider[] = [
     emailsUrl: 'https://api.github.com/user/emails',
     scopes: ['read:user', 'user:email'],
     pkce: true,
-    claims: { sub: 'id', email: 'email', name: 'name', username: 'login', picture: 'avatar_url' },
+    // The profile shows what its owner wants; the word on an address is in the list of them.
+    claims: {
+      sub: 'id',
+      email: 'email',
+      emailVerified: 'email_verified',
+      name: 'name',
+      username: 'login',
+      picture: 'avatar_url',
+    },
   },
   {
     key: 'gitlab',
@@ -109,6 +120,25 @@ const all: Provider[] = [
     scopes: ['openid', 'email', 'profile'],
     pkce: true,
     claims: { ...oidcClaims, username: 'nickname' },
+  },
+  {
+    key: 'bitbucket',
+    name: 'Bitbucket',
+    authorizationUrl: 'https://bitbucket.org/site/oauth2/authorize',
+    tokenUrl: 'https://bitbucket.org/site/oauth2/access_token',
+    userInfoUrl: 'https://api.bitbucket.org/2.0/user',
+    emailsUrl: 'https://api.bitbucket.org/2.0/user/emails',
+    scopes: ['account', 'email'],
+    clientAuthentication: 'basic',
+    pkce: false,
+    claims: {
+      sub: 'uuid',
+      email: 'email',
+      emailVerified: 'email_verified',
+      name: 'display_name',
+      username: 'username',
+      picture: 'links.avatar.href',
+    },
   },
   {
     key: 'facebook',
@@ -190,6 +220,7 @@ const all: Provider[] = [
     authorizationUrl: 'https://www.dropbox.com/oauth2/authorize',
     tokenUrl: 'https://api.dropboxapi.com/oauth2/token',
     userInfoUrl: 'https://api.dropboxapi.com/2/openid/userinfo',
+    userInfoMethod: 'POST',
     scopes: ['openid', 'email', 'profile'],
     pkce: true,
     claims: oidcClaims,

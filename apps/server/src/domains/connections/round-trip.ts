@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto'
-import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { newToken, seal, unseal } from '../../kernel/secrets.ts'
+import { newToken } from '../../kernel/secrets.ts'
 import type { Instance } from '../instances/index.ts'
-import type { ExternalAccountProfile } from '../users/index.ts'
+import { type ExternalAccountProfile, findUserByExternalAccount } from '../users/index.ts'
 import { consumeOneTimeToken, createOneTimeToken } from '../verifications/index.ts'
+import { fetchClaims, parseJson, type Resolved, redeemCode, resolveProvider } from './ask-provider.ts'
 import type { SocialConnection } from './connections.ts'
-import { demoProvider, redeemDemoCode } from './demo-provider.ts'
+import { sealTokens } from './external-tokens.ts'
 import { readProfile } from './profile.ts'
-import type { Claims, Provider } from './providers.ts'
 
 /** What a round trip to a provider is for, and what the browser gets back to. */
 export type Attempt = {
@@ -23,9 +22,20 @@ export type Attempt = {
   userId?: string
   redirectUrl: string
   actionCompleteRedirectUrl: string | null
+  /**
+   * Begun by an app outside the browser, which shows itself by a header: the browser that comes back cannot prove to be
+   * its, so that what comes of it is handed to the app by a nonce.
+   */
+  isNative?: boolean
 }
 
-type State = Attempt & { provider: string; nonce: string; codeVerifier: string; callbackUrl: string }
+type State = Attempt & {
+  provider: string
+  nonce: string
+  codeVerifier: string
+  callbackUrl: string
+  scopes: string
+}
 
 /** Time for finding one's password at the provider. */
 const stateTtlMs = 15 * 60_000
@@ -66,21 +76,22 @@ export async function beginRoundTrip(ctx: Ctx, input: BeginInput): Promise<strin
   const nonce = newToken()
   const codeVerifier = newToken()
   const { attempt, callbackUrl } = input
+  const scopes = [...new Set([...provider.scopes, ...connection.scopes, ...(input.additionalScopes ?? [])])].join(' ')
+  const kept = { provider: connection.provider.key, nonce, codeVerifier, callbackUrl, scopes }
   const state = await transaction(ctx, (tx) =>
     createOneTimeToken(tx, {
       kind: 'oauth_state',
       subjectId: attempt.id,
-      payload: { ...attempt, provider: connection.provider.key, nonce, codeVerifier, callbackUrl } satisfies State,
+      payload: { ...attempt, ...kept } satisfies State,
       expiresAt: new Date(tx.now().getTime() + stateTtlMs),
     }),
   )
   const url = new URL(provider.authorizationUrl)
-  const scopes = [...new Set([...provider.scopes, ...connection.scopes, ...(input.additionalScopes ?? [])])]
   const parameters = {
     response_type: 'code',
     client_id: clientId,
     redirect_uri: callbackUrl,
-    scope: scopes.join(' '),
+    scope: scopes,
     state: state.token,
     nonce,
     ...(provider.pkce && {
@@ -113,6 +124,10 @@ export async function endRoundTrip(
     state: unknown
     code: unknown
     error: unknown
+    /** Who answers, where the provider says so (RFC 9207). */
+    issuer?: unknown
+    /** What some providers say about the person beside the code, the first time alone. Nobody has signed it. */
+    user?: unknown
     clientId: string | undefined
     bindToClient: boolean
     publicUrl: string
@@ -137,6 +152,52 @@ export async function endRoundTrip(
   }
 }
 
+/** Time for a browser to find its way back into an app. */
+const nonceTtlMs = 5 * 60_000
+
+/**
+ * Keeps what came of a round trip that an app began outside the browser. Until the app shows the nonce nothing happens:
+ * whoever sends their own link to somebody else, and has them go through the provider, is not let in by it.
+ *
+ * @returns the nonce, for the address that leads back into the app
+ */
+export async function keepForApp(ctx: Ctx, trip: RoundTrip): Promise<string> {
+  const { token } = await transaction(ctx, (tx) =>
+    createOneTimeToken(tx, {
+      kind: 'rotating_token_nonce',
+      subjectId: trip.attempt.id,
+      payload: { trip },
+      expiresAt: new Date(tx.now().getTime() + nonceTtlMs),
+    }),
+  )
+  return token
+}
+
+/**
+ * What came of a round trip, for the app that began it.
+ *
+ * @returns undefined for a nonce that is spent, over, or for something or somebody else; it is not spent by that
+ */
+export async function takeForApp(
+  ctx: Ctx,
+  input: { nonce: string; kind: Attempt['kind']; clientId: string; id?: string | undefined },
+): Promise<RoundTrip | undefined> {
+  const nothing = new UsherError('oauth_callback_invalid', 'There is nothing to take.')
+  const take = async (tx: Tx) => {
+    const { trip } = (await consumeOneTimeToken(tx, 'rotating_token_nonce', input.nonce)).payload as {
+      trip?: RoundTrip
+    }
+    const { attempt } = trip ?? {}
+    const fits = attempt?.kind === input.kind && attempt.clientId === input.clientId
+    if (!trip || !fits || (input.id !== undefined && attempt.id !== input.id)) throw nothing
+    return trip
+  }
+  return transaction(ctx, take).catch((error) => {
+    if (error instanceof UsherError) return undefined
+    throw error
+  })
+}
+
 async function spendState(
   tx: Tx,
   input: { state: unknown; clientId: string | undefined; bindToClient: boolean },
@@ -148,7 +209,7 @@ async function spendState(
   })
   const state = token.payload as State
   // Somebody else's browser that is lured here gains nothing, and spends nothing: the refusal undoes it.
-  if (input.bindToClient && state.clientId !== input.clientId) throw invalid()
+  if (input.bindToClient && !state.isNative && state.clientId !== input.clientId) throw invalid()
   return state
 }
 
@@ -156,177 +217,46 @@ async function fetchProfile(
   ctx: Ctx,
   connection: SocialConnection,
   state: State,
-  input: { code: unknown; publicUrl: string },
+  input: { code: unknown; issuer?: unknown; user?: unknown; publicUrl: string },
 ): Promise<ExternalAccountProfile> {
   if (typeof input.code !== 'string' || input.code === '' || input.code.length > 4096)
     throw new UsherError('oauth_provider_failed', 'The provider sent no code.')
   const resolved = await resolveProvider(ctx, connection, input.publicUrl)
-  const answer = await redeemCode(ctx, resolved, state, input.code)
+  refuseMixUp(resolved, input.issuer)
+  const answer = await redeemCode(ctx, resolved, { ...state, code: input.code })
   const claims = await fetchClaims(ctx, resolved, answer, state.nonce)
-  const expiresIn = Number(answer.expires_in)
-  const kept = { access_token: answer.access_token, refresh_token: answer.refresh_token, id_token: answer.id_token }
-  const profile = readProfile(connection.provider, claims, {
-    approvedScopes:
-      typeof answer.scope === 'string' ? answer.scope.replaceAll(',', ' ') : resolved.provider.scopes.join(' '),
-    sealedTokens: seal(ctx.database.keyring, tokensPurpose(ctx), JSON.stringify(kept)),
-    tokensExpireAt:
-      Number.isFinite(expiresIn) && expiresIn > 0
-        ? new Date(ctx.now().getTime() + expiresIn * 1000).toISOString()
-        : null,
-  })
+  const profile = readProfile(
+    connection.provider,
+    { ...namesOf(input.user), ...claims },
+    grantedScopes(answer.scope, state),
+  )
+  const known = await transaction(ctx, (tx) => findUserByExternalAccount(tx, profile))
+  const before = known?.externalAccounts.find((a) => a.providerUserId === profile.providerUserId)
   if (connection.blockEmailSubaddresses && /[+=#].*@/.test(profile.emailAddress ?? ''))
     throw new UsherError('form_email_address_blocked', 'Addresses with + = or # before the @ are not accepted.')
-  return profile
+  return { ...profile, ...sealTokens(ctx, answer, before) }
 }
 
-/** A provider's tokens, as they were last received; undefined where none are kept. */
-export function openExternalTokens(
-  ctx: Ctx,
-  account: { sealedTokens: string | null },
-): { accessToken: string; idToken: string | null } | undefined {
-  if (account.sealedTokens === null) return undefined
-  const kept = parseJson(unseal(ctx.database.keyring, tokensPurpose(ctx), account.sealedTokens))
-  if (typeof kept?.access_token !== 'string') return undefined
-  return { accessToken: kept.access_token, idToken: typeof kept.id_token === 'string' ? kept.id_token : null }
+/** A code of one provider is not shown to another. */
+function refuseMixUp({ provider }: Resolved, issuer: unknown): void {
+  const expected = provider.idToken?.issuer
+  if (issuer === undefined || expected === undefined) return
+  if (typeof expected === 'string' ? issuer === expected : expected.test(String(issuer))) return
+  throw new UsherError('oauth_provider_failed', 'Another provider answered than the one that was asked.')
 }
 
-const tokensPurpose = (ctx: Ctx) => `external_tokens:${ctx.instance.id}`
-
-type Resolved = {
-  provider: Provider
-  clientId: string
-  clientSecret: string
-  isDemo: boolean
+/** Left out, it is what was asked for (RFC 6749 section 5.1). Some write commas or a list. */
+function grantedScopes(scope: unknown, asked: State): string {
+  const granted = Array.isArray(scope) ? scope.join(' ') : scope
+  return typeof granted === 'string' && granted !== '' ? granted.replaceAll(',', ' ') : asked.scopes
 }
 
-/** Where a provider is and as whom we ask: with its own credentials, or the built-in one of development instances. */
-async function resolveProvider(ctx: Ctx, connection: SocialConnection, publicUrl: string): Promise<Resolved> {
-  const { credentials, issuer } = connection
-  if (credentials)
-    return {
-      provider: issuer ? await discover(ctx, connection.provider, issuer) : connection.provider,
-      ...credentials,
-      isDemo: false,
-    }
-  if (ctx.instance.environment === 'production')
-    throw new UsherError('oauth_provider_not_configured', `${connection.name} is not set up here yet.`)
-  return { ...demoProvider(connection.provider, publicUrl), isDemo: true }
-}
-
-const discoveries = new Map<string, { at: number; provider: Provider }>()
-const discoveryTtlMs = 10 * 60_000
-
-/** OpenID Connect Discovery 1.0. The issuer in the document has to be the one that was asked. */
-async function discover(ctx: Ctx, provider: Provider, issuer: string): Promise<Provider> {
-  const held = discoveries.get(`${provider.key} ${issuer}`)
-  if (held && ctx.now().getTime() - held.at < discoveryTtlMs) return held.provider
-  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const document = await getJson(ctx, url)
-  const text = (name: string) => (typeof document[name] === 'string' ? (document[name] as string) : '')
-  if (text('issuer').replace(/\/$/, '') !== issuer.replace(/\/$/, ''))
-    throw new UsherError('oauth_provider_failed', 'The provider’s discovery document names another issuer.')
-  const found: Provider = {
-    ...provider,
-    authorizationUrl: provider.authorizationUrl || text('authorization_endpoint'),
-    tokenUrl: provider.tokenUrl || text('token_endpoint'),
-    ...((provider.userInfoUrl || text('userinfo_endpoint')) && {
-      userInfoUrl: provider.userInfoUrl ?? text('userinfo_endpoint'),
-    }),
-    idToken: { issuer: text('issuer'), jwksUrl: text('jwks_uri') },
-  }
-  if (!found.authorizationUrl || !found.tokenUrl || !found.idToken?.jwksUrl)
-    throw new UsherError('oauth_provider_failed', 'The provider’s discovery document is not complete.')
-  discoveries.set(`${provider.key} ${issuer}`, { at: ctx.now().getTime(), provider: found })
-  return found
-}
-
-async function redeemCode(ctx: Ctx, resolved: Resolved, state: State, code: string): Promise<Claims> {
-  const { provider, clientId, clientSecret } = resolved
-  if (resolved.isDemo) return redeemDemoCode(ctx, { code, ...state })
-  const body = new URLSearchParams({
-    grant_type: 'authorization_code',
-    code,
-    redirect_uri: state.callbackUrl,
-    ...(provider.pkce && { code_verifier: state.codeVerifier }),
-    ...(provider.clientAuthentication !== 'basic' && { client_id: clientId, client_secret: clientSecret }),
-  })
-  const basic = `Basic ${Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString('base64')}`
-  const answer = await ctx.egress(provider.tokenUrl, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/x-www-form-urlencoded',
-      accept: 'application/json',
-      ...(provider.clientAuthentication === 'basic' && { authorization: basic }),
-    },
-    body: body.toString(),
-  })
-  const parsed = parseJson(answer.text)
-  if (answer.status >= 400 || !parsed || typeof parsed.access_token !== 'string')
-    throw new UsherError('oauth_provider_failed', 'The provider did not accept the sign-in.')
-  return parsed
-}
-
-/** Who it is: the ID token where there is one, more from the user info, which has to speak of the same subject. */
-async function fetchClaims(ctx: Ctx, resolved: Resolved, answer: Claims, nonce: string): Promise<Claims> {
-  const { provider } = resolved
-  const signed = provider.idToken ? await verifyIdToken(ctx, resolved, answer.id_token, nonce) : undefined
-  if (resolved.isDemo || !provider.userInfoUrl) return signed ?? answer
-  const headers = { authorization: `Bearer ${String(answer.access_token)}`, accept: 'application/json' }
-  const info = await getJson(ctx, provider.userInfoUrl, headers)
-  if (signed && info.sub !== signed.sub)
-    throw new UsherError('oauth_provider_failed', 'The provider spoke of two accounts at once.')
-  const claims = { ...signed, ...info }
-  return provider.emailsUrl ? { ...claims, ...(await provenAddress(ctx, provider.emailsUrl, headers)) } : claims
-}
-
-/** The primary address among those that a provider lists with its word on each. */
-async function provenAddress(ctx: Ctx, url: string, headers: Record<string, string>): Promise<Claims> {
-  const answer = await ctx.egress(url, { headers })
-  const parsed: unknown = JSON.parse(answer.text)
-  const list = Array.isArray(parsed) ? (parsed as { email?: unknown; primary?: unknown; verified?: unknown }[]) : []
-  const primary = list.find((e) => e.primary === true)
-  return { email: primary?.email, email_verified: primary?.verified }
-}
-
-/** Keys are the provider's that we asked, wherever a token says to look; issuer, audience and nonce are ours to know. */
-async function verifyIdToken(ctx: Ctx, resolved: Resolved, token: unknown, nonce: string): Promise<Claims> {
-  const { provider, clientId } = resolved
-  const refuse = () => new UsherError('oauth_provider_failed', 'The provider’s answer could not be verified.')
-  const { idToken } = provider
-  if (typeof token !== 'string' || !idToken) throw refuse()
-  const keys = resolved.isDemo
-    ? (JSON.parse(idToken.jwksUrl) as JSONWebKeySet)
-    : ((await getJson(ctx, idToken.jwksUrl)) as unknown as JSONWebKeySet)
-  try {
-    const { payload } = await jwtVerify(token, createLocalJWKSet(keys), {
-      audience: clientId,
-      algorithms: ['RS256', 'RS384', 'RS512', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'],
-      clockTolerance: 60,
-      currentDate: ctx.now(),
-      requiredClaims: ['sub', 'iss', 'aud', 'exp', 'iat'],
-    })
-    const fits =
-      typeof idToken.issuer === 'string' ? payload.iss === idToken.issuer : idToken.issuer.test(payload.iss ?? '')
-    if (!fits || payload.nonce !== nonce) throw refuse()
-    return payload
-  } catch (error) {
-    ctx.log.info({ err: error, provider: provider.key }, 'an ID token was refused')
-    throw refuse()
-  }
-}
-
-async function getJson(ctx: Ctx, url: string, headers: Record<string, string> = {}): Promise<Claims> {
-  const answer = await ctx.egress(url, { headers: { accept: 'application/json', ...headers } })
-  const parsed = answer.status < 400 ? parseJson(answer.text) : undefined
-  if (!parsed) throw new UsherError('oauth_provider_failed', 'The provider did not answer as it should.')
-  return parsed
-}
-
-function parseJson(text: string): Claims | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Claims) : undefined
-  } catch {
-    return undefined
+/** The name that Apple sends with the browser when somebody comes for the first time. */
+function namesOf(user: unknown): { given_name?: string; family_name?: string } {
+  const name = typeof user === 'string' && user.length <= 1000 ? parseJson(user)?.name : undefined
+  const { firstName, lastName } = (typeof name === 'object' && name !== null ? name : {}) as Record<string, unknown>
+  return {
+    ...(typeof firstName === 'string' && { given_name: firstName }),
+    ...(typeof lastName === 'string' && { family_name: lastName }),
   }
 }

@@ -20,6 +20,7 @@ export type RoundTripRequest = {
   actionCompleteRedirectUrl: string | null
   callbackUrl: string
   publicUrl: string
+  isNative: boolean
   prompt?: string | undefined
   loginHint?: string | undefined
 }
@@ -30,7 +31,7 @@ export type RoundTripRequest = {
  * @throws {UsherError} `session_exists`, `strategy_for_user_invalid`, `oauth_provider_not_configured`
  */
 export async function beginSocialSignIn(ctx: Ctx, browser: Browser, request: RoundTripRequest): Promise<SignInOutcome> {
-  const { strategy, redirectUrl, actionCompleteRedirectUrl } = request
+  const { strategy, redirectUrl, actionCompleteRedirectUrl, isNative } = request
   if (!connectionFor(ctx.instance, strategy).authenticatable) throw onlyForLinking()
   const signIn = await transaction(ctx, async (tx) => {
     await refuseSignedIn(tx, browser)
@@ -44,7 +45,14 @@ export async function beginSocialSignIn(ctx: Ctx, browser: Browser, request: Rou
   })
   const externalRedirectUrl = await beginRoundTrip(ctx, {
     ...request,
-    attempt: { kind: 'sign_in', id: signIn.id, clientId: browser.clientId, redirectUrl, actionCompleteRedirectUrl },
+    attempt: {
+      kind: 'sign_in',
+      id: signIn.id,
+      clientId: browser.clientId,
+      redirectUrl,
+      actionCompleteRedirectUrl,
+      isNative,
+    },
   })
   return transaction(ctx, async (tx) => {
     const [row] = await tx.db.update(signIns).set({ externalRedirectUrl }).where(eq(signIns.id, signIn.id)).returning()

@@ -18,6 +18,7 @@ export type SocialSignUpRequest = {
   actionCompleteRedirectUrl: string | null
   callbackUrl: string
   publicUrl: string
+  isNative: boolean
   prompt?: string | undefined
   loginHint?: string | undefined
 }
@@ -36,7 +37,7 @@ export async function beginSocialSignUp(
   request: SocialSignUpRequest,
   id?: string,
 ): Promise<SignUpOutcome> {
-  const { strategy, redirectUrl, actionCompleteRedirectUrl } = request
+  const { strategy, redirectUrl, actionCompleteRedirectUrl, isNative } = request
   if (!connectionFor(ctx.instance, strategy).authenticatable)
     throw new UsherError('strategy_for_user_invalid', 'This provider can only be connected to an account that exists.')
   const signUp = await transaction(ctx, (tx) =>
@@ -46,7 +47,14 @@ export async function beginSocialSignUp(
   )
   const externalRedirectUrl = await beginRoundTrip(ctx, {
     ...request,
-    attempt: { kind: 'sign_up', id: signUp.id, clientId: browser.clientId, redirectUrl, actionCompleteRedirectUrl },
+    attempt: {
+      kind: 'sign_up',
+      id: signUp.id,
+      clientId: browser.clientId,
+      redirectUrl,
+      actionCompleteRedirectUrl,
+      isNative,
+    },
   })
   return transaction(ctx, async (tx) => {
     const [row] = await tx.db

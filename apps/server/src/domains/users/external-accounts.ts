@@ -203,3 +203,17 @@ export async function forgetExternalTokens(
     return row as ExternalAccount
   })
 }
+
+/** Keeps a provider's renewed tokens. Undefined when the account was unlinked meanwhile. */
+export async function keepExternalTokens(
+  tx: Tx,
+  input: { id: string; sealedTokens: string; tokensExpireAt: string | null },
+): Promise<ExternalAccount | undefined> {
+  const tokensExpireAt = input.tokensExpireAt ? new Date(input.tokensExpireAt) : null
+  const [row] = await tx.db
+    .update(externalAccounts)
+    .set({ sealedTokens: input.sealedTokens, tokensExpireAt, updatedAt: tx.now() })
+    .where(eq(externalAccounts.id, input.id))
+    .returning()
+  return row
+}

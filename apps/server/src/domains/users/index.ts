@@ -13,6 +13,7 @@ export {
   failExternalAccount,
   forgetExternalTokens,
   getExternalAccount,
+  keepExternalTokens,
   linkExternalAccount,
   unlinkExternalAccount,
 } from './external-accounts.ts'

@@ -247,9 +247,10 @@ export function userRoutes(): Hono<Env> {
   routes.get('/users/:id/oauth_access_tokens/:provider', async (c) => {
     const user = await getUser(c.var.ctx, c.req.param('id'))
     const provider = c.req.param('provider').replace(/^oauth_/, '')
-    const data = user.externalAccounts
-      .filter((a) => a.provider === provider && a.verifiedAt !== null)
-      .flatMap((a) => presentOauthAccessToken(a, openExternalTokens(c.var.ctx, a)) ?? [])
+    const linked = user.externalAccounts.filter((a) => a.provider === provider && a.verifiedAt !== null)
+    const present = async (a: (typeof linked)[number]) =>
+      presentOauthAccessToken(a, await openExternalTokens(c.var.ctx, a)) ?? []
+    const data = (await Promise.all(linked.map(present))).flat()
     return jsonResponse(c.req.query('paginated') === 'true' ? { data, total_count: data.length } : data)
   })
   routes.delete('/users/:id/external_accounts/:account', async (c) => {

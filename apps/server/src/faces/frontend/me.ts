@@ -39,6 +39,7 @@ import { readUpload } from '../upload.ts'
 import { type FrontendEnv, happeningOf, limitByAddress, reply, requireBrowser, requireSession } from './context.ts'
 import { parseForm } from './forms.ts'
 import { refuseImpersonator } from './impersonation.ts'
+import { finishForApp } from './oauth-callback.ts'
 import { checkRedirect } from './redirects.ts'
 
 /** Browsers send an empty field for null. */
@@ -85,7 +86,11 @@ export function meRoutes(): Hono<FrontendEnv> {
     await next()
   })
 
-  routes.get('/me', async (c) => reply(c, await self(c.var.ctx, requireSession(c).userId)))
+  routes.get('/me', async (c) => {
+    const { userId } = requireSession(c)
+    await finishForApp(c, 'external_account')
+    return reply(c, await self(c.var.ctx, userId))
+  })
   routes.patch('/me', async (c) => {
     const { userId } = requireSession(c)
     const input = await parseForm(c, ProfileInput)

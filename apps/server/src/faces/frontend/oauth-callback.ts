@@ -1,15 +1,15 @@
 import { type Context, Hono } from 'hono'
 import { transaction } from '../../database/index.ts'
-import { type Attempt, endRoundTrip, type RoundTrip } from '../../domains/connections/index.ts'
+import { type Attempt, endRoundTrip, keepForApp, type RoundTrip, takeForApp } from '../../domains/connections/index.ts'
 import { checkMayHave } from '../../domains/restrictions/index.ts'
-import { type Browser, isDevBrowserHost, type NewClientToken } from '../../domains/sessions/index.ts'
+import { type Browser, isDevBrowserHost, type NewClientToken, rotateClientToken } from '../../domains/sessions/index.ts'
 import { finishSocialSignIn, tellOfLink } from '../../domains/signin/index.ts'
 import { finishSocialSignUp } from '../../domains/signup/index.ts'
 import { failExternalAccount, getUser, linkExternalAccount } from '../../domains/users/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { html, page } from '../platform/page.ts'
-import { callerAddress, type FrontendEnv, noteIssued } from './context.ts'
+import { callerAddress, type FrontendEnv, noteIssued, requireBrowser } from './context.ts'
 
 /** Where providers send browsers back to. */
 export function oauthCallbackRoutes(): Hono<FrontendEnv> {
@@ -27,7 +27,7 @@ export function oauthCallbackRoutes(): Hono<FrontendEnv> {
   routes.post('/oauth_callback', async (c) => {
     const form = new URLSearchParams(await c.req.text())
     const query = new URLSearchParams()
-    for (const name of ['state', 'code', 'error']) {
+    for (const name of ['state', 'code', 'error', 'iss', 'user']) {
       const value = form.get(name)
       if (value !== null) query.set(name, value)
     }
@@ -44,18 +44,29 @@ async function finish(c: Context<FrontendEnv>, query: Record<string, string>): P
     state: query.state,
     code: query.code,
     error: query.error,
+    issuer: query.iss,
+    user: query.user,
     clientId: c.var.frontend.clientId,
     bindToClient: !devBrowser,
     publicUrl,
   })
   const { attempt } = trip
+  if (attempt.isNative) {
+    const back = new URL(attempt.redirectUrl)
+    back.searchParams.set('rotating_token_nonce', await keepForApp(ctx, trip))
+    return redirect(back.toString())
+  }
   const browser: Browser = {
     clientId: attempt.clientId,
     carrier: devBrowser ? 'dev_browser' : 'cookie',
     userAgent: c.req.header('user-agent') ?? null,
     ipAddress: callerAddress(c),
   }
-  const { issued, complete } = await proceed(ctx, browser, trip)
+  const { issued: rotated, complete } = await proceed(ctx, browser, trip)
+  // Here it is the address that hands over: what the browser that began it has is worth nothing from now on, in case
+  // that it had somebody else go to the provider.
+  const renew = () => transaction(ctx, (tx) => rotateClientToken(tx, browser))
+  const issued = rotated ?? (devBrowser ? await renew() : undefined)
   const target = new URL(
     complete && attempt.actionCompleteRedirectUrl ? attempt.actionCompleteRedirectUrl : attempt.redirectUrl,
   )
@@ -81,6 +92,20 @@ async function proceed(ctx: Ctx, browser: Browser, trip: RoundTrip): Promise<Pro
       await finishLink(ctx, attempt, trip)
       return { complete: true }
   }
+}
+
+/**
+ * Finishes a round trip for an app outside the browser, which shows the nonce that the browser brought back to it. A
+ * nonce that is not good changes nothing.
+ *
+ * @param id of the sign-in or sign-up
+ */
+export async function finishForApp(c: Context<FrontendEnv>, kind: Attempt['kind'], id?: string): Promise<void> {
+  const nonce = c.req.query('rotating_token_nonce')
+  if (!nonce) return
+  const browser = requireBrowser(c)
+  const trip = await takeForApp(c.var.ctx, { nonce, kind, id, clientId: browser.clientId })
+  if (trip) noteIssued(c, (await proceed(c.var.ctx, browser, trip)).issued)
 }
 
 /** Links the account to the person who asked for it; what stands in the way is noted on the account itself. */

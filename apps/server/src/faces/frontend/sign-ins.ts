@@ -17,6 +17,7 @@ import { presentSignIn } from '../presenters/sign-in.ts'
 import { challengeFields, requireHuman } from './bot-check.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
+import { finishForApp } from './oauth-callback.ts'
 import { checkRedirect, redirectsOf } from './redirects.ts'
 import { relyingPartyOf } from './relying-party.ts'
 
@@ -88,6 +89,7 @@ export function signInRoutes(): Hono<FrontendEnv> {
   })
   routes.get('/client/sign_ins/:id', async (c) => {
     const { clientId } = requireBrowser(c)
+    await finishForApp(c, 'sign_in', c.req.param('id'))
     return answer(c, { signIn: await getSignIn(c.var.ctx, { clientId, id: c.req.param('id') }) })
   })
   routes.post('/client/sign_ins/:id/prepare_first_factor', async (c) => {

@@ -17,6 +17,7 @@ import { presentSignUp } from '../presenters/sign-up.ts'
 import { challengeFields, requireHuman } from './bot-check.ts'
 import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
 import { parseForm } from './forms.ts'
+import { finishForApp } from './oauth-callback.ts'
 import { checkRedirect, redirectsOf } from './redirects.ts'
 
 const text = z.string().max(4096)
@@ -77,6 +78,7 @@ export function signUpRoutes(): Hono<FrontendEnv> {
   })
   routes.get('/client/sign_ups/:id', async (c) => {
     const { clientId } = requireBrowser(c)
+    await finishForApp(c, 'sign_up', c.req.param('id'))
     return answer(c, { signUp: await getSignUp(c.var.ctx, { clientId, id: c.req.param('id') }) })
   })
   routes.get('/client/sign_ups/:id/enterprise_connections', async (c) => reply(c, []))

@@ -1,10 +1,8 @@
+import type { ExternalTokens } from '../../domains/connections/index.ts'
 import type { ExternalAccount } from '../../domains/users/index.ts'
 
 /** A provider's token for the application's own server; undefined where none is kept. */
-export function presentOauthAccessToken(
-  account: ExternalAccount,
-  tokens: { accessToken: string; idToken: string | null } | undefined,
-) {
+export function presentOauthAccessToken(account: ExternalAccount, tokens: ExternalTokens | undefined) {
   if (!tokens) return undefined
   return {
     object: 'oauth_access_token' as const,
@@ -17,6 +15,6 @@ export function presentOauthAccessToken(
     public_metadata: account.publicMetadata,
     label: account.label,
     scopes: account.approvedScopes.split(' ').filter(Boolean),
-    expires_at: account.tokensExpireAt?.getTime() ?? null,
+    expires_at: tokens.expiresAt?.getTime() ?? null,
   }
 }

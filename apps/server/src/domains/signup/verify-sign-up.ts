@@ -45,11 +45,11 @@ export async function prepareSignUpVerification(
   const strategy = parseStrategy(ctx, input.strategy)
   return transaction(ctx, async (tx) => {
     const open = await getOpenSignUp(tx, { clientId: browser.clientId, id: input.id })
-    const { emailAddress, phoneNumber } = open
+    const { id: subjectId, emailAddress, phoneNumber, locale } = open
     const { purpose, param, missing } = codes[strategy]
     if (isProven(open, strategy)) throw alreadyProven()
-    if (strategy === 'email_code' && emailAddress) await sendCode(tx, { purpose, subjectId: open.id, emailAddress })
-    else if (strategy === 'phone_code' && phoneNumber) await sendCode(tx, { purpose, subjectId: open.id, phoneNumber })
+    if (strategy === 'email_code' && emailAddress) await sendCode(tx, { purpose, subjectId, emailAddress, locale })
+    else if (strategy === 'phone_code' && phoneNumber) await sendCode(tx, { purpose, subjectId, phoneNumber, locale })
     else throw new UsherError('form_param_missing', missing, { param })
     return { signUp: await withCode(tx, open) }
   })
@@ -114,6 +114,7 @@ async function sendSignUpLink(
       userAgent: browser.userAgent,
       ipAddress: browser.ipAddress,
       publicUrl,
+      locale: open.locale,
     })
     return { signUp: await withCode(tx, open) }
   })

@@ -36,16 +36,23 @@ const limits = [
   { name: 'mail_day', max: 50, windowMs: 24 * 3600_000 },
 ]
 
+type EmailLinkDelivery = {
+  /** Origin of this server as browsers reach it. */
+  publicUrl: string
+  /** False: everything but the email, where nobody may learn that there is nobody to send it to. */
+  deliver?: boolean
+  /** Language of somebody who has not proven the address yet. */
+  locale?: string | null
+}
+
 /**
  * Queues an email with a link that proves its address. Earlier links of the same subject stop working.
  *
- * @param input.publicUrl origin of this server as browsers reach it
- * @param input.deliver false: everything but the email, where nobody may learn that there is nobody to send it to
  * @throws {UsherError} `too_many_requests`
  */
 export async function sendEmailLink(
   tx: Tx,
-  { publicUrl, deliver = true, ...link }: EmailLink & { publicUrl: string; deliver?: boolean },
+  { publicUrl, deliver = true, locale, ...link }: EmailLink & EmailLinkDelivery,
 ): Promise<void> {
   for (const { name, ...limit } of limits)
     countAttempt(tx.database, `${tx.instance.id}:${name}:${link.emailAddress}`, limit, tx.now())
@@ -63,6 +70,7 @@ export async function sendEmailLink(
       template: templates[link.purpose],
       to: link.emailAddress,
       data: { url, userAgent: link.userAgent, ipAddress: link.ipAddress },
+      locale,
       expiresAt,
     })
 }

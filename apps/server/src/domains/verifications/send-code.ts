@@ -23,6 +23,8 @@ export type SendCodeInput = {
   subjectId: string
   /** False: everything but the message, where nobody may learn that there is nobody to send it to. */
   deliver?: boolean
+  /** Language of somebody who has not proven the address or number yet. */
+  locale?: string | null
 } & (
   | {
       /** From `parseEmailAddress`. */
@@ -59,7 +61,7 @@ export const testCode = '424242'
  *   texts
  */
 export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState> {
-  const { purpose, subjectId, emailAddress, phoneNumber, deliver = true } = input
+  const { purpose, subjectId, emailAddress, phoneNumber, deliver = true, locale } = input
   const now = tx.now()
   const isTest =
     phoneNumber === undefined ? isTestAddress(tx, emailAddress) : isTestPhoneNumber(tx.instance, phoneNumber)
@@ -91,6 +93,7 @@ export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState>
         template: templateFor(purpose),
         to: phoneNumber,
         data: { code },
+        locale,
         expiresAt,
       })
   } else if (!isTest && emailAddress !== undefined) {
@@ -102,6 +105,7 @@ export async function sendCode(tx: Tx, input: SendCodeInput): Promise<CodeState>
         template: templateFor(purpose),
         to: emailAddress,
         data: { code },
+        locale,
         expiresAt,
       })
   }

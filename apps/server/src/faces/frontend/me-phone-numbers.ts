@@ -75,12 +75,13 @@ export function mePhoneNumberRoutes(): Hono<FrontendEnv> {
     const { strategy } = await parseForm(c, PrepareInput)
     if (strategy !== 'phone_code')
       throw new UsherError('form_param_value_invalid', 'A number is verified by phone_code.', { param: 'strategy' })
-    const number = await ownNumber(c.var.ctx, requireSession(c).userId, c.req.param('id'))
+    const { userId, user } = requireSession(c)
+    const number = await ownNumber(c.var.ctx, userId, c.req.param('id'))
     if (number.verifiedAt)
       throw new UsherError('verification_already_verified', 'This phone number is verified already.')
     const { phoneNumber } = number
     const code = await transaction(c.var.ctx, (tx) =>
-      sendCode(tx, { purpose: 'phone_number', subjectId: number.id, phoneNumber }),
+      sendCode(tx, { purpose: 'phone_number', subjectId: number.id, phoneNumber, locale: user.locale }),
     )
     return reply(c, { ...presentPhoneNumber(number), verification: presentCode(code, strategy, c.var.ctx.now()) })
   })

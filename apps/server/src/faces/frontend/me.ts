@@ -208,21 +208,23 @@ export function meRoutes(): Hono<FrontendEnv> {
     const { codes, links } = c.var.instance.settings.emailAddress
     if (!(strategy === 'email_code' && codes) && !(strategy === 'email_link' && links))
       throw new UsherError('form_param_value_invalid', 'Addresses are not verified in this way.', { param: 'strategy' })
-    const address = await ownAddress(c.var.ctx, requireSession(c).userId, c.req.param('id'))
+    const { userId, user } = requireSession(c)
+    const { locale } = user
+    const address = await ownAddress(c.var.ctx, userId, c.req.param('id'))
     if (address.verifiedAt)
       throw new UsherError('verification_already_verified', 'This email address is verified already.')
     if (strategy === 'email_link') {
       const redirectUrl = await checkRedirect(c, redirect_url ?? '')
       const { clientId, userAgent, ipAddress } = requireBrowser(c)
       const { emailAddress, id: subjectId } = address
-      const asked = { clientId, userAgent, ipAddress, redirectUrl, publicUrl: c.var.publicUrl }
+      const asked = { clientId, userAgent, ipAddress, redirectUrl, publicUrl: c.var.publicUrl, locale }
       await transaction(c.var.ctx, (tx) =>
         sendEmailLink(tx, { purpose: 'email_address', subjectId, emailAddress, ...asked }),
       )
       return reply(c, presentEmailAddress(address))
     }
     const code = await transaction(c.var.ctx, (tx) =>
-      sendCode(tx, { purpose: 'email_address', subjectId: address.id, emailAddress: address.emailAddress }),
+      sendCode(tx, { purpose: 'email_address', subjectId: address.id, emailAddress: address.emailAddress, locale }),
     )
     return reply(c, { ...presentEmailAddress(address), verification: presentCode(code, strategy, c.var.ctx.now()) })
   })

@@ -70,3 +70,20 @@ test('the attempt that locks an account tells its owner, once', async () => {
   const [mail] = (await mailsTo(t, addresses.old)).filter((m) => m.template === 'account_locked')
   expect(mail?.text).toContain('You can sign in again in 60 minutes.')
 })
+
+test('whoever signs up in their language gets the code in it, and every code and warning after that', async () => {
+  const t = await testInstance()
+  const browser = new TestBrowser(t)
+  const form = { email_address: 'jean@example.com', password, locale: 'fr-FR' }
+  const { id } = (await browser.post('/client/sign_ups', form)).body.response
+  await browser.post(`/client/sign_ups/${id}/prepare_verification`, { strategy: 'email_code' })
+  const [first] = await mailsTo(t, 'jean@example.com')
+  expect(first?.subject).toContain('est votre code')
+  const code = first?.text.match(/^\d{6}$/m)?.[0] ?? ''
+  await browser.post(`/client/sign_ups/${id}/attempt_verification`, { strategy: 'email_code', code })
+  const added = (await browser.post('/me/email_addresses', { email_address: 'jean@example.org' })).body.response
+  await browser.post(`/me/email_addresses/${added.id}/prepare_verification`, { strategy: 'email_code' })
+  expect((await mailsTo(t, 'jean@example.org'))[0]?.subject).toContain('est votre code')
+  await browser.post('/me/change_password', { current_password: password, new_password: 'une autre longue phrase' })
+  expect((await mailsTo(t, 'jean@example.com'))[0]?.subject).toStartWith('Votre mot de passe')
+})

@@ -90,6 +90,7 @@ const cases: Record<string, string> = {
   M14: 'links consumed by mail scanners',
   M16: 'a known device copied to another person',
   N4: 'more members than seats',
+  O1: 'redirects that lead away from the application',
   O2: 'markup in names, messages and pages',
   O7: 'impersonation that climbs, nests or leaves no trace',
   O8: 'fields of the application written by the person',

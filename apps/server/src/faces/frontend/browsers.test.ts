@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createActorToken, createRefreshToken, findSessionState } from '../../domains/sessions/index.ts'
+import { createActorToken, createRefreshToken, findSessionState, revokeSession } from '../../domains/sessions/index.ts'
 import { createUser } from '../../domains/users/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { claimsOf, TestBrowser } from './testing.ts'
@@ -76,6 +76,32 @@ test('C2 nothing of the person before is left for the person after on one browse
   const directives: string[] = claimsOf(value).handshake
   const session = directives.findLast((d) => d.startsWith('__session='))?.match(/^__session=([^;]+)/)?.[1]
   expect(claimsOf(session ?? '').sid).toBe(attacker)
+})
+
+test('C10 the cookie of a revoked session reads, changes and mints nothing, from the next request on', async () => {
+  const t = await testInstance()
+  const browser = new TestBrowser(t)
+  const { sessionId } = await browser.signUp('ada@example.com', password)
+  const calls: [string, string, Record<string, string>?][] = [
+    ['GET', '/me'],
+    ['PATCH', '/me', { first_name: 'Eve' }],
+    ['PATCH', '/me/metadata', { unsafe_metadata: '{"a":1}' }],
+    ['POST', '/me/change_password', { current_password: password, new_password: 'another battery horse' }],
+    ['POST', '/me/email_addresses', { email_address: 'eve@example.com' }],
+    ['GET', '/me/sessions/active'],
+    ['GET', '/me/organization_memberships'],
+    ['POST', '/organizations', { name: 'Acme' }],
+    ['POST', '/sync/token', { doc_id: 'user_x/note' }],
+    ['POST', `/client/sessions/${sessionId}/tokens`],
+    ['POST', `/client/sessions/${sessionId}/touch`],
+  ]
+  // Everything about the session is in memory by now.
+  expect((await browser.get('/me')).status).toBe(200)
+  await revokeSession(t.ctx(), sessionId)
+  for (const [method, path, form] of calls) {
+    const { status } = await browser.send(method, path, form)
+    expect([method, path, [401, 404].includes(status)]).toEqual([method, path, true])
+  }
 })
 
 test('C14 a link or an image signs nobody out, and each way out ends what it names and nothing else', async () => {

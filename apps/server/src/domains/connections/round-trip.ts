@@ -226,7 +226,7 @@ async function fetchProfile(
   const answer = await redeemCode(ctx, resolved, { ...state, code: input.code })
   const claims = await fetchClaims(ctx, resolved, answer, state.nonce)
   const profile = readProfile(
-    connection.provider,
+    resolved.provider,
     { ...namesOf(input.user), ...claims },
     grantedScopes(answer.scope, state),
   )

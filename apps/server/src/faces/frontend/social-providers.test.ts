@@ -1,10 +1,13 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { decodeJwt, decodeProtectedHeader, exportJWK, exportPKCS8, generateKeyPair, SignJWT } from 'jose'
 import { knownProviders, openExternalTokens } from '../../domains/connections/index.ts'
 import { getUser } from '../../domains/users/index.ts'
 import type { Egress, EgressRequest } from '../../kernel/egress.ts'
 import { testInstance } from '../../testing/server.ts'
 import { TestBrowser } from './testing.ts'
+
+// On a busy machine.
+setDefaultTimeout(30_000)
 
 const page = 'http://localhost:3000/sso-callback'
 const home = 'http://localhost:3000/home'

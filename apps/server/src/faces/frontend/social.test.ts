@@ -1,11 +1,15 @@
-import { afterAll, expect, test } from 'bun:test'
+import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { transaction } from '../../database/index.ts'
+import { knownProviders } from '../../domains/connections/index.ts'
 import { importTotp } from '../../domains/credentials/index.ts'
 import { findUserByEmail, getUser } from '../../domains/users/index.ts'
 import { createEgress } from '../../kernel/egress.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { mailsTo, TestBrowser } from './testing.ts'
+
+// On a busy machine.
+setDefaultTimeout(30_000)
 
 const page = 'http://localhost:3000/sso-callback'
 const home = 'http://localhost:3000/home'
@@ -295,6 +299,19 @@ test('linking one’s account to two people is refused, and says so on the accou
   await callback(browser, await visitProvider(t, urlOf(begun.body), {}))
   const [account] = (await browser.get('/me')).body.response.external_accounts
   expect(account.verification).toMatchObject({ status: 'failed', error: { code: 'external_account_exists' } })
+})
+
+test('the built-in provider stands in for every provider, whatever each calls things', async () => {
+  const { t } = await withGoogle()
+  for (const { key } of knownProviders) {
+    await t.server.runtime.instances.setConnection(t.ctx().instance.id, { provider: key })
+    const browser = new TestBrowser(t)
+    const begun = await begin(browser, 'sign_ups', `oauth_${key}`)
+    const location = await visitProvider(t, urlOf(begun.body), { email: `${key}@example.com` })
+    expect((await callback(browser, location)).headers.get('location')).toBe(home)
+    const [session] = (await browser.get('/client')).body.response.sessions
+    expect(session.user.external_accounts).toMatchObject([{ provider: `oauth_${key}`, first_name: 'Ada' }])
+  }
 })
 
 test('production instances have no demo provider, and say what is missing', async () => {

@@ -82,6 +82,8 @@ test('J5 a redirect is checked as the first URL was; loops, slowness and size ha
   expect(await codeOf(egress(at('/loop')))).toBe('too many redirects')
   expect(await codeOf(egress(at('/slow'), { timeoutMs: 200 }))).toBe('the host of the URL took too long')
   expect(await codeOf(egress(at('/large')))).toBe('the answer is too large')
+  const silent = createEgress({ resolver: () => new Promise(() => {}) })
+  expect(await codeOf(silent('https://example.com/', { timeoutMs: 50 }))).toBe('the host of the URL could not be found')
   // Neighbouring ports are not part of what was allowed.
   expect(await codeOf(egress('http://127.0.0.1:1/'))).toBe('egress_refused')
 })

@@ -86,7 +86,7 @@ export function createEgress({ allow = [], resolver = systemResolver }: EgressOp
   }
   const isAllowed = (url: URL) => hosts.has(url.hostname) || hosts.has(url.host)
 
-  const check = async (url: URL): Promise<{ address: string; family: number }[]> => {
+  const check = async (url: URL, deadline: number): Promise<{ address: string; family: number }[]> => {
     const port = Number(url.port || (url.protocol === 'http:' ? 80 : 443))
     const named = isAllowed(url)
     if (!/^https?:$/.test(url.protocol) || url.username || url.password) throw refused()
@@ -94,7 +94,7 @@ export function createEgress({ allow = [], resolver = systemResolver }: EgressOp
     const hostname = url.hostname.replace(/^\[|\]$/g, '')
     const addresses = isIP(hostname)
       ? [{ address: hostname, family: isIP(hostname) }]
-      : await resolver(hostname).catch(() => {
+      : await within(deadline, resolver(hostname)).catch(() => {
           throw new Error('the host of the URL could not be found')
         })
     const inRange = (a: string) => isIP(a) !== 0 && ranges.check(a, isIP(a) === 6 ? 'ipv6' : 'ipv4')
@@ -108,7 +108,7 @@ export function createEgress({ allow = [], resolver = systemResolver }: EgressOp
     const deadline = Date.now() + (request.timeoutMs ?? 8000)
     let url = parse(target)
     for (let hops = 0; hops < 4; hops += 1) {
-      const addresses = await check(url)
+      const addresses = await check(url, deadline)
       const answer = await send(url, addresses, request, deadline - Date.now())
       const location = answer.headers.get('location')
       if (![301, 302, 303, 307, 308].includes(answer.status) || !location || (request.method ?? 'GET') !== 'GET')
@@ -124,6 +124,15 @@ const refused = () => new UsherError('egress_refused', 'This URL leads to a plac
 function parse(value: string, base?: URL): URL {
   if (value.length > 4096 || !URL.canParse(value, base)) throw refused()
   return new URL(value, base)
+}
+
+/** A name server that says nothing is waited for no longer than a web server is. */
+async function within<T>(deadline: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const over = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error('took too long')), Math.max(1, deadline - Date.now()))
+  })
+  return Promise.race([work, over]).finally(() => clearTimeout(timer))
 }
 
 const systemResolver: Resolver = (hostname) =>

@@ -79,8 +79,8 @@ function signInPage(name: string, hint: string, request: DemoRequest): Response 
   const { redirectUri, state, nonce, codeChallenge } = request
   return page({
     title: `Demo sign-in instead of ${name}`,
-    // The answer to the form leads to the application, wherever that is.
-    policy: { 'form-action': '*' },
+    // The answer to the form leads to the application, wherever that is; an app has a scheme of its own.
+    policy: { 'form-action': '' },
     body: html`<main class="stack">
 <p><span class="pill">Development</span></p>
 <h1>This is not ${name}</h1>

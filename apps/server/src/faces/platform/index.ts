@@ -5,6 +5,7 @@ import { demoProviderRoutes } from './demo-provider.ts'
 import { docsRoutes } from './docs.ts'
 import { inboxRoutes } from './inbox.ts'
 import { landingPage } from './landing.ts'
+import { popupCallbackPage } from './popup-callback.ts'
 import { referenceRoutes } from './reference.ts'
 import { sdkFileRoutes } from './sdk-files.ts'
 import { templateRoutes } from './templates.ts'
@@ -19,6 +20,7 @@ export function platformFace(): Hono<Env> {
   face.route('/', referenceRoutes())
   face.route('/', demoRoutes())
   face.route('/', demoProviderRoutes())
+  face.get('/popup-callback', resolveInstance, popupCallbackPage)
   face.route('/', sdkFileRoutes())
   return face
 }

@@ -25,7 +25,7 @@ export function html(
 type Page = {
   title: string
   body: Html
-  /** Further sources that the page needs, by directive. */
+  /** Further sources that the page needs, by directive; an empty one takes the directive away. */
   policy?: Record<string, string>
   /** Script of the page itself; it runs by a nonce and no other inline script does. */
   script?: string
@@ -86,6 +86,7 @@ export function page({ title, body, policy = {}, script, scriptSrc }: Page): Res
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': Object.entries(directives)
+        .filter(([, value]) => value !== '')
         .map(([name, value]) => `${name} ${value}`)
         .join('; '),
       'referrer-policy': 'no-referrer',

@@ -54,4 +54,4 @@ test('an import that is killed goes on beside a running server, without a duplic
     .filter((one) => one.object === 'user')
     .map((user) => user.external_id)
   expect(new Set(ids).size).toBe(total - 8)
-}, 60_000)
+}, 120_000)

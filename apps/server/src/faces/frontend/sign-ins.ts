@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
+import { connectionFor } from '../../domains/connections/index.ts'
 import { getClient } from '../../domains/sessions/index.ts'
 import {
   attemptFirstFactor,
@@ -63,6 +64,8 @@ export function signInRoutes(): Hono<FrontendEnv> {
     const { redirect_url: redirectUrl, sign_up_if_missing: signUpIfMissing, ...input } = form
     if (form.transfer) return answer(c, await transferToSignIn(c.var.ctx, requireBrowser(c), await currentSignUpId(c)))
     if (form.strategy?.startsWith('oauth_')) {
+      // Said first: whoever asks for a provider that is not offered has no use for a redirect either.
+      connectionFor(c.var.instance, form.strategy)
       const request = {
         ...(await redirectsOf(c, form)),
         strategy: form.strategy,

@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
+import { connectionFor } from '../../domains/connections/index.ts'
 import { getClient } from '../../domains/sessions/index.ts'
 import { takeTransfer } from '../../domains/signin/index.ts'
 import {
@@ -109,6 +110,7 @@ export function signUpRoutes(): Hono<FrontendEnv> {
 /** What a provider is asked, when one is. */
 async function socialRequest(c: Context<FrontendEnv>, form: z.infer<typeof FieldsForm>) {
   if (!form.strategy?.startsWith('oauth_')) return undefined
+  connectionFor(c.var.instance, form.strategy)
   const { strategy, oidc_prompt: prompt, oidc_login_hint: loginHint } = form
   return { ...(await redirectsOf(c, form)), strategy, prompt, loginHint }
 }

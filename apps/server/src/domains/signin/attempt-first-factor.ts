@@ -8,7 +8,7 @@ import { getUser, identifierOf } from '../users/index.ts'
 import { checkCode } from '../verifications/index.ts'
 import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
 import { checkPassword, createSignIn } from './create-sign-in.ts'
-import { firstFactorsOf } from './factors.ts'
+import { hasFactor } from './factors.ts'
 import { noteFailure } from './note-failure.ts'
 import { codePurposes, getOpenSignIn, type SignInOutcome, type SignInRecord, stepOver, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
@@ -45,17 +45,17 @@ export async function attemptFirstFactor(
     case 'password': {
       if (!input.password) throw new UsherError('form_param_nil', 'Enter your password.', { param: 'password' })
       const identifier = identifierOf(signIn.identifier ?? '')
-      await checkPassword(ctx, { identifier, user: signIn.user, password: String(input.password) })
+      await checkPassword(ctx, { identifier, user: signIn.user, password: String(input.password), from: browser })
       return transaction(ctx, (tx) => completeFirstFactor(tx, browser, signIn, { strategy }))
     }
     case 'email_code':
     case 'phone_code':
-      await checkFactorCode(ctx, signIn, input)
+      await checkFactorCode(ctx, browser, signIn, input)
       if (!signIn.user) return transaction(ctx, (tx) => makeTransferable(tx, signIn, strategy))
       return transaction(ctx, (tx) => completeFirstFactor(tx, browser, signIn, { strategy }))
     case 'reset_password_email_code':
     case 'reset_password_phone_code':
-      await checkFactorCode(ctx, signIn, input)
+      await checkFactorCode(ctx, browser, signIn, input)
       return allowNewPassword(ctx, signIn, strategy)
     case 'passkey':
       return attemptPasskey(ctx, browser, signIn, input)
@@ -72,29 +72,25 @@ export async function attemptFirstFactor(
  */
 async function checkFactorCode(
   ctx: Ctx,
+  browser: Browser,
   signIn: SignInRecord,
   { strategy, code }: AttemptFirstFactorInput,
 ): Promise<void> {
   const { user } = signIn
-  if (user) refuseUnwelcome(ctx, user)
+  // A lock or a ban would tell that there is an account; where that is not told, the right code has to come first.
+  if (user && !ctx.instance.settings.enumerationProtection) refuseUnwelcome(ctx, user)
   if (signIn.firstFactorStrategy !== strategy)
     throw new UsherError('verification_failed', 'Ask for a code first.', { param: 'code' })
   const purpose = codePurposes[strategy] ?? 'sign_in'
   try {
     await checkCode(ctx, { purpose, subjectId: signIn.id, code })
   } catch (error) {
-    if (user && error instanceof UsherError && error.code === 'form_code_incorrect') await noteFailure(ctx, user.id)
+    if (user && error instanceof UsherError && error.code === 'form_code_incorrect')
+      await noteFailure(ctx, user.id, browser)
     throw error
   }
-  const stillTheirs =
-    !user ||
-    firstFactorsOf(ctx.instance, user).some(
-      (f) =>
-        f.strategy === strategy &&
-        ('emailAddressId' in f ? f.emailAddressId : 'phoneNumberId' in f ? f.phoneNumberId : null) ===
-          signIn.identificationId,
-    )
-  if (!stillTheirs)
+  if (user) refuseUnwelcome(ctx, user)
+  if (user && !hasFactor(ctx.instance, user, { strategy, id: signIn.identificationId }))
     throw new UsherError('verification_failed', 'This code went to an address that is not yours any more.')
 }
 

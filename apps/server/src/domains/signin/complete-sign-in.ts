@@ -9,6 +9,9 @@ import { trustFactorsOf } from './factors.ts'
 import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
+/** Time to show the second factor once the first one was right. */
+const challengeTtlMs = 30 * 60_000
+
 export type FirstFactorProof = {
   /** What was proven: `password`, `email_code`, `oauth_google`, … */
   strategy: string
@@ -38,13 +41,15 @@ export async function completeFirstFactor(
   refuseUnwelcome(tx, user)
   const next = proof.provesBothFactors ? undefined : await nextStep(tx, browser, user, proof.strategy)
   if (!next) return completeSignIn(tx, browser, signIn, proof)
+  const now = tx.now()
   const [row] = await tx.db
     .update(signIns)
     .set({
       status: next,
       userId: user.id,
       firstFactorStrategy: proof.strategy,
-      firstFactorVerifiedAt: tx.now(),
+      firstFactorVerifiedAt: now,
+      abandonAt: new Date(now.getTime() + challengeTtlMs),
       firstFactorError: null,
     })
     .where(and(eq(signIns.id, signIn.id), eq(signIns.status, signIn.status)))

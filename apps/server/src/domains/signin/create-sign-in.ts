@@ -14,6 +14,7 @@ import {
   getUser,
   type Identifier,
   identifierOf,
+  isLocked,
   type UserRecord,
 } from '../users/index.ts'
 import { parseEmailAddress } from '../verifications/index.ts'
@@ -67,10 +68,11 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   })
   // An answer about a password takes the same work whether or not there is an account.
   const password = input.password ? String(input.password) : undefined
-  if (password !== undefined) await checkPassword(ctx, { identifier, user, password })
+  if (password !== undefined) await checkPassword(ctx, { identifier, user, password, from: browser })
   const silent = ctx.instance.settings.enumerationProtection || input.signUpIfMissing
   if (!user && !silent) throw identifierNotFound()
-  if (user) refuseUnwelcome(ctx, user)
+  // That an account is locked or banned tells that there is one.
+  if (user && !ctx.instance.settings.enumerationProtection) refuseUnwelcome(ctx, user)
   const begun = await begin(ctx, browser, {
     status: 'needs_first_factor',
     identifier: identifier.value,
@@ -87,6 +89,11 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
 
 const identifierNotFound = () =>
   new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
+
+const eitherIncorrect = () =>
+  new UsherError('form_password_or_identifier_incorrect', 'The password or the identifier is incorrect.', {
+    param: 'password',
+  })
 
 /** Id of the address or number that was typed. */
 function identificationOf(user: UserRecord, typed: string): string | undefined {
@@ -184,17 +191,26 @@ export async function refuseSignedIn(tx: Tx, browser: Browser, user?: UserRecord
  */
 export async function checkPassword(
   ctx: Ctx,
-  input: { identifier: Identifier; user: UserRecord | undefined; password: string },
+  input: {
+    identifier: Identifier
+    user: UserRecord | undefined
+    password: string
+    /** Told to the owner when this attempt locks the account. */
+    from?: { userAgent: string | null; ipAddress: string | null }
+  },
 ): Promise<void> {
   const { identifier, user } = input
+  const { enumerationProtection } = ctx.instance.settings
   if (ctx.instance.settings.password.use === 'off')
     throw new UsherError('strategy_for_user_invalid', 'Passwords are not used here. Use another method.', {
       param: 'password',
     })
   countAttempt(ctx.database, `${ctx.instance.id}:password:${identifier.value}`, passwordLimit, ctx.now())
   const matches = await verifyPassword(ctx, { userId: user?.id, password: input.password })
-  // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise.
-  if (user) refuseUnwelcome(ctx, user)
+  // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise. Where it is not
+  // told who has an account, it answers as an unknown one does; its owner was told of the lock by email.
+  if (user && enumerationProtection && isLocked(user, ctx.now())) throw eitherIncorrect()
+  if (user && (matches || !enumerationProtection)) refuseUnwelcome(ctx, user)
   // Whoever knows it is told so only when it is right: it is known to more people than its owner.
   if (matches && user?.passwordCompromised)
     throw new UsherError(
@@ -209,11 +225,8 @@ export async function checkPassword(
       param: 'password',
     })
   if (matches) return
-  if (user) await noteFailure(ctx, user.id)
-  if (ctx.instance.settings.enumerationProtection)
-    throw new UsherError('form_password_or_identifier_incorrect', 'The password or the identifier is incorrect.', {
-      param: 'password',
-    })
+  if (user) await noteFailure(ctx, user.id, input.from)
+  if (enumerationProtection) throw eitherIncorrect()
   if (!user) throw identifierNotFound()
   if (!user.passwordEnabled)
     throw new UsherError('strategy_for_user_invalid', 'This account has no password. Use another method.', {

@@ -65,14 +65,27 @@ function factorsWith(instance: Instance, user: UserRecord, numbers: UserRecord['
   return factors
 }
 
+/** Whether a factor is one of somebody's own, and not only one that looks plausible. */
+export function hasFactor(instance: Instance, user: UserRecord, factor: { strategy: string; id: string | null }) {
+  return firstFactorsOf(instance, user).some((f) => f.strategy === factor.strategy && idOfFactor(f) === factor.id)
+}
+
+export const idOfFactor = (f: FirstFactor): string | null =>
+  'emailAddressId' in f ? f.emailAddressId : 'phoneNumberId' in f ? f.phoneNumberId : null
+
 /**
- * What an identifier that nobody has looks like where an instance does not tell: the factors that an ordinary account
- * would have, with ids that stay the same for the same identifier.
+ * What any identifier looks like where an instance does not tell who has an account: the factors that an ordinary
+ * account would have, with ids that stay the same for the same identifier.
+ *
+ * @param user who has the identifier, if anybody; only the id of what was typed is taken from them
  */
-export function plausibleFactorsOf(ctx: Ctx, { kind, value }: Identifier): FirstFactor[] {
+export function plausibleFactorsOf(ctx: Ctx, { kind, value }: Identifier, user?: UserRecord): FirstFactor[] {
   const { password, emailAddress, passkeys } = ctx.instance.settings
   const key = purposeKey(ctx.database.keyring, 'identifier_decoy') ?? ''
-  const id = idFrom('identification', createHmac('sha512', key).update(`${ctx.instance.id}:${value}`).digest())
+  const id =
+    user?.emailAddresses.find((e) => e.emailAddress === value)?.id ??
+    user?.phoneNumbers.find((n) => n.phoneNumber === value)?.id ??
+    idFrom('identification', createHmac('sha512', key).update(`${ctx.instance.id}:${value}`).digest())
   const email = { emailAddressId: id, emailAddress: value, primary: true }
   const factors: FirstFactor[] = []
   if (password.use !== 'off') factors.push({ strategy: 'password' })
@@ -83,6 +96,8 @@ export function plausibleFactorsOf(ctx: Ctx, { kind, value }: Identifier): First
     factors.push({ strategy: 'phone_code', phoneNumberId: id, phoneNumber: value, primary: true })
   if (kind === 'email_address' && password.use !== 'off')
     factors.push({ strategy: 'reset_password_email_code', ...email })
+  if (kind === 'phone_number' && password.use !== 'off')
+    factors.push({ strategy: 'reset_password_phone_code', phoneNumberId: id, phoneNumber: value, primary: true })
   return factors
 }
 

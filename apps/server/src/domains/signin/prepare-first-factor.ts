@@ -6,7 +6,7 @@ import { passkeyRequestOptions } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
 import { identifierOf } from '../users/index.ts'
 import { sendCode, sendEmailLink } from '../verifications/index.ts'
-import { type FirstFactor, firstFactorsOf, plausibleFactorsOf } from './factors.ts'
+import { type FirstFactor, firstFactorsOf, hasFactor, idOfFactor, plausibleFactorsOf } from './factors.ts'
 import {
   codePurposes,
   getOpenSignIn,
@@ -63,13 +63,18 @@ export async function prepareFirstFactor(
   })
 }
 
-/** Ways in that are open to a sign-in; for an unknown person those that one would have. */
+/**
+ * Ways in that are open to a sign-in; for an unknown person those that one would have. Where the instance does not tell
+ * who has an account, everybody is offered the same: what somebody has set up would tell them from nobody.
+ */
 export function openFactorsOf(ctx: Ctx, signIn: SignInRecord): FirstFactor[] {
-  if (signIn.user) return firstFactorsOf(ctx.instance, signIn.user)
-  if (signIn.identifier === null) return []
-  const factors = plausibleFactorsOf(ctx, identifierOf(signIn.identifier))
+  const { enumerationProtection } = ctx.instance.settings
+  const { user, identifier } = signIn
+  if (user && !(enumerationProtection && identifier !== null)) return firstFactorsOf(ctx.instance, user)
+  if (identifier === null) return []
+  const factors = plausibleFactorsOf(ctx, identifierOf(identifier), user)
   // Nobody has set a password for an account that is only to be made.
-  return signIn.signUpIfMissing && !ctx.instance.settings.enumerationProtection
+  return signIn.signUpIfMissing && !enumerationProtection
     ? factors.filter((f) => ['email_code', 'email_link', 'phone_code'].includes(f.strategy))
     : factors
 }
@@ -106,8 +111,7 @@ async function sendFactorCode(
   factor: Extract<FirstFactor, { primary: boolean }>,
 ): Promise<SignInRecord> {
   const purpose = codePurposes[factor.strategy] ?? 'sign_in'
-  // Who has no account is sent a code only to be made one; else nothing leaves and the answer is the same.
-  const deliver = signIn.user !== undefined || signIn.signUpIfMissing
+  const deliver = mayDeliver(tx, signIn, factor)
   const to = 'emailAddress' in factor ? { emailAddress: factor.emailAddress } : { phoneNumber: factor.phoneNumber }
   const code = await sendCode(tx, { purpose, subjectId: signIn.id, deliver, ...to })
   const identificationId = 'emailAddressId' in factor ? factor.emailAddressId : factor.phoneNumberId
@@ -115,11 +119,20 @@ async function sendFactorCode(
   return { ...row, user: signIn.user, code, secondCode: undefined, link: undefined }
 }
 
+/**
+ * Who has no account is sent something only to be made one, and who has one only what they can use; else nothing leaves
+ * and the answer is the same.
+ */
+function mayDeliver(tx: Tx, { user, signUpIfMissing }: SignInRecord, factor: FirstFactor): boolean {
+  if (user) return hasFactor(tx.instance, user, { strategy: factor.strategy, id: idOfFactor(factor) })
+  return signUpIfMissing && !factor.strategy.startsWith('reset_password_')
+}
+
 async function sendLink(
   tx: Tx,
   browser: Browser,
   signIn: SignInRecord,
-  factor: { emailAddressId: string; emailAddress: string },
+  factor: Extract<FirstFactor, { emailAddress: string }>,
   { redirectUrl, publicUrl }: PrepareFirstFactorInput,
 ): Promise<SignInRecord> {
   if (!redirectUrl || !publicUrl)
@@ -133,7 +146,7 @@ async function sendLink(
     userAgent: browser.userAgent,
     ipAddress: browser.ipAddress,
     publicUrl,
-    deliver: signIn.user !== undefined || signIn.signUpIfMissing,
+    deliver: mayDeliver(tx, signIn, factor),
   })
   const { emailAddressId: identificationId } = factor
   return withDetails(tx, await update(tx, signIn, { firstFactorStrategy: 'email_link', identificationId, redirectUrl }))

@@ -5,8 +5,10 @@ import { UsherError } from '../../kernel/errors.ts'
 import { checkPasswordRules, hashPassword, setPasswordHash } from '../credentials/index.ts'
 import { warnUser } from '../messaging/index.ts'
 import { type Browser, forgetDevices, notePasswordReset, revokeUserSessions } from '../sessions/index.ts'
+import { getUser, type UserRecord } from '../users/index.ts'
 import { completeFirstFactor } from './complete-sign-in.ts'
-import { getSignIn, type SignInOutcome } from './queries.ts'
+import { hasFactor } from './factors.ts'
+import { getSignIn, type SignIn, type SignInOutcome } from './queries.ts'
 import { signIns } from './tables.ts'
 
 /**
@@ -22,14 +24,18 @@ export async function resetPassword(
   input: { id: string; password: unknown; signOutOfOtherSessions: boolean },
 ): Promise<SignInOutcome> {
   const open = await getSignIn(ctx, { clientId: browser.clientId, id: input.id })
-  if (open.status === 'complete' || open.passwordResetAt)
-    throw new UsherError('token_used', 'This reset was used already.')
+  refuseSpent(open)
   const { user } = open
   if (open.status !== 'needs_new_password' || !user)
     throw new UsherError('verification_failed', 'Enter the code that you were sent first.')
   const identifiers = user.emailAddresses.map((e) => e.emailAddress)
   const hash = await hashPassword(checkPasswordRules(ctx.instance, input.password, 'password', { identifiers }))
   return transaction(ctx, async (tx) => {
+    // Hashing takes a while, in which the owner may have come. Read in this order: where it was this reset that
+    // changed the password, that is what is said.
+    const owner = await getUser(tx, user.id)
+    refuseSpent(await getSignIn(tx, { clientId: browser.clientId, id: open.id }))
+    refuseStale(tx, open, owner)
     if (input.signOutOfOtherSessions) await revokeUserSessions(tx, { userId: user.id })
     // Whoever had the old password may have made a device of theirs known with it.
     await forgetDevices(tx, { userId: user.id })
@@ -48,4 +54,21 @@ export async function resetPassword(
     await warnUser(tx, user, { template: 'password_changed', data: { userAgent, ipAddress } })
     return outcome
   })
+}
+
+function refuseSpent(signIn: SignIn): void {
+  if (signIn.status === 'complete' || signIn.passwordResetAt)
+    throw new UsherError('token_used', 'This reset was used already.')
+}
+
+/**
+ * What the code proved has an end: when its mailbox or number is the person's no more, and when the password was changed
+ * since, which is what an owner does who hears of a reset that is not theirs.
+ */
+function refuseStale(ctx: Pick<Ctx, 'instance'>, signIn: SignIn, user: UserRecord): void {
+  const { firstFactorStrategy, firstFactorVerifiedAt, identificationId: id } = signIn
+  const theirs = hasFactor(ctx.instance, user, { strategy: firstFactorStrategy ?? '', id })
+  const changed = (user.passwordUpdatedAt?.getTime() ?? 0) > (firstFactorVerifiedAt?.getTime() ?? 0)
+  if (!theirs || changed)
+    throw new UsherError('verification_expired', 'The account has changed meanwhile. Please begin the reset again.')
 }

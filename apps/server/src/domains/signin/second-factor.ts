@@ -137,6 +137,11 @@ async function finish(tx: Tx, browser: Browser, signIn: Waiting, strategy: strin
 async function getWaiting(tx: Tx, browser: Browser, id: string): Promise<Waiting> {
   const found = await getSignIn(tx, { clientId: browser.clientId, id })
   const { user, status } = found
-  if (user && (status === 'needs_second_factor' || status === 'needs_client_trust')) return { ...found, user, status }
-  throw stepOver()
+  if (!user || (status !== 'needs_second_factor' && status !== 'needs_client_trust')) throw stepOver()
+  // A password that was changed since it was shown proves nothing any more.
+  const { firstFactorStrategy, firstFactorVerifiedAt } = found
+  const changedAt = user.passwordUpdatedAt?.getTime() ?? Number.POSITIVE_INFINITY
+  if (firstFactorStrategy === 'password' && changedAt > (firstFactorVerifiedAt?.getTime() ?? 0))
+    throw new UsherError('verification_expired', 'The password was changed meanwhile. Please sign in again.')
+  return { ...found, user, status }
 }

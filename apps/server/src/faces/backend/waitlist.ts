@@ -31,9 +31,7 @@ export function waitlistRoutes(): Hono<Env> {
   })
   routes.post('/waitlist_entries', async (c) => {
     const { email_address: emailAddress, notify } = await parseBody(c, EntryInput)
-    return jsonResponse(
-      presentWaitlistEntry(await joinWaitlist(c.var.ctx, { emailAddress, notify: notify ?? true })),
-    )
+    return jsonResponse(presentWaitlistEntry(await joinWaitlist(c.var.ctx, { emailAddress, notify: notify ?? true })))
   })
   routes.post('/waitlist_entries/bulk', async (c) => {
     const inputs = await parseBody(c, z.array(EntryInput).min(1).max(50))

@@ -62,3 +62,22 @@ test('naming another client’s session makes nobody act as it', async () => {
   expect((await eve.get('/me')).body.response.primary_email_address_id).toBeTruthy()
   expect((await new TestBrowser(t).get(`/me?_clerk_session_id=${ada.sessionId}`)).status).toBe(401)
 })
+
+test('attempts are counted by browser too, wherever it comes from', async () => {
+  const t = await testInstance()
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { rateLimits: { attemptsPerMinute: 5 } })
+  const browser = new TestBrowser(t)
+  const from = (i: number) => ({
+    'clerk-secret-key': t.secretKey,
+    'clerk-proxy-url': 'http://localhost:3000/__clerk',
+    'x-forwarded-for': `198.51.100.${i}`,
+  })
+  const statuses = []
+  for (let i = 0; i < 9; i += 1)
+    statuses.push((await browser.post('/client/sign_ins', { identifier: `p${i}@example.com` }, from(i))).status)
+  // The first one had no client yet.
+  expect(statuses).toEqual([422, 422, 422, 422, 422, 422, 429, 429, 429])
+  expect((await new TestBrowser(t).post('/client/sign_ins', { identifier: 'p@example.com' }, from(99))).status).toBe(
+    422,
+  )
+})

@@ -128,8 +128,8 @@ export function isTest(c: Context<FrontendEnv>): boolean {
 }
 
 /**
- * Counts an attempt at signing in, signing up or a code: by address, and in the whole instance, where one guess each
- * from many addresses adds up.
+ * Counts an attempt at signing in, signing up or a code: by address, by browser (which may change its address), and in
+ * the whole instance, where one guess each from many addresses adds up.
  *
  * @throws {UsherError} `too_many_requests`
  */
@@ -141,6 +141,9 @@ export const limitByAddress: MiddlewareHandler<FrontendEnv> = async (c, next) =>
     const now = c.get('ctx').now()
     const windowMs = 60_000
     countAttempt(database, `${id}:ip:${ipKey(callerAddress(c))}`, { max: attemptsPerMinute, windowMs }, now)
+    const { clientId } = c.get('frontend')
+    if (clientId !== undefined)
+      countAttempt(database, `${id}:client:${clientId}`, { max: attemptsPerMinute, windowMs }, now)
     countAttempt(database, `${id}:attempts`, { max: instanceAttemptsPerMinute, windowMs }, now)
   }
   await next()

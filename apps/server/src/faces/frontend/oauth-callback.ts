@@ -2,7 +2,14 @@ import { type Context, Hono } from 'hono'
 import { transaction } from '../../database/index.ts'
 import { type Attempt, endRoundTrip, keepForApp, type RoundTrip, takeForApp } from '../../domains/connections/index.ts'
 import { checkMayHave } from '../../domains/restrictions/index.ts'
-import { type Browser, isDevBrowserHost, type NewClientToken, rotateClientToken } from '../../domains/sessions/index.ts'
+import {
+  type Browser,
+  findClientState,
+  isDevBrowserHost,
+  isSignedIn,
+  type NewClientToken,
+  rotateClientToken,
+} from '../../domains/sessions/index.ts'
 import { finishSocialSignIn, tellOfLink } from '../../domains/signin/index.ts'
 import { finishSocialSignUp } from '../../domains/signup/index.ts'
 import { failExternalAccount, getUser, linkExternalAccount } from '../../domains/users/index.ts'
@@ -115,6 +122,10 @@ async function finishLink(ctx: Ctx, attempt: Attempt, trip: RoundTrip): Promise<
     transaction(ctx, (tx) => failExternalAccount(tx, { id, error }))
   if ('error' in trip) return fail(trip.error)
   const { profile } = trip
+  // On a browser that several people use, the next one must not connect theirs to the one who left.
+  const client = await findClientState(ctx, attempt.clientId)
+  if (!client?.sessions.some((s) => s.userId === userId && isSignedIn(s, ctx.now())))
+    return fail({ code: 'authentication_invalid', message: 'You signed out before the account was connected.' })
   try {
     await transaction(ctx, async (tx) => {
       const user = await getUser(tx, userId)

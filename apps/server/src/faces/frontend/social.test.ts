@@ -6,7 +6,7 @@ import { importTotp } from '../../domains/credentials/index.ts'
 import { findUserByEmail, getUser } from '../../domains/users/index.ts'
 import { createEgress } from '../../kernel/egress.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { mailsTo, TestBrowser } from './testing.ts'
+import { mailedCode, mailsTo, TestBrowser } from './testing.ts'
 
 // On a busy machine.
 setDefaultTimeout(30_000)
@@ -503,4 +503,76 @@ test('an address that restrictions keep out comes in by no provider either', asy
   const again = await continueWithGoogle(t, new TestBrowser(t), kept)
   expect(again.client.sessions[0].user.id).toBe(userId)
   expect((await getUser(t.ctx(), userId)).emailAddresses.map((e) => e.emailAddress)).toEqual([ada])
+})
+
+test('somebody who is signed in already is led to that session, and no second one is made', async () => {
+  const { t, browser } = await withGoogle({ multiSession: true })
+  const { client } = await continueWithGoogle(t, browser, {}, 'sign_ups')
+  const again = await continueWithGoogle(t, browser)
+  expect(again.location).toBe(page)
+  expect(again.client.sessions).toHaveLength(1)
+  expect(again.client.sign_in.first_factor_verification).toMatchObject({
+    status: 'failed',
+    error: { code: 'identifier_already_signed_in', meta: { session_id: client.sessions[0].id } },
+  })
+})
+
+test('B1 a claim that was planted cannot be proven any more once its owner has come', async () => {
+  const { t } = await withGoogle()
+  const attacker = new TestBrowser(t)
+  const { userId } = await attacker.signUp('attacker@example.com', password)
+  const { body } = await attacker.post('/me/email_addresses', { email_address: ada })
+  const claim = `/me/email_addresses/${body.response.id}`
+  await attacker.post(`${claim}/prepare_verification`, { strategy: 'email_code' })
+  const code = await mailedCode(t, ada)
+  const { client } = await continueWithGoogle(t, new TestBrowser(t), {}, 'sign_ups')
+  const [{ user }] = client.sessions
+  expect(user.id).not.toBe(userId)
+  // Even with the code itself.
+  const proven = await attacker.post(`${claim}/attempt_verification`, { code })
+  expect(proven.status).toBeGreaterThanOrEqual(400)
+  expect((await findUserByEmail(t.ctx(), ada))?.id).toBe(user.id)
+  expect(user.external_accounts).toHaveLength(1)
+})
+
+test('asking again for more rights keeps the account; its tokens can be forgotten alone', async () => {
+  const { t, browser } = await withGoogle()
+  const { client } = await continueWithGoogle(t, browser, {}, 'sign_ups')
+  const [{ user }] = client.sessions
+  const [account] = user.external_accounts
+  const path = `/me/external_accounts/${account.id}`
+  const more = { redirect_url: page, additional_scope: 'https://www.googleapis.com/auth/calendar.readonly' }
+  const begun = await browser.send('PATCH', `${path}/reauthorize`, more)
+  expect(new URL(urlOf(begun.body)).searchParams.get('scope')).toContain('calendar.readonly')
+  // While the person is away the account stays what it was.
+  expect((await browser.get('/me')).body.response.external_accounts[0].verification.status).toBe('verified')
+  await callback(browser, await visitProvider(t, urlOf(begun.body), {}))
+  const [after] = (await browser.get('/me')).body.response.external_accounts
+  expect(after).toMatchObject({ id: account.id, verification: { status: 'verified' } })
+  expect(after.approved_scopes).toContain('calendar.readonly')
+  const tokens = async () =>
+    (await (await t.fetch(`/v1/users/${user.id}/oauth_access_tokens/oauth_google`, { secretKey: true })).json()) as Json
+  expect(await tokens()).toHaveLength(1)
+  expect((await browser.send('DELETE', `${path}/tokens`)).status).toBe(200)
+  expect(await tokens()).toEqual([])
+  const listed = await t.fetch('/v1/users?provider=google', { secretKey: true })
+  expect(((await listed.json()) as Json[]).map((u) => u.id)).toEqual([user.id])
+})
+
+test('B10 a round trip that was begun to link is no sign-in of whoever comes back, and another’s account is not taken', async () => {
+  const { t, browser } = await withGoogle()
+  const { userId } = await browser.signUp('bob@example.com', password)
+  const begun = await browser.post('/me/external_accounts', { strategy: 'oauth_google', redirect_url: page })
+  const location = await visitProvider(t, urlOf(begun.body), {})
+  // Somebody else's browser, signed in or not, does not finish it.
+  const stranger = new TestBrowser(t)
+  await stranger.signUp('eve@example.com', password)
+  expect((await callback(stranger, location)).status).toBe(403)
+  expect((await stranger.get('/me')).body.response.external_accounts).toEqual([])
+  // Nor does the browser itself once its person has gone.
+  await browser.send('DELETE', '/client/sessions')
+  await callback(browser, location)
+  const { externalAccounts } = await getUser(t.ctx(), userId)
+  expect(externalAccounts.filter((a) => a.verifiedAt !== null)).toEqual([])
+  expect((await browser.get('/client')).body.response.sessions).toEqual([])
 })

@@ -1,5 +1,6 @@
 export { acceptTicket } from './accept-ticket.ts'
 export { type AttemptFirstFactorInput, attemptFirstFactor } from './attempt-first-factor.ts'
+export { checkCurrentPassword } from './check-current-password.ts'
 export { completeFirstFactor, completeSignIn, type FirstFactorProof, refuseUnwelcome } from './complete-sign-in.ts'
 export { type CreateSignInInput, createSignIn, insertSignIn, refuseSignedIn } from './create-sign-in.ts'
 export { deleteOverSignIns } from './delete-over.ts'

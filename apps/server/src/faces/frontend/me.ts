@@ -13,6 +13,7 @@ import {
   revokeSession,
   revokeUserSessions,
 } from '../../domains/sessions/index.ts'
+import { checkCurrentPassword } from '../../domains/signin/index.ts'
 import {
   addEmailAddress,
   checkUsername,
@@ -138,7 +139,8 @@ export function meRoutes(): Hono<FrontendEnv> {
     const password = checkPasswordRules(c.var.instance, input.new_password, 'new_password', { identifiers })
     // Whoever was asked to choose a new one need not show the one that is known to others.
     const asked = resetPasswordRequired && !input.current_password
-    if (user.passwordEnabled && !asked) await requireCurrentPassword(c.var.ctx, userId, input.current_password)
+    if (user.passwordEnabled && !asked)
+      await checkCurrentPassword(c.var.ctx, { userId, password: input.current_password })
     if (user.passwordEnabled && (await verifyPassword(c.var.ctx, { userId, password })))
       throw new UsherError('form_new_password_matches_current', 'The new password is the current one.', {
         param: 'new_password',
@@ -155,7 +157,7 @@ export function meRoutes(): Hono<FrontendEnv> {
   routes.post('/me/remove_password', limitByAddress, async (c) => {
     const { userId } = requireSession(c)
     const { current_password } = await parseForm(c, RemovePasswordInput)
-    await requireCurrentPassword(c.var.ctx, userId, current_password)
+    await checkCurrentPassword(c.var.ctx, { userId, password: current_password })
     await transaction(c.var.ctx, async (tx) => {
       await removePassword(tx, { userId })
       await warnUser(tx, await getUser(tx, userId), { template: 'password_removed', data: happeningOf(c) })
@@ -253,12 +255,6 @@ export function meRoutes(): Hono<FrontendEnv> {
 async function self(ctx: Ctx, userId: string) {
   const user = await getUser(ctx, userId)
   return presentUser(ctx, user, await transaction(ctx, (tx) => findMembershipsOfUsers(tx, [userId])))
-}
-
-async function requireCurrentPassword(ctx: Ctx, userId: string, password: string | undefined) {
-  if (!password) throw new UsherError('form_param_nil', 'Enter your current password.', { param: 'current_password' })
-  if (!(await verifyPassword(ctx, { userId, password })))
-    throw new UsherError('form_password_incorrect', 'The current password is incorrect.', { param: 'current_password' })
 }
 
 /** The address before hears of it too: who takes an account over would change it first. */

@@ -239,3 +239,19 @@ test('where accounts are not told, nothing that somebody set up or that befell t
   expect(await shape('bob@example.com')).toEqual(nobodys)
   expect((await mailsTo(t, 'bob@example.com')).some((m) => m.template === 'reset_password_code')).toBe(false)
 }, 30_000)
+
+test('A8 whoever took over a session guesses at the password no faster than at a sign-in, and is not kept out of it', async () => {
+  const { t } = await withAda({ lockout: { enabled: true, maxAttempts: 5, minutes: 30 } })
+  const browser = new TestBrowser(t)
+  const signedIn = await browser.post('/client/sign_ins', { identifier: ada, password })
+  const path = (name: string) => `/me${name}?_clerk_session_id=${signedIn.body.response.created_session_id}`
+  const form = { current_password: 'a guess', new_password: fresh }
+  const answers: string[] = []
+  for (let i = 0; i < 32; i += 1)
+    answers.push((await browser.post(path(i % 2 ? '/change_password' : '/remove_password'), form)).body.errors[0].code)
+  expect(answers.slice(0, 30)).toEqual(Array(30).fill('form_password_incorrect'))
+  expect(answers.slice(30)).toEqual(['too_many_requests', 'too_many_requests'])
+  const elsewhere = await new TestBrowser(t).post('/client/sign_ins', { identifier: ada, password })
+  expect(elsewhere.body.errors[0].code).toBe('user_locked')
+  expect((await browser.get(path(''))).status).toBe(200)
+}, 30_000)

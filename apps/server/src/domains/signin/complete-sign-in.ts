@@ -74,7 +74,7 @@ async function nextStep(
   const { clientTrust = tx.instance.environment === 'production' } = tx.instance.settings
   // Only a password can be known to others without access to anything of the person's.
   if (!clientTrust || strategy !== 'password' || user.bypassClientTrust) return undefined
-  if (trustFactorsOf(user).length === 0) return undefined
+  if (trustFactorsOf(tx.instance, user).length === 0) return undefined
   const standing = await deviceStanding(tx, { userId: user.id, clientId: browser.clientId })
   return standing === 'known' ? undefined : 'needs_client_trust'
 }

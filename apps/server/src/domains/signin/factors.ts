@@ -107,17 +107,26 @@ export function furtherFactorsOf(
   user: UserRecord,
   status: 'needs_second_factor' | 'needs_client_trust',
 ): FurtherFactor[] {
-  return status === 'needs_second_factor' ? secondFactorsOf(instance, user) : trustFactorsOf(user)
+  return status === 'needs_second_factor' ? secondFactorsOf(instance, user) : trustFactorsOf(instance, user)
 }
 
-/** Mailboxes that can vouch for a new device. */
-export function trustFactorsOf(user: UserRecord): FurtherFactor[] {
-  return user.emailAddresses
+/** Mailboxes that can vouch for a new device; numbers for whoever has none, as texts are not for free. */
+export function trustFactorsOf(instance: Instance, user: UserRecord): FurtherFactor[] {
+  const mailboxes = user.emailAddresses
     .filter((e) => e.verifiedAt !== null)
     .map((e) => ({
       strategy: 'email_code' as const,
       emailAddressId: e.id,
       emailAddress: e.emailAddress,
       primary: e.id === user.primaryEmailAddressId,
+    }))
+  if (mailboxes.length > 0 || instance.settings.phoneNumber.use === 'off') return mailboxes
+  return user.phoneNumbers
+    .filter((n) => n.verifiedAt !== null)
+    .map((n) => ({
+      strategy: 'phone_code' as const,
+      phoneNumberId: n.id,
+      phoneNumber: n.phoneNumber,
+      default: n.id === user.primaryPhoneNumberId,
     }))
 }

@@ -14,6 +14,7 @@ import {
 import {
   addEmailAddress,
   addPhoneNumber,
+  createUser,
   deleteEmailAddress,
   getUser,
   lockUser,
@@ -255,3 +256,21 @@ test('A8 whoever took over a session guesses at the password no faster than at a
   expect(elsewhere.body.errors[0].code).toBe('user_locked')
   expect((await browser.get(path(''))).status).toBe(200)
 }, 30_000)
+
+test('whoever has a number and no mailbox vouches for a new device by it', async () => {
+  const { t, browser } = await withAda({ clientTrust: true, phoneNumber: { use: 'optional' } })
+  const phoneNumber = '+12025550143'
+  const { id: userId } = await createUser(t.ctx(), {})
+  await addPhoneNumber(t.ctx(), { userId, phoneNumber, verifiedBy: 'admin' })
+  await setPassword(t.ctx(), { userId, password })
+  const begun = await browser.post('/client/sign_ins', { identifier: phoneNumber, password })
+  expect(begun.body.response).toMatchObject({
+    status: 'needs_client_trust',
+    supported_second_factors: [{ strategy: 'phone_code', safe_identifier: phoneNumber }],
+  })
+  const path = `/client/sign_ins/${begun.body.response.id}`
+  await browser.post(`${path}/prepare_second_factor`, { strategy: 'phone_code' })
+  const attempt = { strategy: 'phone_code', code: '424242' }
+  const done = await browser.post(`${path}/attempt_second_factor`, attempt)
+  expect(done.body.response.status).toBe('complete')
+})

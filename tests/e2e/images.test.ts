@@ -55,6 +55,9 @@ test.skipIf(!chromiumPath)(
 
     // What is no picture is refused with words, whatever its name says.
     const edit = page.getByRole('button', { name: 'Update profile' })
+    // The form before it is still on its way out, and has a file input of its own.
+    for (const end = Date.now() + 5000; (await page.locator('input[type=file]').count()) > 0; await Bun.sleep(50))
+      if (Date.now() > end) throw new Error('the form stayed open')
     await edit.click()
     await page.locator('input[type=file]').setInputFiles({ ...file, buffer: Buffer.from('not a picture at all') })
     await page.getByText('File type not supported.').first().waitFor()

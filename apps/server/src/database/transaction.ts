@@ -8,6 +8,8 @@ export type NewEvent = { type: string; subject: string; data: Record<string, unk
 /** A Ctx inside a transaction of its instance: the only place where rows can be reached. */
 export type Tx = Ctx & {
   db: Db
+  /** Runs last in the transaction, once all that `work` does has succeeded; a failure undoes everything. */
+  beforeCommit: (task: () => Promise<void>) => void
   /** Runs after the commit; not at all after a rollback. A failure here cannot undo the commit, so it only logs. */
   afterCommit: (task: () => void | Promise<void>) => void
 }
@@ -24,11 +26,20 @@ export async function transaction<T>(
   options: { snapshot?: boolean } = {},
 ): Promise<T> {
   if ('db' in ctx) return work(ctx)
+  const last: (() => Promise<void>)[] = []
   const tasks: (() => void | Promise<void>)[] = []
   const result = await ctx.database.tenant.transaction(
     async (db) => {
       await db.execute(sql`select set_config('usher.instance_id', ${ctx.instance.id}, true)`)
-      return work({ ...ctx, db, afterCommit: (task) => tasks.push(task) })
+      const tx: Tx = {
+        ...ctx,
+        db,
+        beforeCommit: (task) => last.push(task),
+        afterCommit: (task) => tasks.push(task),
+      }
+      const done = await work(tx)
+      for (const task of last) await task()
+      return done
     },
     options.snapshot ? { isolationLevel: 'repeatable read', accessMode: 'read only' } : undefined,
   )

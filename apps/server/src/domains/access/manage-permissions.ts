@@ -32,7 +32,7 @@ export async function createPermission(
           updatedAt: now,
         })
         .returning()
-      await emit(tx, { type: 'permission.created', subject: made?.id ?? '', data: { key } })
+      emit(tx, { type: 'permission.created', subject: made?.id ?? '', data: { key } })
       return made as Permission
     } catch (error) {
       throw isUniqueViolation(error, 'permissions_key') ? taken() : error
@@ -54,7 +54,7 @@ export async function updatePermission(
         .set({ ...change, updatedAt: tx.now() })
         .where(eq(permissions.id, id))
         .returning()
-      await emit(tx, { type: 'permission.updated', subject: id, data: { key: changed?.key } })
+      emit(tx, { type: 'permission.updated', subject: id, data: { key: changed?.key } })
       return changed as Permission
     } catch (error) {
       throw isUniqueViolation(error, 'permissions_key') ? taken() : error
@@ -67,7 +67,7 @@ export async function deletePermission(ctx: Ctx | Tx, id: string): Promise<Permi
   return transaction(ctx, async (tx) => {
     const known = await refuseSystem(tx, id)
     await tx.db.delete(permissions).where(eq(permissions.id, id))
-    await emit(tx, { type: 'permission.deleted', subject: id, data: { key: known.key } })
+    emit(tx, { type: 'permission.deleted', subject: id, data: { key: known.key } })
     return known
   })
 }

@@ -31,7 +31,7 @@ export async function createRole(ctx: Ctx | Tx, input: RoleInput): Promise<RoleR
       throw new UsherError('duplicate_record', 'A role with this key exists already.', { param: 'key' })
     }
     await setPermissions(tx, id, input.permissionIds ?? [])
-    await emit(tx, { type: 'role.created', subject: id, data: { key } })
+    emit(tx, { type: 'role.created', subject: id, data: { key } })
     return getRole(tx, id)
   })
 }
@@ -57,7 +57,7 @@ export async function updateRole(
       await tx.db.delete(rolePermissions).where(eq(rolePermissions.roleId, id))
       await setPermissions(tx, id, change.permissionIds)
     }
-    await emit(tx, { type: 'role.updated', subject: id, data: { key } })
+    emit(tx, { type: 'role.updated', subject: id, data: { key } })
     return getRole(tx, id)
   })
 }
@@ -69,7 +69,7 @@ export async function deleteRole(ctx: Ctx | Tx, id: string): Promise<RoleRecord>
   try {
     await transaction(ctx, async (tx) => {
       await tx.db.delete(roles).where(eq(roles.id, id))
-      await emit(tx, { type: 'role.deleted', subject: id, data: { key: role.key } })
+      emit(tx, { type: 'role.deleted', subject: id, data: { key: role.key } })
     })
   } catch (error) {
     const cause = (error as { cause?: { errno?: string } }).cause
@@ -92,7 +92,7 @@ export async function grantPermission(
       .insert(rolePermissions)
       .values({ instanceId: tx.instance.id, ...input })
       .onConflictDoNothing()
-    await emit(tx, { type: 'role.updated', subject: input.roleId, data: { key } })
+    emit(tx, { type: 'role.updated', subject: input.roleId, data: { key } })
     return getRole(tx, input.roleId)
   })
 }
@@ -107,7 +107,7 @@ export async function withdrawPermission(
     await tx.db
       .delete(rolePermissions)
       .where(and(eq(rolePermissions.roleId, input.roleId), eq(rolePermissions.permissionId, input.permissionId)))
-    await emit(tx, { type: 'role.updated', subject: input.roleId, data: { key } })
+    emit(tx, { type: 'role.updated', subject: input.roleId, data: { key } })
     return getRole(tx, input.roleId)
   })
 }

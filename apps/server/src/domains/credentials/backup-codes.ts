@@ -74,7 +74,7 @@ export async function useBackupCode(tx: Tx, input: { userId: string; code: unkno
     .where(and(eq(backupCodes.id, match.id), isNull(backupCodes.usedAt)))
     .returning({ id: backupCodes.id })
   if (used.length === 0) return false
-  await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+  emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   return true
 }
 
@@ -95,7 +95,7 @@ async function findMatch(tx: Tx, userId: string, code: string) {
 export async function removeBackupCodes(ctx: Ctx | Tx, input: { userId: string }): Promise<void> {
   await transaction(ctx, async (tx) => {
     await tx.db.delete(backupCodes).where(eq(backupCodes.userId, input.userId))
-    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+    emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   })
 }
 
@@ -117,7 +117,7 @@ async function replaceCodes(tx: Tx, userId: string, hashes: readonly string[]): 
     createdAt,
   }))
   if (rows.length > 0) await tx.db.insert(backupCodes).values(rows)
-  await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+  emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
   return rows[0]?.id ?? newId('backupCode')
 }
 

@@ -131,7 +131,7 @@ export async function verifyPasskey(
     .where(and(eq(passkeys.id, passkey.id), lte(passkeys.signCount, newCounter)))
     .returning({ id: passkeys.id })
   if (!used) throw invalidPasskey()
-  await emit(tx, { type: 'user.updated', subject: passkey.userId, data: { user_id: passkey.userId } })
+  emit(tx, { type: 'user.updated', subject: passkey.userId, data: { user_id: passkey.userId } })
   return { userId: passkey.userId, passkeyId: passkey.id, userVerified }
 }
 

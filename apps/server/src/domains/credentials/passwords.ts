@@ -97,7 +97,7 @@ export async function setPasswordHash(ctx: Ctx | Tx, input: { userId: string; ha
       .insert(passwords)
       .values({ userId: input.userId, instanceId: tx.instance.id, ...row })
       .onConflictDoUpdate({ target: passwords.userId, set: row })
-    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+    emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   })
 }
 
@@ -117,14 +117,14 @@ export async function setPasswordCompromised(
       .where(eq(passwords.userId, input.userId))
       .returning({ userId: passwords.userId })
     if (changed.length === 0) throw new UsherError('resource_not_found', 'This user has no password.')
-    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+    emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   })
 }
 
 export async function removePassword(ctx: Ctx | Tx, input: { userId: string }): Promise<void> {
   await transaction(ctx, async (tx) => {
     await tx.db.delete(passwords).where(eq(passwords.userId, input.userId))
-    await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+    emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
   })
 }
 

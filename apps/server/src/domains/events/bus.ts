@@ -1,4 +1,4 @@
-import { and, asc, gt, sql } from 'drizzle-orm'
+import { asc, gt, inArray, max, min, sql } from 'drizzle-orm'
 import type { Database } from '../../database/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { events } from './tables.ts'
@@ -15,8 +15,10 @@ type Listener = (event: UsherEvent) => void
 
 /** How often this node looks for what other nodes committed. */
 const pollMs = 400
-/** How far back it looks each time: ids are given out before commits, so a lower id can appear after a higher one. */
-const overlapMs = 30_000
+/** Ids are given out before commits, so a lower one can appear after a higher one; for so long it is waited for. */
+const lateMs = 30_000
+/** Rows of one look, and ids that are waited for. Rollbacks burn ids too, and those never appear. */
+const maxRows = 5000
 
 /**
  * Tells the parts of this node what changed: its own commits at once, those of other nodes by reading the outbox.
@@ -26,7 +28,10 @@ export class EventBus {
   private readonly listeners = new Set<Listener>()
   private readonly seen = new Map<number, number>()
   private timer: ReturnType<typeof setTimeout> | undefined
-  private startedAt: Date | undefined
+  /** The highest id that was read. */
+  private cursor: number | undefined
+  /** Ids below it that were not there, with the time at which they were missed. */
+  private readonly missing = new Map<number, number>()
   private stopped = false
 
   private readonly database: Database
@@ -57,12 +62,13 @@ export class EventBus {
 
   start(): void {
     const tick = async () => {
+      let more = false
       try {
-        await this.poll()
+        more = await this.poll()
       } catch (error) {
         this.log.warn({ err: error }, 'the outbox could not be read')
       }
-      if (!this.stopped) this.timer = setTimeout(tick, pollMs)
+      if (!this.stopped) this.timer = setTimeout(tick, more ? 0 : pollMs)
     }
     this.timer = setTimeout(tick, pollMs)
   }
@@ -72,29 +78,55 @@ export class EventBus {
     clearTimeout(this.timer)
   }
 
-  private async databaseTime(): Promise<Date> {
-    const [row] = await this.database.systemSql`select now() as now`
-    return row.now
-  }
-
-  private async poll(): Promise<void> {
-    const now = Date.now()
-    // What others commit while this node starts must not fall between its first reads and its first poll.
-    this.startedAt ??= new Date((await this.databaseTime()).getTime() - overlapMs)
-    const rows = await this.database.system
+  /** Reads what was committed since the last look. @returns whether there is more */
+  private async poll(): Promise<boolean> {
+    const { system } = this.database
+    this.cursor ??= await this.firstCursor()
+    const rows = await system
       .select()
       .from(events)
-      .where(
-        and(
-          gt(events.createdAt, sql`now() - ${overlapMs} * interval '1 millisecond'`),
-          gt(events.createdAt, this.startedAt),
-        ),
-      )
+      .where(gt(events.id, this.cursor))
       .orderBy(asc(events.id))
-    for (const row of rows) this.deliver(row)
-    for (const [id, at] of this.seen) {
-      if (at > now - 3 * overlapMs) break
-      this.seen.delete(id)
+      .limit(maxRows)
+    const late = this.missing.size
+      ? await system
+          .select()
+          .from(events)
+          .where(inArray(events.id, [...this.missing.keys()]))
+      : []
+    for (const row of late) {
+      this.missing.delete(row.id)
+      this.deliver(row)
     }
+    for (const row of rows) {
+      for (let id = Math.max(this.cursor + 1, row.id - maxRows); id < row.id; id += 1) this.missing.set(id, Date.now())
+      this.cursor = row.id
+      this.deliver(row)
+    }
+    forget(this.missing, lateMs, maxRows)
+    forget(this.seen, 3 * lateMs)
+    return rows.length === maxRows
+  }
+
+  /** What others commit while this node starts must not fall between its first reads and its first look. */
+  private async firstCursor(): Promise<number> {
+    const { system } = this.database
+    const recent = gt(events.createdAt, sql`now() - ${lateMs} * interval '1 millisecond'`)
+    const [first] = await system
+      .select({ id: min(events.id) })
+      .from(events)
+      .where(recent)
+    if (first?.id) return first.id - 1
+    const [last] = await system.select({ id: max(events.id) }).from(events)
+    return last?.id ?? 0
+  }
+}
+
+/** Deletes entries that are older, or more, than they may be; a map keeps them in the order in which they came. */
+function forget(ids: Map<number, number>, maxAgeMs: number, maxSize = Number.POSITIVE_INFINITY): void {
+  const since = Date.now() - maxAgeMs
+  for (const [id, at] of ids) {
+    if (at >= since && ids.size <= maxSize) break
+    ids.delete(id)
   }
 }

@@ -3,6 +3,8 @@ import type { EventBus } from './bus.ts'
 import { events } from './tables.ts'
 
 const buses = new WeakMap<object, EventBus>()
+/** Rows of one insert: a statement takes 65,535 parameters at most. */
+const batch = 1000
 
 /** Connects a database to this node's bus, so that its own commits are announced without waiting for the next poll. */
 export function announceOn(database: object, bus: EventBus): void {
@@ -14,19 +16,37 @@ export function busOf(database: object): EventBus | undefined {
   return buses.get(database)
 }
 
+/** What transactions under way have to tell, by their connection: a fact that is told twice is told once. */
+const pending = new WeakMap<object, Map<string, NewEvent>>()
+
 /**
  * Appends a fact to the outbox, in the transaction that makes it true: no change without its event, no event without
- * its change.
+ * its change. It is written right before the commit, together with the transaction's other facts.
  *
  * @param event `type` as in `organizationMembership.updated`, `subject` the id of what changed, `data` without secrets
  */
-export async function emit(tx: Tx, event: NewEvent): Promise<void> {
-  const row = {
-    instanceId: tx.instance.id,
-    ...event,
-    actor: tx.actor,
+export function emit(tx: Tx, event: NewEvent): void {
+  let facts = pending.get(tx.db)
+  if (!facts) {
+    facts = new Map()
+    pending.set(tx.db, facts)
+    tx.beforeCommit(() => write(tx))
   }
-  const [made] = await tx.db.insert(events).values(row).returning({ id: events.id })
-  if (!made) return
-  tx.afterCommit(() => buses.get(tx.database)?.deliver({ ...event, id: made.id, instanceId: tx.instance.id }))
+  facts.set(JSON.stringify([event.type, event.subject, event.data]), event)
+}
+
+async function write(tx: Tx): Promise<void> {
+  const facts = [...(pending.get(tx.db)?.values() ?? [])]
+  pending.delete(tx.db)
+  const { actor } = tx
+  const instanceId = tx.instance.id
+  for (let from = 0; from < facts.length; from += batch) {
+    const part = facts.slice(from, from + batch)
+    const rows = part.map((fact) => ({ instanceId, ...fact, actor }))
+    const made = await tx.db.insert(events).values(rows).returning({ id: events.id })
+    tx.afterCommit(() => {
+      const bus = buses.get(tx.database)
+      for (const [i, { id }] of made.entries()) bus?.deliver({ ...(part[i] as NewEvent), id, instanceId })
+    })
+  }
 }

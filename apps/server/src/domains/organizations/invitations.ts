@@ -130,7 +130,7 @@ async function inviteMember(tx: Tx, input: InviteInput): Promise<{ id: string; u
       expiresAt,
     })
   }
-  await emit(tx, {
+  emit(tx, {
     type: 'organizationInvitation.created',
     subject: id,
     data: { organization_id: organization.id, role: role.key },
@@ -160,7 +160,7 @@ export async function revokeOrganizationInvitation(
       )
       .returning()
     if (!revoked) throw new UsherError('resource_not_found', 'There is no open invitation with this id.')
-    await emit(tx, {
+    emit(tx, {
       type: 'organizationInvitation.revoked',
       subject: revoked.id,
       data: { organization_id: input.organizationId },
@@ -220,7 +220,7 @@ export async function acceptInvitation(
         privateMetadata,
       })
     }
-    await emit(tx, {
+    emit(tx, {
       type: 'organizationInvitation.accepted',
       subject: accepted.id,
       data: { organization_id: organizationId, user_id: userId },

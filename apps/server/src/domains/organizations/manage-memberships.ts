@@ -36,7 +36,7 @@ export async function insertMembership(
     throw new UsherError('already_a_member_in_organization', 'This person is a member of the organization already.')
   }
   const data = { organization_id: input.organizationId, user_id: input.userId, role: roleKey }
-  await emit(tx, { type: 'organizationMembership.created', subject: id, data })
+  emit(tx, { type: 'organizationMembership.created', subject: id, data })
 }
 
 export type MembershipInput = { organizationId: string; userId: string; role: unknown }
@@ -74,7 +74,7 @@ export async function changeMemberRole(ctx: Ctx | Tx, input: MembershipInput): P
     if (!role.permissions.some((p) => p.key === guardian)) await keepGuardian(tx, known)
     await tx.db.update(memberships).set({ roleId: role.id, updatedAt: tx.now() }).where(eq(memberships.id, known.id))
     const data = { organization_id: input.organizationId, user_id: input.userId, role: role.key }
-    await emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
+    emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
     return getMembership(tx, input)
   })
 }
@@ -98,7 +98,7 @@ export async function removeMember(
     if (tx.actor.type === 'user') await keepGuardian(tx, known)
     await tx.db.delete(memberships).where(eq(memberships.id, known.id))
     const data = { organization_id: input.organizationId, user_id: input.userId, role: known.role.key }
-    await emit(tx, { type: 'organizationMembership.deleted', subject: known.id, data })
+    emit(tx, { type: 'organizationMembership.deleted', subject: known.id, data })
     return known
   })
 }
@@ -125,7 +125,7 @@ export async function mergeMembershipMetadata(
       })
       .where(eq(memberships.id, known.id))
     const data = { organization_id: input.organizationId, user_id: input.userId, role: known.role.key }
-    await emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
+    emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
     return getMembership(tx, input)
   })
 }

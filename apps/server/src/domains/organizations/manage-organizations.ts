@@ -78,7 +78,7 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
       const role = await getRoleByKey(tx, settings.organizations.creatorRole)
       await insertMembership(tx, { organizationId: id, userId: creator.id, roleId: role.id, roleKey: role.key })
     }
-    await emit(tx, { type: 'organization.created', subject: id, data: {} })
+    emit(tx, { type: 'organization.created', subject: id, data: {} })
     return getOrganization(tx, id)
   })
 }
@@ -116,7 +116,7 @@ export async function updateOrganization(
     } catch (error) {
       throw slugTaken(error)
     }
-    await emit(tx, { type: 'organization.updated', subject: id, data: {} })
+    emit(tx, { type: 'organization.updated', subject: id, data: {} })
     return getOrganization(tx, id)
   })
 }
@@ -134,7 +134,7 @@ export async function setOrganizationImage(
       .where(eq(organizations.id, id))
       .returning({ id: organizations.id })
     if (changed.length === 0) throw new UsherError('resource_not_found', 'There is no such organization.')
-    await emit(tx, { type: 'organization.updated', subject: id, data: {} })
+    emit(tx, { type: 'organization.updated', subject: id, data: {} })
     return getOrganization(tx, id)
   })
 }
@@ -168,7 +168,7 @@ export async function deleteOrganization(ctx: Ctx | Tx, id: string): Promise<Org
       .where(eq(organizations.id, id))
       .returning({ id: organizations.id })
     if (deleted.length === 0) throw new UsherError('resource_not_found', 'There is no such organization.')
-    await emit(tx, { type: 'organization.deleted', subject: id, data: {} })
+    emit(tx, { type: 'organization.deleted', subject: id, data: {} })
     return organization
   })
 }

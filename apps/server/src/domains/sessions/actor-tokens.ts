@@ -55,7 +55,7 @@ export async function createActorToken(
       expiresAt: new Date(now.getTime() + (input.expiresInSeconds ?? hourSeconds) * 1000),
     })
     const data = { user_id: user.id, actor_sub: actor.sub }
-    await emit(tx, { type: 'actorToken.created', subject: id, data })
+    emit(tx, { type: 'actorToken.created', subject: id, data })
     return { actorToken: { id, userId: user.id, actor, status: 'pending', createdAt: now, updatedAt: now }, token }
   })
 }
@@ -79,7 +79,7 @@ export async function revokeActorToken(ctx: Ctx | Tx, id: string): Promise<Actor
     const revoked = await revokeOneTimeToken(tx, 'actor_token', id)
     const { actor } = readActorToken(revoked)
     const data = { user_id: revoked.subjectId, actor_sub: actor.sub }
-    await emit(tx, { type: 'actorToken.revoked', subject: id, data })
+    emit(tx, { type: 'actorToken.revoked', subject: id, data })
     const { subjectId: userId, createdAt } = revoked
     return { id, userId, actor, status: 'revoked', createdAt, updatedAt: tx.now() }
   })

@@ -74,7 +74,7 @@ export async function rotateClientToken(
   else if (input.carrier === 'dev_browser') await tx.db.update(clientTokens).set({ clientId: null }).where(mine)
   else await tx.db.delete(clientTokens).where(mine)
   const issued = await issue(tx, input.clientId, input.carrier)
-  await emit(tx, { type: 'client.updated', subject: input.clientId, data: { client_id: input.clientId } })
+  emit(tx, { type: 'client.updated', subject: input.clientId, data: { client_id: input.clientId } })
   return issued
 }
 
@@ -95,7 +95,7 @@ export async function noteClientFlow(
   flow: { signInId?: string | null; signUpId?: string | null },
 ): Promise<void> {
   await tx.db.update(clients).set(flow).where(eq(clients.id, clientId))
-  await emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
+  emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
 }
 
 /** Ends every session of a client and forgets the client. */
@@ -103,7 +103,7 @@ export async function deleteClient(ctx: Ctx | Tx, clientId: string): Promise<voi
   await transaction(ctx, async (tx) => {
     await removeClientSessions(tx, clientId)
     await tx.db.update(clientTokens).set({ clientId: null }).where(eq(clientTokens.clientId, clientId))
-    await emit(tx, { type: 'client.deleted', subject: clientId, data: { client_id: clientId } })
+    emit(tx, { type: 'client.deleted', subject: clientId, data: { client_id: clientId } })
     // The row stays for the history of its sessions; without a token nobody can show to be this client.
     await deleteEmptyClients(tx, [clientId])
   })

@@ -91,7 +91,7 @@ export async function createSession(
     client_id: input.clientId,
     ...(input.actor && { actor_sub: input.actor.sub }),
   }
-  await emit(tx, { type: 'session.created', subject: session.id, data })
+  emit(tx, { type: 'session.created', subject: session.id, data })
   const { clientId, carrier } = input
   return { session, issued: carrier && (await rotateClientToken(tx, { clientId, carrier })) }
 }

@@ -29,7 +29,7 @@ export async function closeSessions(tx: Tx, where: SQL | undefined, status: Endi
   await tx.db.update(clients).set({ lastActiveSessionId: null }).where(inArray(clients.lastActiveSessionId, ids))
   for (const s of closed) {
     const data = { session_id: s.id, user_id: s.userId, client_id: s.clientId }
-    await emit(tx, { type: `session.${status}`, subject: s.id, data })
+    emit(tx, { type: `session.${status}`, subject: s.id, data })
   }
   return closed.length
 }

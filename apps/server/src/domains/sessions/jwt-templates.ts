@@ -83,7 +83,7 @@ export async function deleteJwtTemplate(ctx: Ctx | Tx, id: string): Promise<void
   await transaction(ctx, async (tx) => {
     const [gone] = await tx.db.delete(jwtTemplates).where(eq(jwtTemplates.id, id)).returning({ id: jwtTemplates.id })
     if (!gone) throw notFound()
-    await emit(tx, { type: 'jwtTemplate.deleted', subject: id, data: {} })
+    emit(tx, { type: 'jwtTemplate.deleted', subject: id, data: {} })
   })
 }
 
@@ -168,7 +168,7 @@ async function save(tx: Tx, type: string, write: () => PromiseLike<Row[]>): Prom
   try {
     const [row] = await write()
     if (!row) throw notFound()
-    await emit(tx, { type, subject: row.id, data: {} })
+    emit(tx, { type, subject: row.id, data: {} })
     return shown(row)
   } catch (error) {
     if (!isUniqueViolation(error)) throw error

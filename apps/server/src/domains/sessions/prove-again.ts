@@ -17,7 +17,7 @@ export async function noteFactors(
     .returning()
   if (!row) throw new UsherError('signed_out', 'This session has ended.')
   const data = { session_id: row.id, user_id: row.userId, client_id: row.clientId }
-  await emit(tx, { type: 'session.updated', subject: row.id, data })
+  emit(tx, { type: 'session.updated', subject: row.id, data })
 }
 
 /** Sessions of a person that wait for a new password wait no more. */
@@ -29,6 +29,6 @@ export async function notePasswordReset(tx: Tx, userId: string): Promise<void> {
     .returning()
   for (const row of rows) {
     const data = { session_id: row.id, user_id: row.userId, client_id: row.clientId }
-    await emit(tx, { type: 'session.updated', subject: row.id, data })
+    emit(tx, { type: 'session.updated', subject: row.id, data })
   }
 }

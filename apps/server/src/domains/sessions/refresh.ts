@@ -90,6 +90,6 @@ async function judgeReuse(tx: Tx, session: SessionState, { consumedAt }: OneTime
   if (consumedAt !== null && tx.now().getTime() - consumedAt.getTime() <= graceMs) return { next: undefined }
   await revokeTokensOf(tx, 'refresh', session.id)
   const data = { session_id: session.id, user_id: session.userId, client_id: session.clientId }
-  await emit(tx, { type: 'session.refreshTokenReused', subject: session.id, data })
+  emit(tx, { type: 'session.refreshTokenReused', subject: session.id, data })
   return 'reused'
 }

@@ -39,7 +39,7 @@ export async function touchSession(
       .where(eq(sessions.id, session.id))
     await tx.db.update(clients).set({ lastActiveSessionId: session.id }).where(eq(clients.id, input.clientId))
     const data = { session_id: session.id, user_id: session.userId, client_id: input.clientId }
-    await emit(tx, { type: 'session.touched', subject: session.id, data })
+    emit(tx, { type: 'session.touched', subject: session.id, data })
     const { clientId, carrier } = input
     const issued = changes ? await rotateClientToken(tx, { clientId, carrier, grace: true }) : undefined
     return { session: { ...session, lastActiveAt: now, abandonAt, lastActiveOrganizationId: organizationId }, issued }

@@ -78,7 +78,7 @@ export async function createInvitation(
         data: { url },
         expiresAt,
       })
-    await emit(tx, { type: 'invitation.created', subject: invitation.id, data: {} })
+    emit(tx, { type: 'invitation.created', subject: invitation.id, data: {} })
     return { invitation, url }
   })
 }
@@ -110,7 +110,7 @@ export async function revokeInvitation(ctx: Ctx | Tx, id: string): Promise<Invit
   return transaction(ctx, async (tx) => {
     const closed = await close(tx, id, 'revoked')
     if (!closed) throw new UsherError('resource_not_found', 'There is no open invitation with this id.')
-    await emit(tx, { type: 'invitation.revoked', subject: id, data: {} })
+    emit(tx, { type: 'invitation.revoked', subject: id, data: {} })
     return closed
   })
 }

@@ -42,7 +42,7 @@ export function joinWaitlist(
       })
       .onConflictDoNothing()
       .returning()
-    if (made) await emit(tx, { type: 'waitlistEntry.created', subject: made.id, data: {} })
+    if (made) emit(tx, { type: 'waitlistEntry.created', subject: made.id, data: {} })
     if (made && input.notify !== false)
       await queueEmailIfPossible(tx, { template: 'waitlist_confirmation', to: emailAddress, data: {} })
     const [entry] = made
@@ -158,7 +158,7 @@ async function change(
     .where(and(eq(waitlistEntries.id, entry.id), inArray(waitlistEntries.status, from)))
     .returning()
   if (!changed) throw over()
-  await emit(tx, { type: 'waitlistEntry.updated', subject: id, data: {} })
+  emit(tx, { type: 'waitlistEntry.updated', subject: id, data: {} })
   return changed
 }
 

@@ -59,7 +59,8 @@ export async function writeBatch(
   for (const { entry, seats } of kept)
     for (const seat of seats) members.push({ id: newId('membership'), userId: entry.user.id, ...seat })
   await writeMemberships(tx, members)
-  if (options.events) await writeEvents(tx, all, members)
+  // After the organizations that were made for them, which are announced right before the commit.
+  if (options.events) tx.beforeCommit(() => writeEvents(tx, all, members))
   return { written: kept.length, rejects }
 }
 
@@ -142,21 +143,17 @@ async function importPlainCodes(tx: Tx, all: readonly PreparedUser[]) {
   }
 }
 
-/**
- * The same facts that are announced when users are created one by one. They are dated a minute back: running nodes poll
- * for what is younger than that, to drop it from caches, and nobody has these people in a cache yet. Whoever reads the
- * outbox by its ids finds them like all others.
- */
+/** The same facts that are announced when users are created one by one. */
 async function writeEvents(tx: Tx, all: PreparedUser[], members: Member[]) {
   const users = JSON.stringify(all.map(({ id }) => id))
   const seats = JSON.stringify(members.map((m) => ({ o: m.organization.id, u: m.userId, r: m.role.key, m: m.id })))
   const actor = sql`${JSON.stringify(tx.actor)}::text::jsonb`
   await tx.db.execute(sql`
-    insert into events (instance_id, type, subject, actor, data, created_at)
-    select ${tx.instance.id}, 'user.created', id, ${actor}, jsonb_build_object('user_id', id), now() - interval '1 minute'
+    insert into events (instance_id, type, subject, actor, data)
+    select ${tx.instance.id}, 'user.created', id, ${actor}, jsonb_build_object('user_id', id)
     from json_array_elements_text(${users}::text::json) id
     union all
     select ${tx.instance.id}, 'organizationMembership.created', m, ${actor},
-      jsonb_build_object('organization_id', o, 'user_id', u, 'role', r), now() - interval '1 minute'
+      jsonb_build_object('organization_id', o, 'user_id', u, 'role', r)
     from json_to_recordset(${seats}::text::json) as seat (m text, o text, u text, r text)`)
 }

@@ -54,7 +54,7 @@ async function writeOrganization(
     updatedAt: record.updated_at ?? createdAt,
   }
   const [made] = await insertRows(tx, organizations, [row], 'on conflict (instance_id, slug) do nothing returning id')
-  if (made && options.events) await emit(tx, { type: 'organization.created', subject: String(id), data: {} })
+  if (made && options.events) emit(tx, { type: 'organization.created', subject: String(id), data: {} })
 }
 
 async function writePermission(tx: Tx, record: PermissionRecord): Promise<undefined> {
@@ -82,7 +82,7 @@ async function writeRole(tx: Tx, record: RoleRecord): Promise<string | undefined
     select ${tx.instance.id}, ${id}, id from permissions
     where key = any (array(select json_array_elements_text(${JSON.stringify(granted)}::text::json)))
     returning permission_id`)) as unknown as unknown[]
-  await emit(tx, { type: 'role.created', subject: id, data: { key: record.key } })
+  emit(tx, { type: 'role.created', subject: id, data: { key: record.key } })
   return known.length < new Set(granted).size
     ? `the role ${record.key} names permissions that are not there`
     : undefined

@@ -55,7 +55,7 @@ export async function createUser(ctx: Ctx | Tx, input: CreateUserInput): Promise
     }
     if (primary) await setPrimaryEmailAddress(tx, { userId: id, emailAddressId: primary })
     for (const number of phoneNumbers) await addPhoneNumber(tx, { userId: id, ...number })
-    await emit(tx, { type: 'user.created', subject: id, data: { user_id: id } })
+    emit(tx, { type: 'user.created', subject: id, data: { user_id: id } })
     return getUser(tx, id)
   })
 }

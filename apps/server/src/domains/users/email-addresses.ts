@@ -38,7 +38,7 @@ export async function addEmailAddress(
           updatedAt: now,
         })
         .returning()
-      await emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+      emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
       return made as EmailAddress
     } catch (error) {
       throw isUniqueViolation(error) ? taken() : error
@@ -76,7 +76,7 @@ export async function verifyEmailAddress(
         .update(users)
         .set({ primaryEmailAddressId: input.id })
         .where(and(eq(users.id, known.userId), isNull(users.primaryEmailAddressId)))
-      await emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
+      emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
       return verified
     } catch (error) {
       throw isUniqueViolation(error) ? taken() : error
@@ -99,7 +99,7 @@ export async function deleteEmailAddress(ctx: Ctx | Tx, id: string): Promise<Ema
         'The primary email address cannot be removed. Choose another one first.',
       )
     await tx.db.delete(emailAddresses).where(eq(emailAddresses.id, id))
-    await emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
+    emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
     return known
   })
 }
@@ -124,7 +124,7 @@ export async function replaceEmailAddresses(
     const kept = same ?? (await addEmailAddress(tx, { userId, emailAddress, verifiedBy: 'admin' }))
     const proven = kept.verifiedAt ? kept : await verifyEmailAddress(tx, { id: kept.id, verifiedBy: 'admin' })
     await tx.db.update(users).set({ primaryEmailAddressId: proven.id, updatedAt: tx.now() }).where(eq(users.id, userId))
-    await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+    emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
     return proven
   })
 }

@@ -63,7 +63,7 @@ export async function linkExternalAccount(
     .returning()
   const account = known ?? (await insert(tx, userId, profile, facts))
   if (takeAddress && profile.emailAddress && profile.emailVerified) await takeProvenAddress(tx, userId, profile)
-  await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+  emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
   return account
 }
 
@@ -173,7 +173,7 @@ export async function unlinkExternalAccount(
         'This is the only way to sign in to this account. Add another one first.',
       )
     await tx.db.delete(externalAccounts).where(eq(externalAccounts.id, id))
-    await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+    emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
     return account
   })
 }

@@ -57,7 +57,7 @@ export async function noteFailedAttempt(ctx: Ctx | Tx, userId: string): Promise<
       .where(and(eq(users.id, userId), sql`${users.failedAttempts} >= ${maxAttempts}`))
       .returning({ id: users.id })
     if (!locked) return false
-    await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId, locked: true } })
+    emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId, locked: true } })
     return true
   })
 }
@@ -88,7 +88,7 @@ function setLock(ctx: Ctx | Tx, id: string, change: Partial<User>): Promise<User
       .where(eq(users.id, id))
       .returning({ id: users.id })
     if (changed.length === 0) throw new UsherError('resource_not_found', 'There is no such user.')
-    await emit(tx, { type: 'user.updated', subject: id, data: { user_id: id, ...change } })
+    emit(tx, { type: 'user.updated', subject: id, data: { user_id: id, ...change } })
     return getUser(tx, id)
   })
 }

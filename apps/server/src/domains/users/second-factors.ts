@@ -33,7 +33,7 @@ export async function noteSecondFactors(tx: Tx, userId: string, change: 'added' 
   if (change === 'removed')
     await tx.db.execute(sql`update sessions set second_factor_at = null
       where user_id = ${userId} and second_factor_at is not null`)
-  await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+  emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
 }
 
 const hasSecondFactor = sql<boolean>`(

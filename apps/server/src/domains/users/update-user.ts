@@ -45,7 +45,7 @@ export async function updateUser(ctx: Ctx | Tx, { id, ...fields }: UpdateUserInp
     } catch (error) {
       throw takenIdentifier(error)
     }
-    await emit(tx, { type: 'user.updated', subject: id, data: { user_id: id, ...(fields.banned && { banned: true }) } })
+    emit(tx, { type: 'user.updated', subject: id, data: { user_id: id, ...(fields.banned && { banned: true }) } })
     return getUser(tx, id)
   })
 }
@@ -92,7 +92,7 @@ export async function setPrimaryEmailAddress(
       .update(users)
       .set({ primaryEmailAddressId: emailAddressId, updatedAt: tx.now() })
       .where(eq(users.id, userId))
-    await emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+    emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
   })
 }
 
@@ -106,6 +106,6 @@ export async function deleteUser(ctx: Ctx | Tx, id: string): Promise<void> {
   await transaction(ctx, async (tx) => {
     const deleted = await tx.db.delete(users).where(eq(users.id, id)).returning({ id: users.id })
     if (deleted.length === 0) throw new UsherError('resource_not_found', 'There is no such user.')
-    await emit(tx, { type: 'user.deleted', subject: id, data: { user_id: id } })
+    emit(tx, { type: 'user.deleted', subject: id, data: { user_id: id } })
   })
 }

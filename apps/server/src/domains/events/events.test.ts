@@ -1,0 +1,94 @@
+import { afterEach, expect, test } from 'bun:test'
+import { transaction } from '../../database/index.ts'
+import { testInstance } from '../../testing/server.ts'
+import { EventBus, type UsherEvent } from './bus.ts'
+import { emit } from './emit.ts'
+
+const stops: (() => void)[] = []
+afterEach(() => {
+  for (const stop of stops.splice(0)) stop()
+})
+
+/** Another node on the same database: it hears of commits by reading the outbox alone. */
+async function otherNode() {
+  const t = await testInstance()
+  const { database, log } = t.server.runtime
+  const heard: UsherEvent[] = []
+  const bus = new EventBus(database, log)
+  bus.subscribe((event) => {
+    if (event.instanceId === t.ctx().instance.id) heard.push(event)
+  })
+  bus.start()
+  stops.push(() => bus.stop())
+  const subjects = () => heard.map((e) => e.subject).filter((s) => s.startsWith('thing_'))
+  const hears = async (subject: string) => {
+    for (const end = Date.now() + 3000; !subjects().includes(subject); await Bun.sleep(20))
+      if (Date.now() > end) throw new Error(`nothing was heard of ${subject}`)
+  }
+  return { t, hears, subjects }
+}
+
+const fact = (subject: string) => ({ type: 'thing.updated', subject, data: { id: subject } })
+
+test('another node hears every fact once, and soon', async () => {
+  const { t, hears, subjects } = await otherNode()
+  for (let i = 0; i < 20; i += 1) await transaction(t.ctx(), async (tx) => emit(tx, fact(`thing_${i}`)))
+  await hears('thing_19')
+  await Bun.sleep(1000)
+  expect(subjects()).toEqual(Array.from({ length: 20 }, (_, i) => `thing_${i}`))
+})
+
+test('a fact whose id is lower than one that was heard before is heard too', async () => {
+  const { t, hears, subjects } = await otherNode()
+  let commit = () => {}
+  const held = new Promise<void>((resolve) => {
+    commit = resolve
+  })
+  const first = transaction(t.ctx(), async (tx) => {
+    emit(tx, fact('thing_early'))
+    // Registered after the fact, so its row has its id already while the transaction stays open.
+    tx.beforeCommit(() => held)
+  })
+  await Bun.sleep(100)
+  await transaction(t.ctx(), async (tx) => emit(tx, fact('thing_late')))
+  await hears('thing_late')
+  expect(subjects()).toEqual(['thing_late'])
+  commit()
+  await first
+  await hears('thing_early')
+  expect(subjects()).toEqual(['thing_late', 'thing_early'])
+})
+
+test('a rollback leaves no fact, and what comes after it is heard', async () => {
+  const { t, hears, subjects } = await otherNode()
+  const failed = transaction(t.ctx(), async (tx) => {
+    emit(tx, fact('thing_never'))
+    tx.beforeCommit(() => Promise.reject(new Error('the last step fails')))
+  })
+  expect(failed).rejects.toThrow('the last step fails')
+  await failed.catch(() => {})
+  await transaction(t.ctx(), async (tx) => emit(tx, fact('thing_after')))
+  await hears('thing_after')
+  expect(subjects()).toEqual(['thing_after'])
+})
+
+test('a fact that a transaction tells twice is told once', async () => {
+  const { t, hears, subjects } = await otherNode()
+  await transaction(t.ctx(), async (tx) => {
+    for (const subject of ['thing_a', 'thing_b', 'thing_a']) emit(tx, fact(subject))
+    await transaction(tx, async (joined) => emit(joined, fact('thing_b')))
+    emit(tx, { ...fact('thing_a'), data: { id: 'thing_a', other: true } })
+  })
+  await hears('thing_b')
+  expect(subjects()).toEqual(['thing_a', 'thing_b', 'thing_a'])
+})
+
+test('facts of one transaction may be more than one statement takes', async () => {
+  const { t, hears, subjects } = await otherNode()
+  const all = Array.from({ length: 2500 }, (_, i) => `thing_${i}`)
+  await transaction(t.ctx(), async (tx) => {
+    for (const subject of all) emit(tx, fact(subject))
+  })
+  await hears('thing_2499')
+  expect(subjects()).toEqual(all)
+})

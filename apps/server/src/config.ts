@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { ChallengeProvider } from './domains/bot-check/index.ts'
@@ -61,6 +62,8 @@ const Environment = z.object({
   USHER_BREACHED_PASSWORDS: z.string().optional(),
   /** What the server may fetch beside the public internet: hosts, `host:port` pairs or CIDR ranges, by commas. */
   USHER_EGRESS_ALLOW: z.string().default(''),
+  /** Resolvers for records that prove a domain: addresses, `address:port`, by commas. Without it the system's. */
+  USHER_DNS_SERVERS: z.string().default(''),
   /** Shared token of the stand-alone sync server (`usher sync-server start`). */
   USHER_SYNC_TOKEN: z.string().optional(),
   /** Limits of the realtime plane that differ from the defaults: `name=value,name=value`, names as in `SyncLimits`. */
@@ -88,6 +91,7 @@ export type Config = {
   challengeProvider: ChallengeProvider | undefined
   trustedProxies: ReadonlySet<string>
   egressAllow: readonly string[]
+  dnsServers: readonly string[]
   breachedPasswords: string | undefined
   syncToken: string | undefined
   syncLimits: Partial<SyncLimits>
@@ -140,6 +144,8 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
   }
   for (const [one, other] of captchaPairs)
     if (Boolean(given[one]) !== Boolean(given[other])) problems.push(`${one}, ${other}: both are needed, or none`)
+  for (const server of list(given.USHER_DNS_SERVERS ?? ''))
+    if (!isDnsServer(server)) problems.push('USHER_DNS_SERVERS: addresses, each with a port or without, by commas')
   const unused = ['USHER_CAPTCHA_URL', 'USHER_CAPTCHA_INVISIBLE_SITE_KEY'].filter((name) => given[name])
   if (unused.length > 0 && !given.USHER_CAPTCHA_SITE_KEY)
     problems.push('USHER_CAPTCHA_SITE_KEY: needed for the bot check')
@@ -164,6 +170,7 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     trustedProxies: new Set(list(e.USHER_TRUSTED_PROXIES)),
     breachedPasswords: e.USHER_BREACHED_PASSWORDS,
     egressAllow: list(e.USHER_EGRESS_ALLOW),
+    dnsServers: list(e.USHER_DNS_SERVERS),
     syncToken: e.USHER_SYNC_TOKEN,
     syncLimits,
     metricsToken: e.USHER_METRICS_TOKEN,
@@ -194,6 +201,12 @@ function textProviderOf(e: z.infer<typeof Environment>): TextProvider | undefine
   if (!accountSid || !secret || !from) return undefined
   const url = (e.USHER_SMS_URL ?? 'https://api.twilio.com').replace(/\/+$/, '')
   return { url, accountSid, user: e.USHER_SMS_USER ?? accountSid, secret, from }
+}
+
+/** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`. */
+function isDnsServer(value: string): boolean {
+  const [, bracketed, plain] = value.match(/^\[(.+)\](?::\d{1,5})?$|^(.+?)$/) ?? []
+  return isIP(bracketed ?? plain ?? '') !== 0 || isIP((plain ?? '').replace(/:\d{1,5}$/, '')) === 4
 }
 
 const captchaPairs = [

@@ -5,6 +5,7 @@ import { useBreachedPasswords } from './domains/credentials/index.ts'
 import { announceOn, EventBus } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
+import { createDns, type Dns } from './kernel/dns.ts'
 import { createEgress, type Egress } from './kernel/egress.ts'
 import { createLog, type Log } from './kernel/log.ts'
 
@@ -21,6 +22,7 @@ export type Runtime = {
   now: () => Date
   /** The one way to fetch what somebody else named. */
   egress: Egress
+  dns: Dns
   /** Absent: no provider of challenges is configured. */
   challenge: Challenge | undefined
   /** The only source of URLs. Known once the port is. */
@@ -45,15 +47,16 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   })
   useBreachedPasswords(config.breachedPasswords)
   const egress = createEgress({ allow: config.egressAllow })
+  const dns = createDns(config.dnsServers)
   const challenge = config.challengeProvider && openChallenge(config.challengeProvider)
   const publicUrl = config.publicUrl ?? ''
-  return { config, database, instances, bus, log, egress, challenge, now: () => new Date(), publicUrl }
+  return { config, database, instances, bus, log, egress, dns, challenge, now: () => new Date(), publicUrl }
 }
 
 /** The context of one caller. */
 export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, log: Log = runtime.log): Ctx {
-  const { database, now, egress } = runtime
-  return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress }
+  const { database, now, egress, dns } = runtime
+  return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress, dns }
 }
 
 /** Where browsers reach an instance, from configuration alone. No trailing slash. */

@@ -1,5 +1,6 @@
 import type { Database } from '../database/index.ts'
 import type { Instance } from '../domains/instances/index.ts'
+import type { Dns } from './dns.ts'
 import type { Egress } from './egress.ts'
 import type { Log } from './log.ts'
 
@@ -37,4 +38,5 @@ export type Ctx = {
   publicUrl: string
   /** Fetches what a person or an operator named. */
   egress: Egress
+  dns: Dns
 }

@@ -202,6 +202,16 @@ CREATE TABLE "messages" (
 	"expires_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
+CREATE TABLE "membership_requests" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"status" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "memberships" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -215,6 +225,25 @@ CREATE TABLE "memberships" (
 	CONSTRAINT "memberships_once" UNIQUE("organization_id","user_id")
 );
 --> statement-breakpoint
+CREATE TABLE "organization_domains" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"name" text NOT NULL,
+	"enrollment_mode" text NOT NULL,
+	"affiliation_email_address" text,
+	"affiliation_expires_at" timestamp (3) with time zone,
+	"affiliation_verified_at" timestamp (3) with time zone,
+	"affiliation_strategy" text,
+	"ownership_record_value" text,
+	"ownership_attempts" integer DEFAULT 0 NOT NULL,
+	"ownership_expires_at" timestamp (3) with time zone,
+	"ownership_verified_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "organization_domains_name" UNIQUE("organization_id","name")
+);
+--> statement-breakpoint
 CREATE TABLE "organization_invitations" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -223,6 +252,7 @@ CREATE TABLE "organization_invitations" (
 	"role_id" text NOT NULL,
 	"status" text NOT NULL,
 	"inviter_user_id" text,
+	"domain_id" text,
 	"redirect_url" text,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
@@ -231,11 +261,25 @@ CREATE TABLE "organization_invitations" (
 	"expires_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "organization_suggestions" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"domain_id" text,
+	"status" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "organization_suggestions_once" UNIQUE("organization_id","user_id")
+);
+--> statement-breakpoint
 CREATE TABLE "organizations" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
 	"name" text NOT NULL,
+	"name_skeleton" text DEFAULT '' NOT NULL,
 	"slug" text NOT NULL,
+	"external_id" text,
 	"image_id" text,
 	"created_by" text,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
@@ -620,11 +664,18 @@ ALTER TABLE "images" ADD CONSTRAINT "images_organization_id_organizations_id_fk"
 ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "membership_requests" ADD CONSTRAINT "membership_requests_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "membership_requests" ADD CONSTRAINT "membership_requests_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "memberships" ADD CONSTRAINT "memberships_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "memberships" ADD CONSTRAINT "memberships_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "memberships" ADD CONSTRAINT "memberships_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_domains" ADD CONSTRAINT "organization_domains_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_domain_id_organization_domains_id_fk" FOREIGN KEY ("domain_id") REFERENCES "public"."organization_domains"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_suggestions" ADD CONSTRAINT "organization_suggestions_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_suggestions" ADD CONSTRAINT "organization_suggestions_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organization_suggestions" ADD CONSTRAINT "organization_suggestions_domain_id_organization_domains_id_fk" FOREIGN KEY ("domain_id") REFERENCES "public"."organization_domains"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "client_tokens" ADD CONSTRAINT "client_tokens_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -656,11 +707,21 @@ CREATE INDEX "instance_secret_keys_instance" ON "instance_secret_keys" USING btr
 CREATE UNIQUE INDEX "instance_signing_keys_active" ON "instance_signing_keys" USING btree ("instance_id") WHERE state = 'active';--> statement-breakpoint
 CREATE INDEX "messages_due" ON "messages" USING btree ("next_attempt_at") WHERE state = 'queued';--> statement-breakpoint
 CREATE INDEX "messages_recent" ON "messages" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE UNIQUE INDEX "membership_requests_open" ON "membership_requests" USING btree ("organization_id","user_id") WHERE status = 'pending';--> statement-breakpoint
+CREATE INDEX "membership_requests_organization" ON "membership_requests" USING btree ("organization_id","status","created_at");--> statement-breakpoint
+CREATE INDEX "membership_requests_user" ON "membership_requests" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "memberships_user" ON "memberships" USING btree ("instance_id","user_id");--> statement-breakpoint
 CREATE INDEX "memberships_role" ON "memberships" USING btree ("role_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "organization_domains_verified" ON "organization_domains" USING btree ("instance_id","name") WHERE affiliation_verified_at is not null or ownership_verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "organization_invitations_email" ON "organization_invitations" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE INDEX "organization_invitations_domain" ON "organization_invitations" USING btree ("domain_id");--> statement-breakpoint
+CREATE INDEX "organization_suggestions_user" ON "organization_suggestions" USING btree ("user_id");--> statement-breakpoint
+CREATE INDEX "organization_suggestions_domain" ON "organization_suggestions" USING btree ("domain_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "organizations_external_id" ON "organizations" USING btree ("instance_id","external_id");--> statement-breakpoint
 CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "organizations_creator" ON "organizations" USING btree ("instance_id","created_by");--> statement-breakpoint
+CREATE INDEX "organizations_name_skeleton" ON "organizations" USING btree ("instance_id","name_skeleton");--> statement-breakpoint
 CREATE UNIQUE INDEX "allowlist_identifiers_identifier" ON "allowlist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE UNIQUE INDEX "blocklist_identifiers_identifier" ON "blocklist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint

@@ -11,4 +11,4 @@ export {
 } from './redirect-urls.ts'
 export { InstanceRegistry, type InstanceSummary } from './registry.ts'
 export type { RotateInput, Rotation } from './rotate-signing-key.ts'
-export { InstanceSettings, maxSessionClaimsBytes, SyncRule } from './settings.ts'
+export { EnrollmentMode, InstanceSettings, maxSessionClaimsBytes, SyncRule } from './settings.ts'

@@ -13,6 +13,10 @@ export const SyncRule = z.strictObject({
 })
 export type SyncRule = z.infer<typeof SyncRule>
 
+/** How people with an address of an organization's domain come to it. */
+export const EnrollmentMode = z.enum(['manual_invitation', 'automatic_invitation', 'automatic_suggestion'])
+export type EnrollmentMode = z.infer<typeof EnrollmentMode>
+
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never)
 
 /** They are in every session token, which has to fit into a cookie. */
@@ -166,7 +170,19 @@ export const InstanceSettings = z.strictObject({
     creatorRole: z.string().default('org:admin'),
     defaultRole: z.string().default('org:member'),
     adminDelete: z.boolean().default(true),
+    /** Nobody works without an organization: there are no personal accounts. */
     forceSelection: z.boolean().default(false),
+    /** People may create organizations themselves; each person may still be told otherwise. */
+    creation: z.boolean().default(true),
+    /** Organizations that one person may create, unless said otherwise of them; 0 is unlimited. */
+    creationLimit: z.number().int().min(0).max(1_000_000).default(0),
+    /** The form for a new organization begins with a name made from the domain of the person's address. */
+    creationDefaults: z.boolean().default(false),
+    slugs: z.boolean().default(true),
+    /** Organizations may have email domains whose people join by themselves. */
+    domains: z.boolean().default(false),
+    /** How people of a domain may join; `manual_invitation`: as anybody. */
+    enrollmentModes: z.array(EnrollmentMode).default([...EnrollmentMode.options]),
   }),
   sync: section({
     rules: z.array(SyncRule).max(100).default([]),

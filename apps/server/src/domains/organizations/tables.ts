@@ -10,7 +10,11 @@ export const organizations = pgTable(
     id: text('id').primaryKey(),
     instanceId: instanceId(),
     name: text('name').notNull(),
+    /** The name as a careless reader sees it: see `nameSkeleton`. */
+    nameSkeleton: text('name_skeleton').notNull().default(''),
     slug: text('slug').notNull(),
+    /** Id in the application's own records. */
+    externalId: text('external_id'),
     /** Id of the stored logo; null: a drawn default. */
     imageId: text('image_id'),
     createdBy: text('created_by'),
@@ -24,7 +28,10 @@ export const organizations = pgTable(
   },
   (t) => [
     unique('organizations_slug').on(t.instanceId, t.slug),
+    uniqueIndex('organizations_external_id').on(t.instanceId, t.externalId),
     index('organizations_created').on(t.instanceId, t.createdAt),
+    index('organizations_creator').on(t.instanceId, t.createdBy),
+    index('organizations_name_skeleton').on(t.instanceId, t.nameSkeleton),
   ],
 )
 
@@ -54,6 +61,92 @@ export const memberships = pgTable(
   ],
 )
 
+/** An email domain of an organization. It counts once a mailbox in it, or a DNS record, was shown. */
+export const organizationDomains = pgTable(
+  'organization_domains',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    organizationId: text('organization_id')
+      .notNull()
+      .references(() => organizations.id, { onDelete: 'cascade' }),
+    /** Lower case, in its ASCII form. */
+    name: text('name').notNull(),
+    enrollmentMode: text('enrollment_mode', {
+      enum: ['manual_invitation', 'automatic_invitation', 'automatic_suggestion'],
+    }).notNull(),
+    /** Where the last code was sent. */
+    affiliationEmailAddress: text('affiliation_email_address'),
+    affiliationExpiresAt: instant('affiliation_expires_at'),
+    affiliationVerifiedAt: instant('affiliation_verified_at'),
+    /** `admin`: on the application's word. */
+    affiliationStrategy: text('affiliation_strategy', { enum: ['email_code', 'admin'] }),
+    /** What the TXT record has to say; it is public once it is published. */
+    ownershipRecordValue: text('ownership_record_value'),
+    ownershipAttempts: integer('ownership_attempts').notNull().default(0),
+    ownershipExpiresAt: instant('ownership_expires_at'),
+    ownershipVerifiedAt: instant('ownership_verified_at'),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    unique('organization_domains_name').on(t.organizationId, t.name),
+    // Whoever proves a domain first has it; a claim that is not proven blocks nobody.
+    uniqueIndex('organization_domains_verified')
+      .on(t.instanceId, t.name)
+      .where(sql`affiliation_verified_at is not null or ownership_verified_at is not null`),
+  ],
+)
+
+/** An organization that a person may ask to join, because of a domain of theirs. */
+export const organizationSuggestions = pgTable(
+  'organization_suggestions',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    organizationId: text('organization_id')
+      .notNull()
+      .references(() => organizations.id, { onDelete: 'cascade' }),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    /** Null once the person was turned away: that outlives the domain. */
+    domainId: text('domain_id').references(() => organizationDomains.id, { onDelete: 'set null' }),
+    /** `withdrawn`: removed or turned down by somebody; no domain brings this person to the organization again. */
+    status: text('status', { enum: ['pending', 'accepted', 'withdrawn'] }).notNull(),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    unique('organization_suggestions_once').on(t.organizationId, t.userId),
+    index('organization_suggestions_user').on(t.userId),
+    index('organization_suggestions_domain').on(t.domainId),
+  ],
+)
+
+/** Somebody who asks to become a member. */
+export const membershipRequests = pgTable(
+  'membership_requests',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    organizationId: text('organization_id')
+      .notNull()
+      .references(() => organizations.id, { onDelete: 'cascade' }),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    status: text('status', { enum: ['pending', 'accepted', 'rejected'] }).notNull(),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    uniqueIndex('membership_requests_open').on(t.organizationId, t.userId).where(sql`status = 'pending'`),
+    index('membership_requests_organization').on(t.organizationId, t.status, t.createdAt),
+    index('membership_requests_user').on(t.userId),
+  ],
+)
+
 export const organizationInvitations = pgTable(
   'organization_invitations',
   {
@@ -69,6 +162,8 @@ export const organizationInvitations = pgTable(
       .references(() => roles.id, { onDelete: 'restrict' }),
     status: text('status', { enum: ['pending', 'accepted', 'revoked', 'expired'] }).notNull(),
     inviterUserId: text('inviter_user_id'),
+    /** The domain that brought it about; null: somebody invited this address. */
+    domainId: text('domain_id').references(() => organizationDomains.id, { onDelete: 'set null' }),
     redirectUrl: text('redirect_url'),
     publicMetadata: metadata('public_metadata'),
     privateMetadata: metadata('private_metadata'),
@@ -80,5 +175,6 @@ export const organizationInvitations = pgTable(
     // The database, not a read before the write, keeps two requests from inviting one address twice.
     uniqueIndex('organization_invitations_open').on(t.organizationId, t.emailAddress).where(sql`status = 'pending'`),
     index('organization_invitations_email').on(t.instanceId, t.emailAddress),
+    index('organization_invitations_domain').on(t.domainId),
   ],
 )

@@ -20,6 +20,7 @@ export const verificationCodes = pgTable(
         'phone_number',
         'reverification',
         'reverification_second_factor',
+        'organization_domain',
       ],
     }).notNull(),
     /** Id of the sign-in, sign-up, email address or phone number that it belongs to. */

@@ -1,4 +1,4 @@
-import { and, eq, gt, or, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -29,8 +29,9 @@ export function refuseLocked(user: Lockable, now: Date): void {
 
 /**
  * Counts a failed attempt at one of somebody's factors, and locks the account when there were too many since the last
- * success. Counting is one conditional update, so that parallel guesses are all counted. What is open stays open: a
- * stranger who guesses must not be able to sign the owner out.
+ * success. Counting is one conditional update, so that parallel guesses are all counted; what fails while the account is
+ * locked is not, so that a lock is told once and nobody can keep it from ending. What is open stays open: a stranger who
+ * guesses must not be able to sign the owner out.
  *
  * @param ctx not inside a transaction that the refusal rolls back
  * @returns whether this attempt locked the account
@@ -43,7 +44,9 @@ export async function noteFailedAttempt(ctx: Ctx | Tx, userId: string): Promise<
     const [counted] = await tx.db
       .update(users)
       .set({ failedAttempts: sql`${users.failedAttempts} + 1` })
-      .where(eq(users.id, userId))
+      .where(
+        and(eq(users.id, userId), eq(users.locked, false), or(isNull(users.lockedUntil), lte(users.lockedUntil, now))),
+      )
       .returning({ failedAttempts: users.failedAttempts })
     if (!counted || counted.failedAttempts < maxAttempts) return false
     // One of the attempts beyond the limit locks; the others find it done.

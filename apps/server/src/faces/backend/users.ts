@@ -20,12 +20,14 @@ import {
   createUser,
   deleteUser,
   getUser,
+  lockUser,
   mergeUserMetadata,
   parsePhoneNumber,
   replaceEmailAddresses,
   setPrimaryEmailAddress,
   setPrimaryPhoneNumber,
   unlinkExternalAccount,
+  unlockUser,
   updateUser,
 } from '../../domains/users/index.ts'
 import { parseEmailAddress } from '../../domains/verifications/index.ts'
@@ -175,22 +177,26 @@ export function userRoutes(): Hono<Env> {
     return jsonResponse(presentUserToBackend(await updateUser(c.var.ctx, { id: c.req.param('id'), ...change })))
   })
 
-  for (const [verb, change] of [
-    ['ban', { banned: true }],
-    ['unban', { banned: false }],
-    ['lock', { locked: true }],
-    ['unlock', { locked: false }],
+  for (const [verb, banned] of [
+    ['ban', true],
+    ['unban', false],
   ] as const)
     routes.post(`/users/:id/${verb}`, async (c) => {
       const id = c.req.param('id')
       const user = await transaction(c.var.ctx, async (tx) => {
-        const changed = await updateUser(tx, { id, ...change })
+        const changed = await updateUser(tx, { id, banned })
         // A ban ends what is open; a lock only keeps new sign-ins out.
-        if (verb === 'ban') await revokeUserSessions(tx, { userId: id })
+        if (banned) await revokeUserSessions(tx, { userId: id })
         return changed
       })
       return jsonResponse(presentUserToBackend(user))
     })
+  routes.post('/users/:id/lock', async (c) =>
+    jsonResponse(presentUserToBackend(await lockUser(c.var.ctx, c.req.param('id')))),
+  )
+  routes.post('/users/:id/unlock', async (c) =>
+    jsonResponse(presentUserToBackend(await unlockUser(c.var.ctx, c.req.param('id')))),
+  )
 
   for (const [verb, banned] of [
     ['ban', true],

@@ -22,9 +22,10 @@ export function argon2idHash(password: string): Promise<string> {
   return run({ id: nextId(), verb: 'hash', password, ...parameters }) as Promise<string>
 }
 
-/** Whether a password fits an Argon2id hash. @throws {UsherError} `unavailable` when too many wait already */
-export function argon2idVerify(hash: string, password: string): Promise<boolean> {
-  return run({ id: nextId(), verb: 'verify', hash, password }) as Promise<boolean>
+/** Whether a password fits a stored hash. @throws {UsherError} `unavailable` when too many wait already */
+export function verifyHash(stored: { hasher: string; hash: string }, password: string): Promise<boolean> {
+  const { hasher, hash } = stored
+  return run({ id: nextId(), verb: 'verify', hasher, hash, password }) as Promise<boolean>
 }
 
 const nextId = () => {
@@ -45,16 +46,34 @@ const tooMany = () =>
     retryAfterSeconds: 5,
   })
 
-/** Gives the job that waits longest to a thread that has nothing to do; there are as many as cores, made when needed. */
+/** Gives a job to a thread that has nothing to do; there are as many as cores, made when needed. */
 function next(): void {
   if (waiting.length === 0) return
   const worker = idle.pop() ?? (started < availableParallelism() ? start() : undefined)
-  const job = worker && waiting.shift()
+  const job = worker && takeWaiting()
   if (!worker || !job) return
   running.set(worker, job)
   worker.ref()
   worker.postMessage(job.task)
 }
+
+/**
+ * The job that waits longest. Hashes of other systems may take ten times as long as ours: while any of ours waits, they
+ * leave one thread to them, so that those who just came from elsewhere do not hold up everybody.
+ */
+function takeWaiting(): Job | undefined {
+  const foreign = [...running.values()].filter(isForeign).length
+  const room = foreign < Math.max(1, availableParallelism() - 1)
+  const at = room
+    ? 0
+    : Math.max(
+        0,
+        waiting.findIndex((job) => !isForeign(job)),
+      )
+  return waiting.splice(at, 1)[0]
+}
+
+const isForeign = ({ task }: Job) => task.verb === 'verify' && task.hasher !== 'argon2id'
 
 function start(): Worker {
   started += 1
@@ -68,12 +87,20 @@ function start(): Worker {
     else job?.fail(new Error('a password could not be hashed'))
     next()
   })
-  worker.on('error', () => {
+  let over = false
+  const end = () => {
+    if (over) return
+    over = true
     started -= 1
+    // It may have ended while it had nothing to do; the next job must not be given to it.
+    const at = idle.indexOf(worker)
+    if (at >= 0) idle.splice(at, 1)
     take(worker)?.fail(new Error('a password could not be hashed'))
     void worker.terminate()
     next()
-  })
+  }
+  worker.on('error', end)
+  worker.on('exit', end)
   return worker
 }
 
@@ -81,21 +108,4 @@ function take(worker: Worker): Job | undefined {
   const job = running.get(worker)
   running.delete(worker)
   return job
-}
-
-const turns: (() => void)[] = []
-let foreign = 0
-
-/** Lets one hash of another system be verified at a time: those run beside everything else. */
-export async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (turns.length >= maxWaiting) throw tooMany()
-  if (foreign > 0) await new Promise<void>((turn) => turns.push(turn))
-  else foreign += 1
-  try {
-    return await work()
-  } finally {
-    const turn = turns.shift()
-    if (turn) turn()
-    else foreign -= 1
-  }
 }

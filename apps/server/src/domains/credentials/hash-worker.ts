@@ -6,11 +6,12 @@
 import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
-import { type Algorithm, hashSync, verifySync } from '@node-rs/argon2'
+import { type Algorithm, hashSync } from '@node-rs/argon2'
+import { fitsDigest } from './hashers.ts'
 
 export type HashTask =
   | { id: number; verb: 'hash'; password: string; memoryCost: number; timeCost: number }
-  | { id: number; verb: 'verify'; password: string; hash: string }
+  | { id: number; verb: 'verify'; password: string; hasher: string; hash: string }
 export type HashAnswer = { id: number; result: string | boolean } | { id: number; error: string }
 
 try {
@@ -25,7 +26,7 @@ parentPort?.on('message', (task: HashTask) => parentPort?.postMessage(answer(tas
 function answer(task: HashTask): HashAnswer {
   const { id, password } = task
   try {
-    if (task.verb === 'verify') return { id, result: verifySync(task.hash, password) }
+    if (task.verb === 'verify') return { id, result: fitsDigest(task.hasher, task.hash, password) }
     const { memoryCost, timeCost } = task
     return {
       id,

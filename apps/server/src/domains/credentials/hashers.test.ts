@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { availableParallelism } from 'node:os'
 import { hash } from '@node-rs/argon2'
 import { eq } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
@@ -100,20 +101,24 @@ test('every hasher verifies what another program hashed, and nothing else', asyn
   for (const [hasher, cases] of Object.entries(made))
     for (const [password, digest] of cases) {
       checkDigest(hasher, digest)
-      expect(`${hasher} ${await fitsDigest(hasher, digest, password)}`).toBe(`${hasher} true`)
-      expect(`${hasher} ${await fitsDigest(hasher, digest, `${password}x`)}`).toBe(`${hasher} false`)
-      expect(await fitsDigest(hasher, digest, '')).toBe(false)
+      expect(`${hasher} ${fitsDigest(hasher, digest, password)}`).toBe(`${hasher} true`)
+      expect(`${hasher} ${fitsDigest(hasher, digest, `${password}x`)}`).toBe(`${hasher} false`)
+      expect(fitsDigest(hasher, digest, '')).toBe(false)
     }
 })
 
 test('A7 a password longer than bcrypt reads fits none of its hashes', async () => {
   const long = 'x'.repeat(80)
   const digest = await Bun.password.hash(long.slice(0, 72), { algorithm: 'bcrypt', cost: 4 })
-  expect(await fitsDigest('bcrypt', digest, long.slice(0, 72))).toBe(true)
-  expect(await fitsDigest('bcrypt', digest, long)).toBe(false)
-  expect(await fitsDigest('bcrypt', digest, `${long.slice(0, 72)}y`)).toBe(false)
+  expect(fitsDigest('bcrypt', digest, long.slice(0, 72))).toBe(true)
+  expect(fitsDigest('bcrypt', digest, long)).toBe(false)
+  expect(fitsDigest('bcrypt', digest, `${long.slice(0, 72)}y`)).toBe(false)
+  // What follows a zero byte is not read everywhere.
+  expect(fitsDigest('bcrypt', await Bun.password.hash('short', { algorithm: 'bcrypt', cost: 4 }), 'short\0short')).toBe(
+    false,
+  )
   // The pepper may push the password beyond what is read.
-  expect(await fitsDigest('bcrypt_peppered', `${digest}$pepper`, 'x'.repeat(72))).toBe(false)
+  expect(fitsDigest('bcrypt_peppered', `${digest}$pepper`, 'x'.repeat(72))).toBe(false)
 })
 
 test('A7 our own hash reads the whole of a password', async () => {
@@ -132,6 +137,8 @@ test('digests that are none, or that would cost too much, are refused before the
     ['bcrypt', '$2b$05$short'],
     ['argon2id', '$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc'],
     ['argon2i', '$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc'],
+    ['argon2id', '$argon2id$v=19$m=8,t=2,p=4$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc'],
+    ['argon2id', '$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQxx$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc'],
     ['pbkdf2_sha256', 'pbkdf2_sha256$2147483647$AAAA$AAAAAAAAAAA='],
     ['pbkdf2_sha1', 'pbkdf2_sha1$1000$salt$not hex at all'],
     ['scrypt_werkzeug', `scrypt:1073741824:8:1$salt$${'ab'.repeat(64)}`],
@@ -179,4 +186,33 @@ test('an imported hash becomes our own at the first right sign-in, and a passwor
   await setPassword(ctx(), { userId, password: 'a new passphrase of hers' })
   await signingIn
   expect(await verifyPassword(ctx(), { userId, password: 'a new passphrase of hers' })).toBe(true)
+})
+
+test('hashes of other systems are verified beside everything else, and ours do not wait for all of them', async () => {
+  const { ctx } = await testInstance()
+  const imported = await createUser(ctx(), {})
+  const own = await createUser(ctx(), {})
+  await setPassword(ctx(), { userId: own.id, password: 'a passphrase of hers' })
+  const digest = `100000$salt$${'A'.repeat(86)}==`
+  await setImportedPassword(ctx(), { userId: imported.id, hasher: 'sha512_symfony', digest })
+  const order: string[] = []
+  let last = performance.now()
+  let longestGapMs = 0
+  const watch = setInterval(() => {
+    longestGapMs = Math.max(longestGapMs, performance.now() - last)
+    last = performance.now()
+  }, 1)
+  const startedAt = last
+  const slow = Array.from({ length: 8 }, async () => {
+    expect(await verifyPassword(ctx(), { userId: imported.id, password: 'wrong' })).toBe(false)
+    order.push('imported')
+  })
+  await Bun.sleep(20)
+  const quick = verifyPassword(ctx(), { userId: own.id, password: 'a passphrase of hers' }).then((fits) => {
+    order.push(`own ${fits}`)
+  })
+  await Promise.all([...slow, quick])
+  clearInterval(watch)
+  expect(longestGapMs).toBeLessThan((performance.now() - startedAt) / 4)
+  if (availableParallelism() > 1) expect(order.indexOf('own true')).toBeLessThan(4)
 })

@@ -1,22 +1,18 @@
-import { createCipheriv, createHash, pbkdf2, type ScryptOptions, scrypt } from 'node:crypto'
-import { promisify } from 'node:util'
-import { verify as verifyArgon2 } from '@node-rs/argon2'
+import { createCipheriv, createHash, pbkdf2Sync, scryptSync } from 'node:crypto'
+import { verifySync } from '@node-rs/argon2'
 import { UsherError } from '../../kernel/errors.ts'
 import { equalSecrets } from '../../kernel/secrets.ts'
 
 /**
  * Password hashes that come from elsewhere, under the names that the server API gives them. Each says how its digests
  * look, and how to tell whether a password fits one. Costs are bounded: a digest is data from outside, and verifying it
- * must not be a way to keep this server busy.
+ * must not be a way to keep this server busy. Verifying takes a thread for as long as it lasts: `hash-queue.ts` has some.
  */
 type Hasher = {
   /** The parts of a digest, or nothing when it is none. */
   parse: (digest: string) => string[] | undefined
-  verify: (password: string, parts: string[]) => Promise<boolean>
+  verify: (password: string, parts: string[]) => boolean
 }
-
-const deriveKey = promisify(pbkdf2)
-const deriveScrypt = promisify<string | Buffer, Buffer, number, ScryptOptions, Buffer>(scrypt)
 
 const maxIterations = 2_000_000
 const maxScryptBytes = 256 * 1024 * 1024
@@ -36,24 +32,26 @@ const argon2 = (variant: string): Hasher => ({
   parse: (digest) => {
     const parts = digest.match(
       new RegExp(
-        `^\\$${variant}\\$v=(?:16|19)\\$m=(\\d+),t=(\\d+),p=(\\d+)\\$[A-Za-z0-9+/]{11,}\\$[A-Za-z0-9+/]{16,}$`,
+        `^\\$${variant}\\$v=(?:16|19)\\$m=(\\d+),t=(\\d+),p=(\\d+)\\$([A-Za-z0-9+/]{11,})\\$([A-Za-z0-9+/]{16,})$`,
       ),
     )
-    const [, memory, time, lanes] = parts ?? []
-    return parts && within(memory, 262_144, 8) && within(time, 20) && within(lanes, 16) ? [digest] : undefined
+    const [, memory, time, lanes, salt = '', hash = ''] = parts ?? []
+    // RFC 9106 section 3.1: eight blocks a lane at least.
+    const affordable = within(lanes, 16) && within(memory, 262_144, 8 * Number(lanes)) && within(time, 20)
+    return parts && affordable && salt.length % 4 !== 1 && hash.length % 4 !== 1 ? [digest] : undefined
   },
-  verify: async (password, [digest = '']) => verifyArgon2(digest, password),
+  verify: (password, [digest = '']) => verifySync(digest, password),
 })
 
 const bcryptPattern = '\\$2[abxy]?\\$(\\d\\d)\\$([./A-Za-z0-9]{53})'
 
 /**
  * What bcrypt reads is 72 bytes; whatever follows makes no difference. A longer password would therefore be accepted
- * with any ending, so it is refused: its owner has to reset it.
+ * with any ending, so it is refused: its owner has to reset it. A zero byte ends what some implementations read.
  */
-async function fitsBcrypt(password: string, [cost = '', rest = '']: string[]): Promise<boolean> {
-  if (Buffer.byteLength(password) > 72) return false
-  return Bun.password.verify(password, `$2b$${cost}$${rest}`, 'bcrypt')
+function fitsBcrypt(password: string, [cost = '', rest = '']: string[]): boolean {
+  if (Buffer.byteLength(password) > 72 || password.includes('\0')) return false
+  return Bun.password.verifySync(password, `$2b$${cost}$${rest}`, 'bcrypt')
 }
 const parseBcrypt = (expression: RegExp) => (digest: string) => {
   const parts = digest.match(expression)?.slice(1)
@@ -62,13 +60,13 @@ const parseBcrypt = (expression: RegExp) => (digest: string) => {
 
 const plain = (algorithm: string, hexLength: number): Hasher => ({
   parse: pattern(new RegExp(`^([0-9a-fA-F]{${hexLength}})$`)),
-  verify: async (password, [hash = '']) => sameBytes(digestOf(algorithm, password), Buffer.from(hash, 'hex')),
+  verify: (password, [hash = '']) => sameBytes(digestOf(algorithm, password), Buffer.from(hash, 'hex')),
 })
 
 /** Where the salt stands is not written in the digest, so that both orders are tried. */
 const salted = (algorithm: string, hexLength: number): Hasher => ({
   parse: pattern(new RegExp(`^([^$]{1,256})\\$([0-9a-fA-F]{${hexLength}})$`)),
-  verify: async (password, [salt = '', hash = '']) => {
+  verify: (password, [salt = '', hash = '']) => {
     const wanted = Buffer.from(hash, 'hex')
     const after = sameBytes(digestOf(algorithm, salt, password), wanted)
     const before = sameBytes(digestOf(algorithm, password, salt), wanted)
@@ -94,12 +92,9 @@ const pbkdf2With = (name: string, algorithm: string, salt: Coding, hash: 'hex' |
     const saltSpelled = salt === 'hex' ? isHex(saltText) : salt !== 'base64' || /^[A-Za-z0-9+/]+={0,2}$/.test(saltText)
     return spelled && saltSpelled ? parts : undefined
   },
-  verify: async (password, [iterations = '', saltText = '', hashText = '']) => {
+  verify: (password, [iterations = '', saltText = '', hashText = '']) => {
     const wanted = Buffer.from(hashText, hash)
-    return sameBytes(
-      await deriveKey(password, decode(saltText, salt), Number(iterations), wanted.length, algorithm),
-      wanted,
-    )
+    return sameBytes(pbkdf2Sync(password, decode(saltText, salt), Number(iterations), wanted.length, algorithm), wanted)
   },
 })
 
@@ -131,7 +126,7 @@ const phpass = (prepare: (password: string) => string): Hasher => ({
     const rounds = parts ? phpassAlphabet.indexOf(parts[0] ?? '') : -1
     return rounds >= 7 && rounds <= 16 ? parts : undefined
   },
-  verify: async (password, [rounds = '', salt = '', hash = '']) =>
+  verify: (password, [rounds = '', salt = '', hash = '']) =>
     equalSecrets(phpassOf(prepare(password), rounds, salt), hash),
 })
 
@@ -146,11 +141,11 @@ const firebase: Hasher = {
     const [, , , , rounds, memoryCost] = parts ?? []
     return parts && within(rounds, 16) && scryptFits(2 ** Number(memoryCost), Number(rounds), 1) ? parts : undefined
   },
-  verify: async (password, parts) => {
+  verify: (password, parts) => {
     const [hash, salt, signerKey, separator] = parts.slice(0, 4).map((part) => Buffer.from(part, 'base64'))
     const [rounds, memoryCost] = parts.slice(4).map(Number)
     if (!hash || !salt || !signerKey || !separator) return false
-    const key = await deriveScrypt(password, Buffer.concat([salt, separator]), 32, {
+    const key = scryptSync(password, Buffer.concat([salt, separator]), 32, {
       N: 2 ** (memoryCost ?? 0),
       r: rounds ?? 0,
       p: 1,
@@ -169,10 +164,10 @@ const werkzeug: Hasher = {
     const [cost, blockSize, lanes] = (parts ?? []).map(Number)
     return parts && scryptFits(cost ?? 0, blockSize ?? 0, lanes ?? 0) ? parts : undefined
   },
-  verify: async (password, [cost, blockSize, lanes, salt = '', hash = '']) => {
+  verify: (password, [cost, blockSize, lanes, salt = '', hash = '']) => {
     const wanted = Buffer.from(hash, 'hex')
     const options = { N: Number(cost), r: Number(blockSize), p: Number(lanes), maxmem: maxScryptBytes * 2 }
-    return sameBytes(await deriveScrypt(password, Buffer.from(salt), wanted.length, options), wanted)
+    return sameBytes(scryptSync(password, Buffer.from(salt), wanted.length, options), wanted)
   },
 }
 
@@ -181,7 +176,7 @@ const symfony: Hasher = {
     const parts = digest.match(/^(?:sha512_symfony\$)?(\d{1,6})\$([^${}]{1,256})\$([A-Za-z0-9+/]{86}==)$/)?.slice(1)
     return parts && within(parts[0], 100_000) ? parts : undefined
   },
-  verify: async (password, [iterations = '', salt = '', hash = '']) => {
+  verify: (password, [iterations = '', salt = '', hash = '']) => {
     const text = `${password}{${salt}}`
     let digest = digestOf('sha512', text)
     for (let i = 1; i < Number(iterations); i += 1) digest = digestOf('sha512', digest, text)
@@ -195,7 +190,7 @@ const ssha: Hasher = {
     const body = digest.match(/^\{SSHA\}([A-Za-z0-9+/]+={0,2})$/i)?.[1]
     return body && Buffer.from(body, 'base64').length > 20 ? [body] : undefined
   },
-  verify: async (password, [body = '']) => {
+  verify: (password, [body = '']) => {
     const bytes = Buffer.from(body, 'base64')
     return sameBytes(digestOf('sha1', password, bytes.subarray(20)), bytes.subarray(0, 20))
   },
@@ -264,13 +259,13 @@ export function checkDigest(hasher: string, digest: string): void {
     )
 }
 
-/** Whether a password fits a stored digest. What cannot be read fits nothing. */
-export async function fitsDigest(hasher: string, digest: string, password: string): Promise<boolean> {
+/** Whether a password fits a stored digest. What cannot be read fits nothing. Takes up to seconds, for the costly ones. */
+export function fitsDigest(hasher: string, digest: string, password: string): boolean {
   const known = Object.hasOwn(hashers, hasher) ? hashers[hasher] : undefined
   const parts = known?.parse(digest)
   if (!known || !parts) return false
   try {
-    return await known.verify(password, parts)
+    return known.verify(password, parts)
   } catch {
     return false
   }

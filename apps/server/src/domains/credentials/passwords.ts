@@ -5,13 +5,24 @@ import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { isBreached } from './breached.ts'
-import { argon2idHash, argon2idVerify, inTurn, parameters } from './hash-queue.ts'
-import { checkDigest, fitsDigest } from './hashers.ts'
+import { argon2idHash, parameters, verifyHash } from './hash-queue.ts'
+import { checkDigest } from './hashers.ts'
 import { estimateStrength } from './password-strength.ts'
 import { passwords } from './tables.ts'
 
 /** What an unknown user's password is compared with, so that an answer takes as long as for a known one. */
 let decoy: Promise<string> | undefined
+
+async function findDecoy(): Promise<{ hasher: string; hash: string }> {
+  decoy ??= hashPassword('no password is compared with this one')
+  try {
+    return { hasher: 'argon2id', hash: await decoy }
+  } catch (error) {
+    // Not kept: a moment in which too many waited would become a failure for every unknown user from then on.
+    decoy = undefined
+    throw error
+  }
+}
 
 /**
  * Argon2id in PHC string format. Runs on a thread of its own, not on the event loop.
@@ -146,21 +157,17 @@ export async function verifyPassword(
   // Longer input can be nobody's password, and hashing is not to be had in bulk.
   const typed = input.password.length > 400 ? '' : input.password
   const password = typed.normalize('NFC')
-  if (!known) {
-    decoy ??= hashPassword('no password is compared with this one')
-    const hash = await decoy
-    await argon2idVerify(hash, password)
-    return false
+  // Elsewhere a password may have been hashed as it was typed, without composing its letters. A stranger's is compared as
+  // often as a user's, and a user's not faster than a stranger's.
+  const stored = known ?? (await findDecoy())
+  let matches = false
+  for (const spelling of new Set([password, typed])) {
+    matches ||= await verifyHash(stored, spelling)
+    if (!matches && stored.hasher !== 'argon2id') await verifyHash(await findDecoy(), spelling)
   }
-  // Elsewhere a password may have been hashed as it was typed, without composing its letters.
-  const matches = (await fits(known, password)) || (password !== typed && (await fits(known, typed)))
-  if (matches && typed !== '' && isWeaker(known)) await upgrade(ctx, known, password)
-  return matches && typed !== ''
-}
-
-/** Our own hashes are verified by threads of their own, those of other systems one at a time beside everything else. */
-function fits({ hasher, hash }: { hasher: string; hash: string }, password: string): Promise<boolean> {
-  return hasher === 'argon2id' ? argon2idVerify(hash, password) : inTurn(() => fitsDigest(hasher, hash, password))
+  if (!known || !matches || typed === '') return false
+  if (isWeaker(known)) await upgrade(ctx, known, password)
+  return true
 }
 
 function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {

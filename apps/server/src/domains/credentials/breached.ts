@@ -21,7 +21,8 @@ export function isBreached(password: string): boolean {
 
 /**
  * Takes an operator's list into use: lines of SHA-1 in upper-case hex, sorted, each followed by `:` and a count or by
- * nothing, as the downloadable list of Have I Been Pwned has them. It is searched where it is and never read whole.
+ * nothing, as the downloadable list of Have I Been Pwned has them. It is searched where it is and never read whole, so
+ * that its order is looked at in a hundred places: a list ordered by count would find next to nothing.
  *
  * @throws {Error} in words for the operator when it cannot be read or looks otherwise
  */
@@ -32,11 +33,14 @@ export function useBreachedPasswords(path: string | undefined): void {
   const descriptor = openSync(path, 'r')
   const { size } = fstatSync(descriptor)
   const opened = { descriptor, size }
-  for (const offset of [0, Math.floor(size / 2), Math.floor(size * 0.99)])
-    if (!/^[0-9A-F]{40}(:\d+)?\r?$/.test(lineAt(opened, offset).line)) {
-      closeSync(descriptor)
-      throw new Error(`${path} is no list of leaked passwords: lines of SHA-1 in upper-case hex are expected`)
-    }
+  const sample = Array.from({ length: 100 }, (_, i) => lineAt(opened, Math.floor((size * i) / 100)).line)
+  const problem = !sample.every((line) => /^[0-9A-F]{40}(:\d+)?$/.test(line))
+    ? 'lines of SHA-1 in upper-case hex are expected'
+    : sample.some((line, i) => line.slice(0, 40) < (sample[i - 1] ?? '').slice(0, 40)) && 'it is not sorted by hash'
+  if (problem) {
+    closeSync(descriptor)
+    throw new Error(`${path} is no list of leaked passwords: ${problem}`)
+  }
   file = opened
 }
 

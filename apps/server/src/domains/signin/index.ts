@@ -6,6 +6,7 @@ export { type CreateSignInInput, createSignIn, insertSignIn, refuseSignedIn } fr
 export { deleteOverSignIns } from './delete-over.ts'
 export { followEmailLink, type LinkOutcome, openEmailLink } from './email-link.ts'
 export { type FirstFactor, type FurtherFactor, furtherFactorsOf } from './factors.ts'
+export { noteFailure } from './note-failure.ts'
 export {
   beginSocialSignIn,
   findOwner,

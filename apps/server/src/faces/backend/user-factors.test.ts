@@ -4,6 +4,7 @@ import { confirmPasskey, startPasskey } from '../../domains/credentials/index.ts
 import { SoftwareAuthenticator } from '../../domains/credentials/testing.ts'
 import { getUser } from '../../domains/users/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
+import { mailsTo } from '../frontend/testing.ts'
 
 const secret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
 
@@ -63,6 +64,39 @@ test('A10 guesses through the application are counted, parallel ones too, and lo
   expect(outcomes.filter((o) => o === 'form_code_incorrect').length).toBeLessThan(5)
   expect(outcomes.filter((o) => o === 'user_locked').length).toBeGreaterThan(25)
   expect(await guess(codeOf())).toBe('user_locked')
+})
+
+test('A10 guesses at a password through the application lock the account as well, and its owner is told once', async () => {
+  const t = await testInstance()
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { lockout: { maxAttempts: 5 } })
+  const password = 'correct horse battery'
+  const address = 'ada@example.com'
+  const { id: userId } = (await call(t, 'POST', '/users', { email_address: [address], password })).body
+  const guess = async (typed: string) => {
+    const { body } = await call(t, 'POST', `/users/${userId}/verify_password`, { password: typed })
+    return body.errors?.[0].code ?? body
+  }
+  for (let i = 0; i < 3; i += 1) expect(await guess('wrong one')).toBe('form_password_incorrect')
+  // A right one begins the count anew.
+  expect(await guess(password)).toEqual({ verified: true })
+  const outcomes = await Promise.all(Array.from({ length: 30 }, () => guess('wrong one')))
+  expect(outcomes.filter((o) => o === 'form_password_incorrect').length).toBeLessThan(5)
+  expect(await guess(password)).toBe('user_locked')
+  expect((await mailsTo(t, address)).filter((m) => m.template === 'account_locked')).toHaveLength(1)
+  await call(t, 'POST', `/users/${userId}/unlock`)
+  expect(await guess(password)).toEqual({ verified: true })
+})
+
+test('a password that the application sets is not one of the person’s identifiers', async () => {
+  const t = await testInstance()
+  const address = 'ada.lovelace@example.com'
+  const refused = { errors: [{ code: 'form_password_matches_identifier', meta: { param_name: 'password' } }] }
+  const make = (more: object) => call(t, 'POST', '/users', { email_address: [address], ...more })
+  expect((await make({ password: address.toUpperCase() })).body).toMatchObject(refused)
+  const { id } = (await make({ password: address, skip_password_checks: true })).body
+  expect((await call(t, 'PATCH', `/users/${id}`, { password: address })).body).toMatchObject(refused)
+  expect((await call(t, 'PATCH', `/users/${id}`, { password: 'correct horse battery' })).status).toBe(200)
+  expect((await call(t, 'PATCH', '/users/user_x', { password: 'correct horse battery' })).status).toBe(404)
 })
 
 test('M7 all second factors are taken at once; numbers stay', async () => {

@@ -9,7 +9,8 @@ import {
   useBackupCode,
   verifyTotp,
 } from '../../domains/credentials/index.ts'
-import { clearFailedAttempts, getUser, noteFailedAttempt, refuseLocked } from '../../domains/users/index.ts'
+import { noteFailure } from '../../domains/signin/index.ts'
+import { clearFailedAttempts, getUser, refuseLocked } from '../../domains/users/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { parseBody } from './input.ts'
@@ -44,7 +45,7 @@ export function userFactorRoutes(): Hono<Env> {
     const { id: userId } = await getUser(ctx, c.req.param('id'))
     // The application passes on what people type: their guesses count as those at sign-in do, and before they are
     // compared, so that parallel ones are no more.
-    await noteFailedAttempt(ctx, userId)
+    await noteFailure(ctx, userId)
     refuseLocked(await getUser(ctx, userId), ctx.now())
     const codeType = await transaction(ctx, async (tx) => {
       const shown = (await verifyTotp(tx, { userId, code }))

@@ -16,13 +16,16 @@ import {
 import { deleteUserImage, setUserImage } from '../../domains/images/index.ts'
 import { listMemberships, listOrganizationInvitations } from '../../domains/organizations/index.ts'
 import { revokeUserSessions } from '../../domains/sessions/index.ts'
+import { noteFailure } from '../../domains/signin/index.ts'
 import {
+  clearFailedAttempts,
   createUser,
   deleteUser,
   getUser,
   lockUser,
   mergeUserMetadata,
   parsePhoneNumber,
+  refuseLocked,
   replaceEmailAddresses,
   setPrimaryEmailAddress,
   setPrimaryPhoneNumber,
@@ -61,7 +64,8 @@ const ProfileFields = {
     .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/)
     .nullish(),
   legal_accepted_at: z.iso.datetime({ offset: true }).nullish(),
-  password: z.string().max(1000).nullish(),
+  // Longer input is never compared with a hash.
+  password: z.string().max(400).nullish(),
   skip_password_checks: z.boolean().nullish(),
   /** The hash that another system made of the password, and how. */
   password_digest: z.string().max(1024).nullish(),
@@ -119,7 +123,11 @@ export function userRoutes(): Hono<Env> {
     })
     if (emailAddresses.length + phoneNumbers.length === 0 && !input.username && !input.external_id)
       throw new UsherError('form_param_missing', 'A user needs an email address.', { param: 'email_address' })
-    const hash = await hashOf(c.var.ctx, input)
+    const hash = await hashOf(c.var.ctx, input, async () => [
+      ...emailAddresses.map((e) => e.emailAddress),
+      ...phoneNumbers.map((n) => n.phoneNumber),
+      ...(input.username ? [input.username] : []),
+    ])
     const user = await transaction(c.var.ctx, async (tx) => {
       const made = await createUser(tx, {
         emailAddresses,
@@ -139,7 +147,11 @@ export function userRoutes(): Hono<Env> {
   routes.patch('/users/:id', async (c) => {
     const id = c.req.param('id')
     const input = await parseBody(c, UpdateInput)
-    const hash = await hashOf(c.var.ctx, input)
+    const hash = await hashOf(c.var.ctx, input, async () => {
+      const { emailAddresses, phoneNumbers, username } = await getUser(c.var.ctx, id)
+      const names = [...emailAddresses.map((e) => e.emailAddress), ...phoneNumbers.map((n) => n.phoneNumber)]
+      return [...names, ...[username, input.username].filter((name): name is string => Boolean(name))]
+    })
     const user = await transaction(c.var.ctx, async (tx) => {
       await updateUser(tx, { id, ...profileOf(input) })
       const { primary_email_address_id: primary } = input
@@ -271,9 +283,15 @@ export function userRoutes(): Hono<Env> {
 
   routes.post('/users/:id/verify_password', async (c) => {
     const { password } = await parseBody(c, z.object({ password: z.string().max(1000) }))
-    const { id } = await getUser(c.var.ctx, c.req.param('id'))
-    if (!(await verifyPassword(c.var.ctx, { userId: id, password })))
+    const { ctx } = c.var
+    const { id } = await getUser(ctx, c.req.param('id'))
+    // The application passes on what people type: their guesses count as those at sign-in do, and before they are
+    // compared, so that parallel ones are no more.
+    await noteFailure(ctx, id)
+    refuseLocked(await getUser(ctx, id), ctx.now())
+    if (!(await verifyPassword(ctx, { userId: id, password })))
       throw new UsherError('form_password_incorrect', 'The password is incorrect.', { param: 'password' })
+    await transaction(ctx, (tx) => clearFailedAttempts(tx, id))
     return jsonResponse({ verified: true })
   })
 
@@ -297,9 +315,16 @@ export function userRoutes(): Hono<Env> {
   return routes
 }
 
-async function hashOf(ctx: Ctx, input: { password?: string | null; skip_password_checks?: boolean | null }) {
-  if (!input.password) return undefined
-  return hashPassword(input.skip_password_checks ? input.password : checkPasswordRules(ctx.instance, input.password))
+/** @param identifiersOf what names the person; asked for only when the password is checked against them */
+async function hashOf(
+  ctx: Ctx,
+  input: { password?: string | null | undefined; skip_password_checks?: boolean | null | undefined },
+  identifiersOf: () => Promise<string[]>,
+): Promise<string | undefined> {
+  const { password } = input
+  if (!password) return undefined
+  if (input.skip_password_checks) return hashPassword(password)
+  return hashPassword(checkPasswordRules(ctx.instance, password, 'password', { identifiers: await identifiersOf() }))
 }
 
 /** @throws {UsherError} `form_param_missing`, `form_param_value_invalid` or `password_digest_invalid` */

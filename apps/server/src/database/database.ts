@@ -17,7 +17,7 @@ export type Database = {
   /** Seals what rows keep but must not show, and opens it again. */
   keyring: Keyring
   /** Rows of one instance at a time, under row-level security. Only `transaction` uses it. */
-  tenant: BunSQLDatabase
+  tenant: SQL
   /** The few tables that the server reads across instances (keys, events, outgoing mail, rooms). Its role can see no others. */
   system: BunSQLDatabase
   /** The driver under `system`, for statements that Drizzle cannot say. */
@@ -55,7 +55,7 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
   return {
     kind: embedded ? 'embedded' : 'postgres',
     keyring: config.keyring,
-    tenant: drizzle({ client: tenantSql }),
+    tenant: tenantSql,
     system: drizzle({ client: systemSql }),
     systemSql,
     connectSystem,

@@ -1,13 +1,17 @@
-import { sql } from 'drizzle-orm'
+import type { SQL } from 'bun'
+import { drizzle } from 'drizzle-orm/bun-sql'
 import type { Ctx } from '../kernel/ctx.ts'
 import type { Db } from './database.ts'
+import type { Connection } from './prepared.ts'
 
 /** A fact to announce: see `domains/events`. */
 export type NewEvent = { type: string; subject: string; data: Record<string, unknown> }
 
 /** A Ctx inside a transaction of its instance: the only place where rows can be reached. */
 export type Tx = Ctx & {
-  db: Db
+  readonly db: Db
+  /** The transaction's connection, for prepared queries. */
+  connection: Connection
   /** Runs last in the transaction, once all that `work` does has succeeded; a failure undoes everything. */
   beforeCommit: (task: () => Promise<void>) => void
   /** Runs after the commit; not at all after a rollback. A failure here cannot undo the commit, so it only logs. */
@@ -28,20 +32,28 @@ export async function transaction<T>(
   if ('db' in ctx) return work(ctx)
   const last: (() => Promise<void>)[] = []
   const tasks: (() => void | Promise<void>)[] = []
-  const result = await ctx.database.tenant.transaction(
-    async (db) => {
-      await db.execute(sql`select set_config('usher.instance_id', ${ctx.instance.id}, true)`)
+  const result = await ctx.database.tenant.begin(
+    options.snapshot ? 'isolation level repeatable read read only' : '',
+    async (connection) => {
+      // Sent together with the first query, and before it. Should it fail, so does everything after it.
+      const scope = connection`select set_config('usher.instance_id', ${ctx.instance.id}, true)`.execute()
+      scope.catch(() => {})
+      let db: Db | undefined
       const tx: Tx = {
         ...ctx,
-        db,
+        get db() {
+          db ??= drizzle({ client: connection as unknown as SQL })
+          return db
+        },
+        connection: connection as unknown as Connection,
         beforeCommit: (task) => last.push(task),
         afterCommit: (task) => tasks.push(task),
       }
       const done = await work(tx)
       for (const task of last) await task()
+      await scope
       return done
     },
-    options.snapshot ? { isolationLevel: 'repeatable read', accessMode: 'read only' } : undefined,
   )
   for (const task of tasks) {
     try {

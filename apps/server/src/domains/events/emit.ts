@@ -26,18 +26,18 @@ const pending = new WeakMap<object, Map<string, NewEvent>>()
  * @param event `type` as in `organizationMembership.updated`, `subject` the id of what changed, `data` without secrets
  */
 export function emit(tx: Tx, event: NewEvent): void {
-  let facts = pending.get(tx.db)
+  let facts = pending.get(tx.connection)
   if (!facts) {
     facts = new Map()
-    pending.set(tx.db, facts)
+    pending.set(tx.connection, facts)
     tx.beforeCommit(() => write(tx))
   }
   facts.set(JSON.stringify([event.type, event.subject, event.data]), event)
 }
 
 async function write(tx: Tx): Promise<void> {
-  const facts = [...(pending.get(tx.db)?.values() ?? [])]
-  pending.delete(tx.db)
+  const facts = [...(pending.get(tx.connection)?.values() ?? [])]
+  pending.delete(tx.connection)
   const { actor } = tx
   const instanceId = tx.instance.id
   for (let from = 0; from < facts.length; from += batch) {

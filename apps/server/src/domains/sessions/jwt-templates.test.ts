@@ -117,7 +117,7 @@ test('tokens of templates need no query once the templates and the client are kn
   const ctx = t.ctx()
   const { id } = await createJwtTemplate(ctx, { name: 'who', claims: { name: '{{user.first_name}}' } })
   await token('who')
-  const queries = spyOn(t.server.runtime.database.tenant, 'transaction')
+  const queries = spyOn(t.server.runtime.database.tenant, 'begin')
   for (let i = 0; i < 10; i += 1) expect((await token('who')).status).toBe(200)
   expect(queries).not.toHaveBeenCalled()
   queries.mockRestore()

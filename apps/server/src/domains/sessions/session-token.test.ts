@@ -68,7 +68,7 @@ test('D4 a kid names one of the instance’s own keys or the token is refused wi
   const other = await signedIn()
   const kids = ['../../dev/null', "' OR 1=1 --", 'x'.repeat(1_000_000), {}, [header.kid], null, 7, '', other.header.kid]
   const database = t.server.runtime.database
-  const queries = spyOn(database.tenant, 'transaction')
+  const queries = spyOn(database.tenant, 'begin')
   const fetches = spyOn(globalThis, 'fetch')
   for (const kid of kids) {
     const forged = `${encode({ ...header, kid })}.${claims}.${signature}`

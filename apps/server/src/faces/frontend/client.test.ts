@@ -17,7 +17,7 @@ async function signedIn() {
 test('minting reads nothing from the database once the client is known', async () => {
   const { t, tokens } = await signedIn()
   await tokens()
-  const queries = spyOn(t.server.runtime.database.tenant, 'transaction')
+  const queries = spyOn(t.server.runtime.database.tenant, 'begin')
   for (let i = 0; i < 20; i += 1) expect((await tokens({ organization_id: '' })).status).toBe(200)
   expect(queries).not.toHaveBeenCalled()
   queries.mockRestore()
@@ -29,7 +29,7 @@ test('the whole client is shown from memory, and what changes is in it at once',
   const user = async () => (await browser.get('/client')).body.response.sessions[0].user
   const members = async () => (await user()).organization_memberships[0].organization
   await user()
-  const queries = spyOn(t.server.runtime.database.tenant, 'transaction')
+  const queries = spyOn(t.server.runtime.database.tenant, 'begin')
   expect(await user()).toMatchObject({ id: userId, password_enabled: true })
   expect(queries).not.toHaveBeenCalled()
 

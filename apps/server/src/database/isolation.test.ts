@@ -33,6 +33,11 @@ const someValue: Record<string, string> = {
   uuid: 'gen_random_uuid()',
 }
 
+/** What a table demands of columns that may be null. */
+const alsoNeeded: Record<string, Column[]> = {
+  feature_grants: [{ table: 'feature_grants', name: 'user_id', type: 'text' }],
+}
+
 /** Gives an instance a row in every table, whatever the table is for. */
 async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]> {
   const tables: { name: string }[] = await owner`
@@ -43,7 +48,7 @@ async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]>
   await owner.unsafe(`set session_replication_role = replica`)
   for (const { name } of tables) {
     if (name === 'instances' || name === 'applications') continue // they have rows already
-    const needed = columns.filter((c) => c.table === name)
+    const needed = [...columns.filter((c) => c.table === name), ...(alsoNeeded[name] ?? [])]
     const values = needed.map((c) => (c.name === 'instance_id' ? `'${instanceId}'` : someValue[c.type]))
     await owner.unsafe(
       `insert into ${name} (${needed.map((c) => `"${c.name}"`).join(', ')}) values (${values.join(', ')})`,

@@ -12,6 +12,8 @@ const systemTables = [
   'roles',
   'permissions',
   'role_permissions',
+  'role_sets',
+  'role_set_roles',
   'events',
   'messages',
   'social_connections',

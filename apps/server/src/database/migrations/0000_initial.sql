@@ -17,16 +17,38 @@ CREATE TABLE "role_permissions" (
 	CONSTRAINT "role_permissions_role_id_permission_id_pk" PRIMARY KEY("role_id","permission_id")
 );
 --> statement-breakpoint
+CREATE TABLE "role_set_roles" (
+	"instance_id" text NOT NULL,
+	"role_set_id" text NOT NULL,
+	"role_id" text NOT NULL,
+	CONSTRAINT "role_set_roles_role_set_id_role_id_pk" PRIMARY KEY("role_set_id","role_id")
+);
+--> statement-breakpoint
+CREATE TABLE "role_sets" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"key" text NOT NULL,
+	"name" text NOT NULL,
+	"description" text DEFAULT '' NOT NULL,
+	"type" text NOT NULL,
+	"default_role_id" text,
+	"creator_role_id" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "role_sets_key" UNIQUE("instance_id","key")
+);
+--> statement-breakpoint
 CREATE TABLE "roles" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
+	"organization_id" text,
 	"key" text NOT NULL,
 	"name" text NOT NULL,
 	"description" text DEFAULT '' NOT NULL,
 	"is_creator_eligible" boolean DEFAULT false NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL,
-	CONSTRAINT "roles_key" UNIQUE("instance_id","key")
+	CONSTRAINT "roles_namespace" CHECK ((organization_id is not null) = starts_with(key, 'org:org_'))
 );
 --> statement-breakpoint
 CREATE TABLE "social_connections" (
@@ -101,6 +123,33 @@ CREATE TABLE "events" (
 	"actor" jsonb NOT NULL,
 	"data" jsonb NOT NULL,
 	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "feature_grants" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"feature_id" text NOT NULL,
+	"organization_id" text,
+	"user_id" text,
+	"enabled" boolean NOT NULL,
+	"source" text DEFAULT 'direct' NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "feature_grants_holder" CHECK ((organization_id is null) <> (user_id is null))
+);
+--> statement-breakpoint
+CREATE TABLE "features" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"slug" text NOT NULL,
+	"name" text NOT NULL,
+	"description" text DEFAULT '' NOT NULL,
+	"avatar_url" text,
+	"enabled" boolean DEFAULT true NOT NULL,
+	"default_for" text DEFAULT 'nobody' NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "features_slug" UNIQUE("instance_id","slug")
 );
 --> statement-breakpoint
 CREATE TABLE "images" (
@@ -202,6 +251,45 @@ CREATE TABLE "messages" (
 	"expires_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
+CREATE TABLE "group_members" (
+	"instance_id" text NOT NULL,
+	"group_id" text NOT NULL,
+	"membership_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"source" text DEFAULT 'direct' NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "group_members_membership_id_group_id_pk" PRIMARY KEY("membership_id","group_id")
+);
+--> statement-breakpoint
+CREATE TABLE "group_roles" (
+	"instance_id" text NOT NULL,
+	"group_id" text NOT NULL,
+	"role_id" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "group_roles_group_id_role_id_pk" PRIMARY KEY("group_id","role_id")
+);
+--> statement-breakpoint
+CREATE TABLE "groups" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"organization_id" text NOT NULL,
+	"name" text NOT NULL,
+	"description" text DEFAULT '' NOT NULL,
+	"source" text DEFAULT 'direct' NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "groups_organization" UNIQUE("id","organization_id")
+);
+--> statement-breakpoint
+CREATE TABLE "membership_permissions" (
+	"instance_id" text NOT NULL,
+	"membership_id" text NOT NULL,
+	"permission_id" text NOT NULL,
+	"source" text DEFAULT 'direct' NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "membership_permissions_membership_id_permission_id_pk" PRIMARY KEY("membership_id","permission_id")
+);
+--> statement-breakpoint
 CREATE TABLE "membership_requests" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -212,17 +300,28 @@ CREATE TABLE "membership_requests" (
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "membership_roles" (
+	"instance_id" text NOT NULL,
+	"membership_id" text NOT NULL,
+	"role_id" text NOT NULL,
+	"source" text DEFAULT 'direct' NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "membership_roles_membership_id_role_id_pk" PRIMARY KEY("membership_id","role_id")
+);
+--> statement-breakpoint
 CREATE TABLE "memberships" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
 	"organization_id" text NOT NULL,
 	"user_id" text NOT NULL,
 	"role_id" text NOT NULL,
+	"role_source" text DEFAULT 'direct' NOT NULL,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"updated_at" timestamp (3) with time zone NOT NULL,
-	CONSTRAINT "memberships_once" UNIQUE("organization_id","user_id")
+	CONSTRAINT "memberships_once" UNIQUE("organization_id","user_id"),
+	CONSTRAINT "memberships_organization" UNIQUE("id","organization_id")
 );
 --> statement-breakpoint
 CREATE TABLE "organization_domains" (
@@ -282,6 +381,7 @@ CREATE TABLE "organizations" (
 	"external_id" text,
 	"image_id" text,
 	"created_by" text,
+	"role_set_id" text,
 	"public_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"private_metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
 	"max_allowed_memberships" integer NOT NULL,
@@ -655,17 +755,34 @@ CREATE TABLE "verification_codes" (
 --> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_permission_id_permissions_id_fk" FOREIGN KEY ("permission_id") REFERENCES "public"."permissions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "role_set_roles" ADD CONSTRAINT "role_set_roles_role_set_id_role_sets_id_fk" FOREIGN KEY ("role_set_id") REFERENCES "public"."role_sets"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "role_set_roles" ADD CONSTRAINT "role_set_roles_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "role_sets" ADD CONSTRAINT "role_sets_default_role_id_roles_id_fk" FOREIGN KEY ("default_role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "role_sets" ADD CONSTRAINT "role_sets_creator_role_id_roles_id_fk" FOREIGN KEY ("creator_role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "roles" ADD CONSTRAINT "roles_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "backup_codes" ADD CONSTRAINT "backup_codes_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passkeys" ADD CONSTRAINT "passkeys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passwords" ADD CONSTRAINT "passwords_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "totps" ADD CONSTRAINT "totps_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "feature_grants" ADD CONSTRAINT "feature_grants_feature_id_features_id_fk" FOREIGN KEY ("feature_id") REFERENCES "public"."features"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "feature_grants" ADD CONSTRAINT "feature_grants_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "feature_grants" ADD CONSTRAINT "feature_grants_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "images" ADD CONSTRAINT "images_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "images" ADD CONSTRAINT "images_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "group_members" ADD CONSTRAINT "group_members_group_fk" FOREIGN KEY ("group_id","organization_id") REFERENCES "public"."groups"("id","organization_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "group_members" ADD CONSTRAINT "group_members_membership_fk" FOREIGN KEY ("membership_id","organization_id") REFERENCES "public"."memberships"("id","organization_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "group_roles" ADD CONSTRAINT "group_roles_group_id_groups_id_fk" FOREIGN KEY ("group_id") REFERENCES "public"."groups"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "group_roles" ADD CONSTRAINT "group_roles_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "groups" ADD CONSTRAINT "groups_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "membership_permissions" ADD CONSTRAINT "membership_permissions_membership_id_memberships_id_fk" FOREIGN KEY ("membership_id") REFERENCES "public"."memberships"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "membership_permissions" ADD CONSTRAINT "membership_permissions_permission_id_permissions_id_fk" FOREIGN KEY ("permission_id") REFERENCES "public"."permissions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "membership_requests" ADD CONSTRAINT "membership_requests_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "membership_requests" ADD CONSTRAINT "membership_requests_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "membership_roles" ADD CONSTRAINT "membership_roles_membership_id_memberships_id_fk" FOREIGN KEY ("membership_id") REFERENCES "public"."memberships"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "membership_roles" ADD CONSTRAINT "membership_roles_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "memberships" ADD CONSTRAINT "memberships_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "memberships" ADD CONSTRAINT "memberships_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "memberships" ADD CONSTRAINT "memberships_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
@@ -676,6 +793,7 @@ ALTER TABLE "organization_invitations" ADD CONSTRAINT "organization_invitations_
 ALTER TABLE "organization_suggestions" ADD CONSTRAINT "organization_suggestions_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "organization_suggestions" ADD CONSTRAINT "organization_suggestions_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "organization_suggestions" ADD CONSTRAINT "organization_suggestions_domain_id_organization_domains_id_fk" FOREIGN KEY ("domain_id") REFERENCES "public"."organization_domains"("id") ON DELETE set null ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "organizations" ADD CONSTRAINT "organizations_role_set_id_role_sets_id_fk" FOREIGN KEY ("role_set_id") REFERENCES "public"."role_sets"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "client_tokens" ADD CONSTRAINT "client_tokens_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "known_devices" ADD CONSTRAINT "known_devices_client_id_clients_id_fk" FOREIGN KEY ("client_id") REFERENCES "public"."clients"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -691,12 +809,19 @@ ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_f
 ALTER TABLE "external_accounts" ADD CONSTRAINT "external_accounts_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "phone_numbers" ADD CONSTRAINT "phone_numbers_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
+CREATE INDEX "role_set_roles_role" ON "role_set_roles" USING btree ("role_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "role_sets_initial" ON "role_sets" USING btree ("instance_id") WHERE type = 'initial';--> statement-breakpoint
+CREATE UNIQUE INDEX "roles_key" ON "roles" USING btree ("instance_id","key") WHERE organization_id is null;--> statement-breakpoint
+CREATE UNIQUE INDEX "roles_organization_key" ON "roles" USING btree ("organization_id","key") WHERE organization_id is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "social_connections_provider" ON "social_connections" USING btree ("instance_id","provider");--> statement-breakpoint
 CREATE INDEX "backup_codes_user" ON "backup_codes" USING btree ("user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_id","credential_id");--> statement-breakpoint
 CREATE INDEX "passkeys_user" ON "passkeys" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "events_subject" ON "events" USING btree ("instance_id","subject","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "feature_grants_organization" ON "feature_grants" USING btree ("organization_id","feature_id","source") WHERE organization_id is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "feature_grants_user" ON "feature_grants" USING btree ("user_id","feature_id","source") WHERE user_id is not null;--> statement-breakpoint
+CREATE INDEX "feature_grants_feature" ON "feature_grants" USING btree ("feature_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "images_user" ON "images" USING btree ("user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "images_organization" ON "images" USING btree ("organization_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "domains_name" ON "domains" USING btree ("instance_id","name");--> statement-breakpoint
@@ -707,9 +832,15 @@ CREATE INDEX "instance_secret_keys_instance" ON "instance_secret_keys" USING btr
 CREATE UNIQUE INDEX "instance_signing_keys_active" ON "instance_signing_keys" USING btree ("instance_id") WHERE state = 'active';--> statement-breakpoint
 CREATE INDEX "messages_due" ON "messages" USING btree ("next_attempt_at") WHERE state = 'queued';--> statement-breakpoint
 CREATE INDEX "messages_recent" ON "messages" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "group_members_group" ON "group_members" USING btree ("group_id","created_at");--> statement-breakpoint
+CREATE INDEX "group_roles_role" ON "group_roles" USING btree ("role_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "groups_name" ON "groups" USING btree ("organization_id",lower(name)) WHERE source = 'direct';--> statement-breakpoint
+CREATE INDEX "groups_created" ON "groups" USING btree ("organization_id","created_at");--> statement-breakpoint
+CREATE INDEX "membership_permissions_permission" ON "membership_permissions" USING btree ("permission_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "membership_requests_open" ON "membership_requests" USING btree ("organization_id","user_id") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "membership_requests_organization" ON "membership_requests" USING btree ("organization_id","status","created_at");--> statement-breakpoint
 CREATE INDEX "membership_requests_user" ON "membership_requests" USING btree ("user_id");--> statement-breakpoint
+CREATE INDEX "membership_roles_role" ON "membership_roles" USING btree ("role_id");--> statement-breakpoint
 CREATE INDEX "memberships_user" ON "memberships" USING btree ("instance_id","user_id");--> statement-breakpoint
 CREATE INDEX "memberships_role" ON "memberships" USING btree ("role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "organization_domains_verified" ON "organization_domains" USING btree ("instance_id","name") WHERE affiliation_verified_at is not null or ownership_verified_at is not null;--> statement-breakpoint

@@ -1,8 +1,24 @@
 import { sql } from 'drizzle-orm'
-import { boolean, index, integer, pgTable, text, unique, uniqueIndex } from 'drizzle-orm/pg-core'
+import {
+  boolean,
+  foreignKey,
+  index,
+  integer,
+  pgTable,
+  primaryKey,
+  text,
+  unique,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core'
 import { instanceId, instant, metadata } from '../../database/columns.ts'
-import { roles } from '../access/tables.ts'
+import { permissions, roleSets, roles } from '../access/tables.ts'
 import { users } from '../users/tables.ts'
+
+/** Who decided: a person or the application, a verified domain, or a directory. */
+const grantSource = (name: string) =>
+  text(name, { enum: ['direct', 'domain', 'directory'] })
+    .notNull()
+    .default('direct')
 
 export const organizations = pgTable(
   'organizations',
@@ -18,6 +34,8 @@ export const organizations = pgTable(
     /** Id of the stored logo; null: a drawn default. */
     imageId: text('image_id'),
     createdBy: text('created_by'),
+    /** The roles it chooses from; null: the instance's initial set. */
+    roleSetId: text('role_set_id').references(() => roleSets.id, { onDelete: 'restrict' }),
     publicMetadata: metadata('public_metadata'),
     privateMetadata: metadata('private_metadata'),
     /** Members and open invitations together; 0 is unlimited. */
@@ -46,9 +64,12 @@ export const memberships = pgTable(
     userId: text('user_id')
       .notNull()
       .references(() => users.id, { onDelete: 'cascade' }),
+    /** The primary role: the one that tokens name. */
     roleId: text('role_id')
       .notNull()
       .references(() => roles.id, { onDelete: 'restrict' }),
+    /** Who decided on the primary role. */
+    roleSource: grantSource('role_source'),
     publicMetadata: metadata('public_metadata'),
     privateMetadata: metadata('private_metadata'),
     createdAt: instant('created_at').notNull(),
@@ -56,6 +77,8 @@ export const memberships = pgTable(
   },
   (t) => [
     unique('memberships_once').on(t.organizationId, t.userId),
+    // What groups refer to, so that a group and its members are of one organization.
+    unique('memberships_organization').on(t.id, t.organizationId),
     index('memberships_user').on(t.instanceId, t.userId),
     index('memberships_role').on(t.roleId),
   ],
@@ -177,4 +200,106 @@ export const organizationInvitations = pgTable(
     index('organization_invitations_email').on(t.instanceId, t.emailAddress),
     index('organization_invitations_domain').on(t.domainId),
   ],
+)
+
+/** Roles of a member beside the primary one. */
+export const membershipRoles = pgTable(
+  'membership_roles',
+  {
+    instanceId: instanceId(),
+    membershipId: text('membership_id')
+      .notNull()
+      .references(() => memberships.id, { onDelete: 'cascade' }),
+    roleId: text('role_id')
+      .notNull()
+      .references(() => roles.id, { onDelete: 'restrict' }),
+    source: grantSource('source'),
+    createdAt: instant('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.membershipId, t.roleId] }), index('membership_roles_role').on(t.roleId)],
+)
+
+/** Permissions that a member has without a role. */
+export const membershipPermissions = pgTable(
+  'membership_permissions',
+  {
+    instanceId: instanceId(),
+    membershipId: text('membership_id')
+      .notNull()
+      .references(() => memberships.id, { onDelete: 'cascade' }),
+    permissionId: text('permission_id')
+      .notNull()
+      .references(() => permissions.id, { onDelete: 'cascade' }),
+    source: grantSource('source'),
+    createdAt: instant('created_at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.membershipId, t.permissionId] }),
+    index('membership_permissions_permission').on(t.permissionId),
+  ],
+)
+
+/** Teams inside an organization. */
+export const groups = pgTable(
+  'groups',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    organizationId: text('organization_id')
+      .notNull()
+      .references(() => organizations.id, { onDelete: 'cascade' }),
+    name: text('name').notNull(),
+    description: text('description').notNull().default(''),
+    /** A directory may have two groups of one name; people may not make them. */
+    source: grantSource('source'),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (t) => [
+    unique('groups_organization').on(t.id, t.organizationId),
+    uniqueIndex('groups_name').on(t.organizationId, sql`lower(name)`).where(sql`source = 'direct'`),
+    index('groups_created').on(t.organizationId, t.createdAt),
+  ],
+)
+
+export const groupMembers = pgTable(
+  'group_members',
+  {
+    instanceId: instanceId(),
+    groupId: text('group_id').notNull(),
+    membershipId: text('membership_id').notNull(),
+    organizationId: text('organization_id').notNull(),
+    source: grantSource('source'),
+    createdAt: instant('created_at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.membershipId, t.groupId] }),
+    index('group_members_group').on(t.groupId, t.createdAt),
+    // Both with the organization: nobody comes into a group of another one, whatever a verb forgets to ask.
+    foreignKey({
+      name: 'group_members_group_fk',
+      columns: [t.groupId, t.organizationId],
+      foreignColumns: [groups.id, groups.organizationId],
+    }).onDelete('cascade'),
+    foreignKey({
+      name: 'group_members_membership_fk',
+      columns: [t.membershipId, t.organizationId],
+      foreignColumns: [memberships.id, memberships.organizationId],
+    }).onDelete('cascade'),
+  ],
+)
+
+export const groupRoles = pgTable(
+  'group_roles',
+  {
+    instanceId: instanceId(),
+    groupId: text('group_id')
+      .notNull()
+      .references(() => groups.id, { onDelete: 'cascade' }),
+    roleId: text('role_id')
+      .notNull()
+      .references(() => roles.id, { onDelete: 'restrict' }),
+    createdAt: instant('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.groupId, t.roleId] }), index('group_roles_role').on(t.roleId)],
 )

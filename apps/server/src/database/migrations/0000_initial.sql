@@ -641,6 +641,7 @@ CREATE TABLE "email_addresses" (
 	"instance_id" text NOT NULL,
 	"user_id" text NOT NULL,
 	"email_address" text NOT NULL,
+	"domain" text GENERATED ALWAYS AS (split_part(email_address, '@', 2)) STORED,
 	"verified_at" timestamp (3) with time zone,
 	"verification_strategy" text,
 	"reserved" boolean DEFAULT false NOT NULL,
@@ -875,6 +876,7 @@ CREATE INDEX "sync_room_snapshots_at" ON "sync_room_snapshots" USING btree ("at"
 CREATE UNIQUE INDEX "email_addresses_verified" ON "email_addresses" USING btree ("instance_id","email_address") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "email_addresses_of_user" ON "email_addresses" USING btree ("user_id","email_address");--> statement-breakpoint
 CREATE INDEX "email_addresses_address" ON "email_addresses" USING btree ("instance_id","email_address");--> statement-breakpoint
+CREATE INDEX "email_addresses_domain" ON "email_addresses" USING btree ("instance_id","domain") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "external_accounts_provider" ON "external_accounts" USING btree ("instance_id","provider","provider_user_id");--> statement-breakpoint
 CREATE INDEX "external_accounts_user" ON "external_accounts" USING btree ("user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "phone_numbers_verified" ON "phone_numbers" USING btree ("instance_id","phone_number") WHERE verified_at is not null;--> statement-breakpoint

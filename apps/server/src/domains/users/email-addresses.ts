@@ -4,6 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
+import { tellAddressProven } from './hooks.ts'
 import type { EmailAddress } from './queries.ts'
 import { emailAddresses, users, type VerifiedBy } from './tables.ts'
 
@@ -39,6 +40,7 @@ export async function addEmailAddress(
         })
         .returning()
       emit(tx, { type: 'user.updated', subject: input.userId, data: { user_id: input.userId } })
+      if (input.verifiedBy) await tellAddressProven(tx, input.userId)
       return made as EmailAddress
     } catch (error) {
       throw isUniqueViolation(error) ? taken() : error
@@ -77,6 +79,7 @@ export async function verifyEmailAddress(
         .set({ primaryEmailAddressId: input.id })
         .where(and(eq(users.id, known.userId), isNull(users.primaryEmailAddressId)))
       emit(tx, { type: 'user.updated', subject: known.userId, data: { user_id: known.userId } })
+      await tellAddressProven(tx, known.userId)
       return verified
     } catch (error) {
       throw isUniqueViolation(error) ? taken() : error

@@ -68,6 +68,8 @@ export const emailAddresses = pgTable(
       .references(() => users.id, { onDelete: 'cascade' }),
     /** Lower case. */
     emailAddress: text('email_address').notNull(),
+    /** What stands behind the `@`: a column for the same reason as that of the username. */
+    domain: text('domain').generatedAlwaysAs(sql`split_part(email_address, '@', 2)`),
     verifiedAt: instant('verified_at'),
     /** `email_code`, `email_link`, `ticket`, `admin`, or `from_oauth_…` when a provider vouched for it. */
     verificationStrategy: text('verification_strategy').$type<VerifiedBy>(),
@@ -81,6 +83,7 @@ export const emailAddresses = pgTable(
     uniqueIndex('email_addresses_verified').on(t.instanceId, t.emailAddress).where(sql`verified_at is not null`),
     uniqueIndex('email_addresses_of_user').on(t.userId, t.emailAddress),
     index('email_addresses_address').on(t.instanceId, t.emailAddress),
+    index('email_addresses_domain').on(t.instanceId, t.domain).where(sql`verified_at is not null`),
   ],
 )
 

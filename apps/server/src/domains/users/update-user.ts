@@ -3,6 +3,7 @@ import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
+import { tellBeforeDelete } from './hooks.ts'
 import { checkMetadataSize, mergeMetadata } from './metadata.ts'
 import { getUser, type User, type UserRecord } from './queries.ts'
 import { emailAddresses, users } from './tables.ts'
@@ -96,14 +97,10 @@ export async function setPrimaryEmailAddress(
   })
 }
 
-/** Remembers when a person last signed in. */
-export async function noteSignIn(tx: Tx, userId: string): Promise<void> {
-  await tx.db.update(users).set({ lastSignInAt: tx.now(), lastActiveAt: tx.now() }).where(eq(users.id, userId))
-}
-
 /** Deletes a user with everything that belongs to them. @throws {UsherError} `resource_not_found` */
 export async function deleteUser(ctx: Ctx | Tx, id: string): Promise<void> {
   await transaction(ctx, async (tx) => {
+    await tellBeforeDelete(tx, id)
     const deleted = await tx.db.delete(users).where(eq(users.id, id)).returning({ id: users.id })
     if (deleted.length === 0) throw new UsherError('resource_not_found', 'There is no such user.')
     emit(tx, { type: 'user.deleted', subject: id, data: { user_id: id } })

@@ -16,6 +16,9 @@ const usage = `usher <command>
   connections list | providers | enable KEY… | disable KEY… | remove KEY [--instance NAME] [--json]
   connections set KEY --client-id ID --client-secret-file FILE [--scopes A,B] [--name N] [--custom FILE.json]
                                                              social providers
+  pull [--out FILE] [--force] [--instance NAME]              what an instance is, as usher.config.ts
+  diff [--file FILE] [--instance NAME] [--json]              what apply would change; exits with 2 if anything
+  apply [--file FILE] [--instance NAME] [--yes] [--json]     make the instance what the file says
   import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--again] [--rejects FILE] [--no-events] [--json]
                                                              CSV, JSON Lines or JSON; goes on where it was stopped
   export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
@@ -38,6 +41,9 @@ const options = {
   scopes: { type: 'string' },
   name: { type: 'string' },
   custom: { type: 'string' },
+  file: { type: 'string' },
+  force: { type: 'boolean' },
+  yes: { type: 'boolean' },
   rejects: { type: 'string' },
   out: { type: 'string' },
   again: { type: 'boolean' },
@@ -73,6 +79,12 @@ async function main() {
       return (await import('./commands/connections.ts')).manageConnections(loadConfig(process.env, flags), rest, values)
     case 'instances':
       return (await import('./commands/instances.ts')).manageInstances(loadConfig(process.env, flags), rest, values)
+    case 'pull':
+      return (await import('./commands/pull.ts')).pull(loadConfig(process.env, flags), values)
+    case 'diff':
+      return (await import('./commands/diff.ts')).diff(loadConfig(process.env, flags), values)
+    case 'apply':
+      return (await import('./commands/apply.ts')).apply(loadConfig(process.env, flags), values)
     case 'import':
       return (await import('./commands/transfer.ts')).importFile(loadConfig(process.env, flags), rest, values)
     case 'export':

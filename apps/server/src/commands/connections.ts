@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { type Config, ConfigError } from '../config.ts'
 import { type CustomProvider, knownProviders } from '../domains/connections/index.ts'
-import { UsherError } from '../kernel/errors.ts'
 import type { Runtime } from '../runtime.ts'
-import { withRuntime } from './instances.ts'
+import { findInstance, withRuntime } from './instances.ts'
 
 type Flags = {
   json?: boolean | undefined
@@ -23,19 +22,12 @@ export function manageConnections(config: Config, [verb, ...keys]: string[], fla
     return Promise.resolve()
   }
   return withRuntime(config, async ({ instances }) => {
-    const { id } = chosen(instances, flags.instance)
+    const { id } = findInstance(instances, flags.instance)
     for (const provider of keys) await change(instances, id, verb, provider, flags)
     if (keys.length === 0 && verb !== 'list')
       throw new ConfigError('usher connections list | providers | enable KEY… | disable KEY… | set KEY | remove KEY')
     show(instances, id, flags)
   })
-}
-
-function chosen(instances: Runtime['instances'], name: string | undefined) {
-  if (name === undefined) return instances.getDefault()
-  const found = instances.list().find((i) => i.name === name || i.id === name)
-  if (!found) throw new UsherError('resource_not_found', `There is no instance "${name}". See: usher instances list`)
-  return found
 }
 
 async function change(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type Config, ConfigError } from '../config.ts'
-import type { InstanceSummary } from '../domains/instances/index.ts'
+import type { Instance, InstanceSummary } from '../domains/instances/index.ts'
 import { UsherError } from '../kernel/errors.ts'
 import { openRuntime, type Runtime } from '../runtime.ts'
 
@@ -49,9 +49,7 @@ export function manageInstances(config: Config, [verb, name]: string[], flags: F
         )
       }
       case 'settings': {
-        const instance = instances.list().find((i) => i.name === name || i.id === name)
-        if (!instance)
-          throw new UsherError('resource_not_found', `There is no instance "${name ?? ''}". See: usher instances list`)
+        const instance = findInstance(instances, name ?? '')
         const settings = flags.set
           ? await instances.changeSettings(instance.id, readJson(flags.set))
           : instance.settings
@@ -71,6 +69,14 @@ export async function withRuntime(config: Config, work: (runtime: Runtime) => Pr
   } finally {
     await runtime.database.close()
   }
+}
+
+/** The instance that a flag names, by name or id; without one the default. @throws {UsherError} `resource_not_found` */
+export function findInstance(instances: Runtime['instances'], name: string | undefined): Instance {
+  if (name === undefined) return instances.getDefault()
+  const found = instances.list().find((i) => i.name === name || i.id === name)
+  if (!found) throw new UsherError('resource_not_found', `There is no instance "${name}". See: usher instances list`)
+  return found
 }
 
 function readJson(file: string): unknown {

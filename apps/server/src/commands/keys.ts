@@ -1,8 +1,7 @@
 import type { Config } from '../config.ts'
 import { longestTokenLifetime } from '../domains/sessions/index.ts'
-import { UsherError } from '../kernel/errors.ts'
 import { createCtx } from '../runtime.ts'
-import { withRuntime } from './instances.ts'
+import { findInstance, withRuntime } from './instances.ts'
 
 type Flags = { json?: boolean | undefined; instance?: string | undefined; revoke?: boolean | undefined }
 
@@ -13,10 +12,7 @@ type Flags = { json?: boolean | undefined; instance?: string | undefined; revoke
 export function rotateKeys(config: Config, flags: Flags): Promise<void> {
   return withRuntime(config, async (runtime) => {
     const { instances } = runtime
-    const named = flags.instance
-    const instance = named ? instances.list().find((i) => i.name === named || i.id === named) : instances.getDefault()
-    if (!instance)
-      throw new UsherError('resource_not_found', `There is no instance "${named}". See: usher instances list`)
+    const instance = findInstance(instances, flags.instance)
     const ctx = createCtx(runtime, instance, { type: 'system', job: 'operator' })
     const { kid, retiring } = await instances.rotateSigningKey({
       instanceId: instance.id,

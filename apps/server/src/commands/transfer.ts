@@ -1,10 +1,9 @@
 import { once } from 'node:events'
 import { chmodSync, createWriteStream, existsSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { type Config, ConfigError } from '../config.ts'
-import type { Instance } from '../domains/instances/index.ts'
 import { exportInstance, type ImportReport, importUsers, type Reject } from '../domains/transfer/index.ts'
-import { UsherError } from '../kernel/errors.ts'
-import { createCtx, openRuntime, type Runtime } from '../runtime.ts'
+import { createCtx } from '../runtime.ts'
+import { findInstance, withRuntime } from './instances.ts'
 
 type Flags = {
   instance?: string | undefined
@@ -22,7 +21,7 @@ export function importFile(config: Config, [what, file]: string[], flags: Flags)
   if (what !== 'users' || !file) throw new ConfigError('usher import users FILE: the file is missing.')
   if (!existsSync(file)) throw new ConfigError(`There is no file ${file}.`)
   return withRuntime(config, async (runtime) => {
-    const instance = findInstance(runtime, flags.instance)
+    const instance = findInstance(runtime.instances, flags.instance)
     const rejectsFile = flags.rejects ?? `${file}.rejects.jsonl`
     const rejects = openRejects(rejectsFile)
     const progress = showProgress()
@@ -45,7 +44,7 @@ export function importFile(config: Config, [what, file]: string[], flags: Flags)
 /** `usher export` */
 export function exportFile(config: Config, flags: Flags): Promise<void> {
   return withRuntime(config, async (runtime) => {
-    const instance = findInstance(runtime, flags.instance)
+    const instance = findInstance(runtime.instances, flags.instance)
     const ctx = createCtx(runtime, instance, { type: 'system', job: 'export' })
     const { out } = flags
     if (out === undefined) {
@@ -68,22 +67,6 @@ export function exportFile(config: Config, flags: Flags): Promise<void> {
     progress.end()
     console.log(flags.json ? JSON.stringify({ users, file: out }) : `${number(users)} users are in ${out}.`)
   })
-}
-
-function findInstance({ instances }: Runtime, name: string | undefined): Instance {
-  if (name === undefined) return instances.getDefault()
-  const found = instances.list().find((i) => i.name === name || i.id === name)
-  if (!found) throw new UsherError('resource_not_found', `There is no instance "${name}". See: usher instances list`)
-  return found
-}
-
-async function withRuntime(config: Config, work: (runtime: Runtime) => Promise<void>) {
-  const runtime = await openRuntime(config, { visitor: true })
-  try {
-    await work(runtime)
-  } finally {
-    await runtime.database.close()
-  }
 }
 
 /** A file that nobody else may read, whatever it was before. */

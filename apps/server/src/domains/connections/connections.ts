@@ -49,6 +49,15 @@ export function openConnection(keyring: Keyring, row: Row): SocialConnection | u
   }
 }
 
+/** What an instance's database says about its providers, as it is inside a transaction. */
+export async function readConnections(db: Db, keyring: Keyring, instanceId: string) {
+  const rows = await db.select().from(socialConnections).where(eq(socialConnections.instanceId, instanceId))
+  return rows.map((row) => ({
+    ...row,
+    clientSecret: row.sealedClientSecret ? unseal(keyring, purpose(row), row.sealedClientSecret) : undefined,
+  }))
+}
+
 export type ConnectionInput = {
   /** `google`, … or `custom_…`. */
   provider: string

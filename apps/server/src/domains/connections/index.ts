@@ -2,6 +2,7 @@ export type { ExternalAccountProfile as ExternalProfile } from '../users/index.t
 export {
   type ConnectionInput,
   openConnection,
+  readConnections,
   removeConnection,
   type SocialConnection,
   setConnection,

@@ -10,5 +10,13 @@ export {
   type RedirectUrl,
 } from './redirect-urls.ts'
 export { InstanceRegistry, type InstanceSummary } from './registry.ts'
+export { lockStoredSettings, replaceStoredSettings } from './replace-settings.ts'
 export type { RotateInput, Rotation } from './rotate-signing-key.ts'
-export { EnrollmentMode, InstanceSettings, maxSessionClaimsBytes, SyncRule } from './settings.ts'
+export {
+  completeSettings,
+  defaultNames,
+  EnrollmentMode,
+  InstanceSettings,
+  maxSessionClaimsBytes,
+  SyncRule,
+} from './settings.ts'

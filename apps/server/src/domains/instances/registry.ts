@@ -9,7 +9,7 @@ import { createInstance, type NewInstance } from './create-instance.ts'
 import type { Instance, SigningKey } from './instance.ts'
 import { cookieSuffixFor, publishableKeyFor } from './publishable-key.ts'
 import { deleteRetiredKeys, type RotateInput, type Rotation, rotateSigningKey } from './rotate-signing-key.ts'
-import { InstanceSettings } from './settings.ts'
+import { completeSettings, InstanceSettings } from './settings.ts'
 import { instances, secretKeys, signingKeys } from './tables.ts'
 
 export type InstanceSummary = {
@@ -83,10 +83,7 @@ export class InstanceRegistry {
         host,
         publishableKey,
         cookieSuffix: cookieSuffixFor(publishableKey),
-        settings: InstanceSettings.parse({
-          applicationName: row.name === 'development' ? 'Usher' : row.name,
-          ...row.settings,
-        }),
+        settings: completeSettings(row.name, row.settings),
         connections: connections
           .filter((c) => c.instanceId === row.id)
           .flatMap((c) => openConnection(this.keyring, c) ?? []),

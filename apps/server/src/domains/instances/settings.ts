@@ -197,3 +197,13 @@ export const InstanceSettings = z.strictObject({
   }),
 })
 export type InstanceSettings = z.infer<typeof InstanceSettings>
+
+/** The settings of an instance: what is stored, and defaults for the rest. */
+export function completeSettings(instanceName: string, stored: Partial<InstanceSettings>): InstanceSettings {
+  return InstanceSettings.parse({ ...defaultNames(instanceName), ...stored })
+}
+
+/** An application that has not said its name goes by that of its instance. */
+export const defaultNames = (instanceName: string) => ({
+  applicationName: instanceName === 'development' ? 'Usher' : instanceName,
+})

@@ -36,6 +36,7 @@ export {
   listJwtTemplates,
   longestTokenLifetime,
   mintTemplateToken,
+  openSigningKey,
   updateJwtTemplate,
 } from './jwt-templates.ts'
 export { noteFactors, notePasswordReset } from './prove-again.ts'
@@ -67,4 +68,5 @@ export {
   sessionTasksOf,
 } from './session-status.ts'
 export { mintSessionToken, type SessionClaims, verifySessionToken } from './session-token.ts'
+export { signingAlgorithms } from './tables.ts'
 export { touchSession } from './touch-session.ts'

@@ -106,6 +106,12 @@ export async function listJwtTemplates(ctx: Ctx | Tx, page: Pagination): Promise
   })
 }
 
+/** A template's own key, for comparing it with another: it is never shown. */
+export async function openSigningKey(tx: Tx, id: string): Promise<string | undefined> {
+  const { sealedSigningKey } = await getRow(tx, id)
+  return sealedSigningKey === null ? undefined : unseal(tx.database.keyring, sealPurpose(tx, id), sealedSigningKey)
+}
+
 const notFound = () => new UsherError('resource_not_found', 'There is no such JWT template.')
 
 async function getRow(tx: Tx, id: string): Promise<Row> {

@@ -1,0 +1,5 @@
+export { applyConfiguration, planConfiguration, readConfiguration } from './apply.ts'
+export type { Change, Plan, State } from './plan.ts'
+export { type EnvReference, Secret } from './references.ts'
+export { describeState, renderConfiguration } from './render.ts'
+export { Configuration, type ConfigurationInput, parseConfiguration } from './schema.ts'

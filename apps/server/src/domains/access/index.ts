@@ -1,4 +1,6 @@
-export { type ClaimsSource, encodeOrganizationClaims, type OrganizationClaims } from './claims.ts'
+export { type AccessClaims, encodeAccessClaims, standingOfClaims } from './claims.ts'
+export { type Decision, decide, type Question, type Standing } from './decide.ts'
+export { type Grant, type MembershipStanding, permissionsOf, standingOf } from './grants.ts'
 export { createPermission, deletePermission, updatePermission } from './manage-permissions.ts'
 export {
   createRole,

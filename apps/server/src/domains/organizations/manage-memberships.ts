@@ -1,4 +1,4 @@
-import { and, eq, ne, sql } from 'drizzle-orm'
+import { eq } from 'drizzle-orm'
 import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -6,13 +6,11 @@ import { newId } from '../../kernel/ids.ts'
 import { getRoleByKey, type RoleRecord } from '../access/index.ts'
 import { emit } from '../events/index.ts'
 import { getUser, mergeMetadata } from '../users/index.ts'
+import { guardian, keepingGuardian } from './guardian.ts'
 import { getMembership, type MembershipRecord } from './queries.ts'
 import { requireMember, requirePermission } from './require-permission.ts'
 import { freeSeats, lockOrganization, quotaExceeded } from './seats.ts'
 import { memberships } from './tables.ts'
-
-/** Who holds this may do everything that keeps an organization alive; at least one member must. */
-const guardian = 'org:sys_memberships:manage'
 
 /** The row and its event. Rules are the caller's. @throws {UsherError} `already_a_member_in_organization` */
 export async function insertMembership(
@@ -71,8 +69,13 @@ export async function changeMemberRole(ctx: Ctx | Tx, input: MembershipInput): P
     await lockOrganization(tx, input.organizationId)
     const role = await getGrantableRole(tx, input.role, caller)
     const known = await getMembership(tx, input)
-    if (!role.permissions.some((p) => p.key === guardian)) await keepGuardian(tx, known)
-    await tx.db.update(memberships).set({ roleId: role.id, updatedAt: tx.now() }).where(eq(memberships.id, known.id))
+    const change = () =>
+      tx.db
+        .update(memberships)
+        .set({ roleId: role.id, roleSource: 'direct', updatedAt: tx.now() })
+        .where(eq(memberships.id, known.id))
+    if (role.permissions.some((p) => p.key === guardian)) await change()
+    else await keepingGuardian(tx, known, change)
     const data = { organization_id: input.organizationId, user_id: input.userId, role: role.key }
     emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
     return getMembership(tx, input)
@@ -95,8 +98,9 @@ export async function removeMember(
     else await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
     await lockOrganization(tx, input.organizationId)
     const known = await getMembership(tx, input)
-    if (tx.actor.type === 'user') await keepGuardian(tx, known)
-    await tx.db.delete(memberships).where(eq(memberships.id, known.id))
+    const leave = () => tx.db.delete(memberships).where(eq(memberships.id, known.id))
+    if (tx.actor.type === 'user') await keepingGuardian(tx, known, leave)
+    else await leave()
     const data = { organization_id: input.organizationId, user_id: input.userId, role: known.role.key }
     emit(tx, { type: 'organizationMembership.deleted', subject: known.id, data })
     return known
@@ -141,29 +145,7 @@ export async function getGrantableRole(
   caller: MembershipRecord | undefined,
 ): Promise<RoleRecord> {
   const role = await getRoleByKey(tx, key)
-  const beyond = caller && role.permissions.some((p) => p.type === 'system' && !caller.role.permissions.includes(p.key))
+  const beyond = caller && role.permissions.some((p) => p.type === 'system' && !caller.permissions.includes(p.key))
   if (beyond) throw new UsherError('forbidden', 'This role allows more than your own.', { param: 'role' })
   return role
-}
-
-/** Refuses what would leave nobody able to manage the members. The organization's row is locked by the caller. */
-async function keepGuardian(tx: Tx, leaving: MembershipRecord) {
-  if (!leaving.role.permissions.includes(guardian)) return
-  const [other] = await tx.db
-    .select({ id: memberships.id })
-    .from(memberships)
-    .where(
-      and(
-        eq(memberships.organizationId, leaving.organizationId),
-        ne(memberships.id, leaving.id),
-        sql`exists (select 1 from role_permissions rp join permissions p on p.id = rp.permission_id
-          where rp.role_id = ${memberships.roleId} and p.key = ${guardian})`,
-      ),
-    )
-    .limit(1)
-  if (!other)
-    throw new UsherError(
-      'organization_minimum_permissions_needed',
-      'An organization needs at least one member who can manage its members.',
-    )
 }

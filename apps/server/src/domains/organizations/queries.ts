@@ -1,11 +1,13 @@
 import { and, asc, count, desc, eq, ilike, inArray, or, type SQL, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { imageUrlOf } from '../../kernel/image-url.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
-import { findRolesByIds } from '../access/index.ts'
+import type { Grant } from '../access/index.ts'
+import { roles } from '../access/tables.ts'
 import { emailAddresses, users } from '../users/tables.ts'
+import { type AccessColumns, accessColumns, readAccess } from './grants.ts'
 import { memberships, organizations } from './tables.ts'
 
 export type Organization = typeof organizations.$inferSelect & {
@@ -16,10 +18,17 @@ export type Organization = typeof organizations.$inferSelect & {
 }
 export type Membership = typeof memberships.$inferSelect
 
-/** A membership with its organization and what its role allows. */
+/** A membership with its organization and what it allows. */
 export type MembershipRecord = Membership & {
   organization: Organization
-  role: { id: string; key: string; name: string; permissions: string[] }
+  /** The primary role. */
+  role: { id: string; key: string; name: string }
+  /** All that counts: of every role and group and without one, less what belongs to a feature that is off. */
+  permissions: string[]
+  /** Where the permissions come from; the first is the primary role. */
+  grants: Grant[]
+  /** Slugs of the features that the organization has. */
+  features: string[]
 }
 
 // Counted where they are shown, in the query that reads the row: there is no counter to drift. The table is named in
@@ -95,28 +104,64 @@ export async function listOrganizations(ctx: Ctx | Tx, input: ListOrganizationsI
   })
 }
 
-/** Completes rows with their organizations and roles: three queries, however many rows. */
-export async function withOrganizationAndRole(tx: Tx, rows: Membership[]): Promise<MembershipRecord[]> {
-  if (rows.length === 0) return []
-  const found = await findOrganizations(tx, inArray(organizations.id, [...new Set(rows.map((m) => m.organizationId))]))
-  const roles = await findRolesByIds(tx, [...new Set(rows.map((m) => m.roleId))])
-  return rows.flatMap((membership) => {
-    const organization = found.find((o) => o.id === membership.organizationId)
-    const role = roles.find((r) => r.id === membership.roleId)
-    if (!organization || !role) return []
-    const { id, key, name } = role
-    return [{ ...membership, organization, role: { id, key, name, permissions: role.permissions.map((p) => p.key) } }]
-  })
+/** Memberships with their organizations and all that they allow, in one statement however many there are. */
+const readerOf = (which: SQL) =>
+  prepared((db) =>
+    db
+      .select({
+        membership: memberships,
+        organization: organizations,
+        membersCount,
+        pendingInvitationsCount,
+        role: { id: roles.id, key: roles.key, name: roles.name },
+        ...accessColumns,
+      })
+      .from(memberships)
+      .innerJoin(organizations, eq(organizations.id, memberships.organizationId))
+      .innerJoin(roles, eq(roles.id, memberships.roleId))
+      .where(which)
+      .orderBy(asc(memberships.createdAt), memberships.id),
+  )
+const readers = {
+  byId: readerOf(sql`${memberships.id} = any(${sql.placeholder('ids')}::text[])`),
+  byUser: readerOf(sql`${memberships.userId} = any(${sql.placeholder('userIds')}::text[])`),
+  byOrganizationAndUser: readerOf(
+    sql`${memberships.organizationId} = ${sql.placeholder('organizationId')} and ${memberships.userId} = ${sql.placeholder('userId')}`,
+  ),
 }
 
-export async function findMembershipsOfUsers(tx: Tx, userIds: string[]): Promise<MembershipRecord[]> {
+type Row = AccessColumns & {
+  membership: Membership
+  organization: typeof organizations.$inferSelect
+  membersCount: number
+  pendingInvitationsCount: number
+  role: { id: string; key: string; name: string }
+}
+
+function toRecord(tx: Tx, row: Row): MembershipRecord {
+  const { membership, organization, membersCount, pendingInvitationsCount, role } = row
+  const imageUrl = imageUrlOf(tx, organization.imageId)
+  return {
+    ...membership,
+    organization: { ...organization, membersCount, pendingInvitationsCount, imageUrl },
+    role,
+    ...readAccess(row),
+  }
+}
+
+/** Completes rows with their organizations and what they allow: one query, however many rows. */
+export async function withOrganizationAndRole(tx: Tx, rows: Membership[]): Promise<MembershipRecord[]> {
+  if (rows.length === 0) return []
+  const found = await readers.byId(tx, { ids: textArray(rows.map((m) => m.id)) })
+  const byId = new Map(found.map((row) => [row.membership.id, toRecord(tx, row)]))
+  return rows.flatMap((row) => byId.get(row.id) ?? [])
+}
+
+/** Oldest first. */
+export async function findMembershipsOfUsers(tx: Tx, userIds: readonly string[]): Promise<MembershipRecord[]> {
   if (userIds.length === 0) return []
-  const rows = await tx.db
-    .select()
-    .from(memberships)
-    .where(inArray(memberships.userId, userIds))
-    .orderBy(asc(memberships.createdAt), memberships.id)
-  return withOrganizationAndRole(tx, rows)
+  const found = await readers.byUser(tx, { userIds: textArray(userIds) })
+  return found.map((row) => toRecord(tx, row))
 }
 
 export async function findMembership(
@@ -124,11 +169,8 @@ export async function findMembership(
   { organizationId, userId }: { organizationId: string; userId: string },
 ): Promise<MembershipRecord | undefined> {
   return transaction(ctx, async (tx) => {
-    const rows = await tx.db
-      .select()
-      .from(memberships)
-      .where(and(eq(memberships.organizationId, organizationId), eq(memberships.userId, userId)))
-    return (await withOrganizationAndRole(tx, rows))[0]
+    const [found] = await readers.byOrganizationAndUser(tx, { organizationId, userId })
+    return found && toRecord(tx, found)
   })
 }
 

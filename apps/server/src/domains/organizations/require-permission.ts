@@ -1,7 +1,7 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import type { SystemPermission } from '../access/index.ts'
+import { decide, type SystemPermission, standingOf } from '../access/index.ts'
 import { findMembership, type MembershipRecord } from './queries.ts'
 
 /** Somebody else's organization and one that does not exist look the same. */
@@ -27,7 +27,7 @@ export async function requireMember(ctx: Ctx | Tx, organizationId: string): Prom
 }
 
 /**
- * Lets the call go on if the caller's role in this organization grants the permission. What is not granted is denied.
+ * Lets the call go on if the caller holds the permission in this organization, in whatever way. What is not granted is denied.
  *
  * @throws {UsherError} `organization_not_found_or_unauthorized` or `forbidden`
  */
@@ -37,7 +37,7 @@ export async function requirePermission(
   permission: SystemPermission,
 ): Promise<MembershipRecord | undefined> {
   const membership = await requireMember(ctx, organizationId)
-  if (membership && !membership.role.permissions.includes(permission))
+  if (membership && decide(standingOf(membership, []), { permission }) !== 'pass')
     throw new UsherError('forbidden', 'Your role in this organization does not allow this.', {
       meta: { permissions: [permission] },
     })

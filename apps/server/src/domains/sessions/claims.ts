@@ -54,7 +54,7 @@ const organizationFields: Record<string, Reader<MembershipRecord>> = {
 const membershipFields: Record<string, Reader<MembershipRecord>> = {
   id: ({ id }) => id,
   role: ({ role }) => role.key,
-  permissions: ({ role }) => role.permissions,
+  permissions: ({ permissions }) => permissions,
   public_metadata: (membership, rest) => valueAt(membership.publicMetadata, rest),
 }
 

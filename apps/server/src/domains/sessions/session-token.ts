@@ -1,15 +1,17 @@
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
-import { encodeOrganizationClaims } from '../access/index.ts'
+import { type AccessClaims, encodeAccessClaims, standingOf } from '../access/index.ts'
+import type { MembershipRecord } from '../organizations/index.ts'
 import { sessionClaimsOf } from './claims.ts'
 import type { SessionState } from './session-state.ts'
 import { activeOrganizationOf, isSignedIn, sessionTasksOf } from './session-status.ts'
-import { issuerOf, signJwt } from './sign-jwt.ts'
+import { issuerOf, payloadBytesWithin, signJwt } from './sign-jwt.ts'
 import { noteActivity } from './touch-session.ts'
 
 /** Says in the header that a token is a session's; other kinds of tokens carry another class or none. */
 const sessionClass = 'cl_B7d4PD111AAA'
+const sessionHeader = { typ: 'JWT', cat: sessionClass }
 
 export type SessionClaims = {
   iss: string
@@ -28,6 +30,8 @@ export type SessionClaims = {
   o?: { id: string; slg?: string; rol?: string; per?: string; fpm?: string }
   fea?: string
   pla?: string
+  /** `partial`: roles, permissions and features did not all fit. */
+  acc?: 'partial'
 }
 
 type Mint = {
@@ -52,9 +56,7 @@ export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mi
   const organizationId = organizationOf(ctx, session, mint.organizationId)
   const membership = session.memberships.find((m) => m.organizationId === organizationId)
   const custom = sessionClaimsOf(ctx, session, membership)
-  const claims: SessionClaims = {
-    // Before the others, which win.
-    ...custom,
+  const own: SessionClaims = {
     ...(mint.azp && { azp: mint.azp }),
     exp: expiryOf(ctx, session, iat, mint.lifetime),
     fva: [
@@ -72,12 +74,28 @@ export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mi
     sub: session.userId,
     v: 2,
     ...(session.actor && { act: session.actor }),
-    ...(membership && encodeOrganizationClaims(membership)),
   }
-  const token = await signJwt(ctx.instance, { typ: 'JWT', cat: sessionClass }, claims)
+  // The application's claims come before the others, which win.
+  const claims = { ...custom, ...own, ...accessClaimsOf(ctx, session, membership, own, custom) }
+  const token = await signJwt(ctx.instance, sessionHeader, claims)
   if (custom && token.length > maxTokenLength)
     throw new UsherError('token_too_large', 'The custom claims make the session token larger than a cookie can be.')
   return token
+}
+
+/** Roles, permissions and features, as far as the cookie has room for them. */
+function accessClaimsOf(
+  ctx: Ctx,
+  session: SessionState,
+  membership: MembershipRecord | undefined,
+  own: SessionClaims,
+  custom: Record<string, unknown> | undefined,
+): AccessClaims {
+  const roomBeside = (claims: object, maxLength: number) =>
+    payloadBytesWithin(ctx.instance, sessionHeader, maxLength) - Buffer.byteLength(JSON.stringify(claims))
+  const room = roomBeside(own, maxOwnLength)
+  const roomWithCustom = custom ? roomBeside({ ...custom, ...own }, maxTokenLength) : room
+  return encodeAccessClaims(membership?.organization, standingOf(membership, []), Math.min(room, roomWithCustom))
 }
 
 /** No token outlives its session. */
@@ -108,6 +126,8 @@ function keepAlive(ctx: Ctx, session: SessionState, now: Date): void {
 
 /** Bytes of a cookie, less its name. A longer token would be dropped by the browser without a word. */
 const maxTokenLength = 4000
+/** What a token takes without the application's own claims: several cookies have to fit into one request's headers. */
+const maxOwnLength = 2500
 
 const minutesSince = (then: Date, now: Date) => Math.max(0, Math.floor((now.getTime() - then.getTime()) / 60_000))
 

@@ -21,6 +21,14 @@ export async function signJwt(instance: Instance, header: Header, payload: Recor
   return `${input}.${Buffer.from(signature).toString('base64url')}`
 }
 
+/** Bytes that the JSON of a payload may have, for a token of at most so many characters. */
+export function payloadBytesWithin(instance: Instance, header: Header, maxLength: number): number {
+  const key = instance.signingKeys.find((k) => k.state === 'active')
+  const headerLength = encode({ alg: key?.algorithm, ...header, kid: key?.kid }).length
+  // Keys have 2048 bits, signatures 256 bytes; four characters stand for three bytes.
+  return Math.floor(((maxLength - headerLength - 342 - 2) * 3) / 4)
+}
+
 export type SigningAlgorithm = (typeof signingAlgorithms)[number]
 
 /** A key of the application's own, ready to sign. */

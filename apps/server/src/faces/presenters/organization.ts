@@ -37,7 +37,7 @@ export function presentMembership(membership: MembershipRecord, user: UserRecord
     organization: presentOrganization(membership.organization, options),
     role: membership.role.key,
     role_name: membership.role.name,
-    permissions: membership.role.permissions,
+    permissions: membership.permissions,
     public_metadata: membership.publicMetadata,
     ...(options.private && { private_metadata: membership.privateMetadata }),
     public_user_data: user ? presentPublicUserData(user) : null,

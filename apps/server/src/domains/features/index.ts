@@ -1,0 +1,1 @@
+export { featureStatesOf } from './feature-states.ts'

@@ -2,11 +2,11 @@ import type { Config } from './config.ts'
 import { type Database, openDatabase } from './database/index.ts'
 import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
 import { useBreachedPasswords } from './domains/credentials/index.ts'
-import { announceOn, EventBus } from './domains/events/index.ts'
+import { announceOn, EventBus, EventSequencer } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
 import { createDns, type Dns } from './kernel/dns.ts'
-import { createEgress, type Egress } from './kernel/egress.ts'
+import { createEgress, createEgressGuard, type Egress, type EgressGuard } from './kernel/egress.ts'
 import { createLog, type Log } from './kernel/log.ts'
 
 /** Host in the publishable key of the default instance, when no public URL says better. The SDKs demand a dot. */
@@ -18,10 +18,14 @@ export type Runtime = {
   database: Database
   instances: InstanceRegistry
   bus: EventBus
+  /** Puts events in order; from then on webhooks and other readers have them. */
+  sequencer: EventSequencer
   log: Log
   now: () => Date
   /** The one way to fetch what somebody else named. */
   egress: Egress
+  /** What decides for it where it may go. */
+  egressGuard: EgressGuard
   dns: Dns
   /** Absent: no provider of challenges is configured. */
   challenge: Challenge | undefined
@@ -46,11 +50,14 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     instances.reload().catch((error) => log.error({ err: error }, 'the instances could not be read again'))
   })
   useBreachedPasswords(config.breachedPasswords)
-  const egress = createEgress({ allow: config.egressAllow })
+  const egressGuard = createEgressGuard({ allow: config.egressAllow })
+  const egress = createEgress({ guard: egressGuard })
   const dns = createDns(config.dnsServers)
   const challenge = config.challengeProvider && openChallenge(config.challengeProvider)
   const publicUrl = config.publicUrl ?? ''
-  return { config, database, instances, bus, log, egress, dns, challenge, now: () => new Date(), publicUrl }
+  const sequencer = new EventSequencer(database, log)
+  const now = () => new Date()
+  return { config, database, instances, bus, sequencer, log, egress, egressGuard, dns, challenge, now, publicUrl }
 }
 
 /** The context of one caller. */
@@ -59,8 +66,13 @@ export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, lo
   return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress, dns }
 }
 
-/** Where browsers reach an instance, from configuration alone. No trailing slash. */
+/**
+ * Where browsers reach an instance, from configuration alone. No trailing slash. A production instance is behind TLS,
+ * also where the server's own development instance is not.
+ */
 export function publicUrlOf(runtime: Runtime, instance: Instance): string {
   if (instance.id === runtime.instances.getDefault().id) return runtime.publicUrl
+  const isLocal = /(^|\.)localhost(:\d+)?$/.test(instance.host)
+  if (instance.environment === 'production' && !isLocal) return `https://${instance.host}`
   return `${runtime.publicUrl.split('//')[0] || 'https:'}//${instance.host}`
 }

@@ -54,6 +54,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   const port = server.port as number
   runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
   runtime.bus.start()
+  runtime.sequencer.start(runtime.bus)
   return {
     runtime,
     url: runtime.publicUrl,
@@ -70,6 +71,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
       await server.stop(true)
       await Promise.all(senders.map((sender) => sender.stop()))
       await upkeep.stop()
+      await runtime.sequencer.stop()
       await runtime.database.close()
     },
   }

@@ -25,7 +25,7 @@ export type EgressResponse = { status: number; headers: Headers; text: string }
  */
 export type Egress = (url: string, request?: EgressRequest) => Promise<EgressResponse>
 
-type Resolver = (hostname: string) => Promise<{ address: string; family: number }[]>
+type Resolver = (hostname: string) => Promise<Address[]>
 
 /** Addresses that are this machine, its network or nobody's (RFC 6890, RFC 8215 and the clouds' metadata). */
 const internal = new BlockList()
@@ -76,8 +76,19 @@ export type EgressOptions = {
   resolver?: Resolver
 }
 
-/** Makes the guarded fetch of a server. */
-export function createEgress({ allow = [], resolver = systemResolver }: EgressOptions = {}): Egress {
+export type Address = { address: string; family: number }
+
+/**
+ * Says where a URL leads, and refuses what must not be reached.
+ *
+ * @param deadline milliseconds since 1970 until which a name server is waited for
+ * @returns addresses that were checked: connect to one of them and to nothing else
+ * @throws {UsherError} `egress_refused`; a plain Error when the host cannot be found
+ */
+export type EgressGuard = (url: URL, deadline: number) => Promise<Address[]>
+
+/** Makes the guard of a server: it decides about every URL that somebody else named. */
+export function createEgressGuard({ allow = [], resolver = systemResolver }: EgressOptions = {}): EgressGuard {
   const hosts = new Set(allow.filter((entry) => !entry.includes('/')).map((entry) => entry.toLowerCase()))
   const ranges = new BlockList()
   for (const entry of allow.filter((e) => e.includes('/'))) {
@@ -86,7 +97,7 @@ export function createEgress({ allow = [], resolver = systemResolver }: EgressOp
   }
   const isAllowed = (url: URL) => hosts.has(url.hostname) || hosts.has(url.host)
 
-  const check = async (url: URL, deadline: number): Promise<{ address: string; family: number }[]> => {
+  return async (url, deadline) => {
     const port = Number(url.port || (url.protocol === 'http:' ? 80 : 443))
     const named = isAllowed(url)
     if (!/^https?:$/.test(url.protocol) || url.username || url.password) throw refused()
@@ -103,17 +114,22 @@ export function createEgress({ allow = [], resolver = systemResolver }: EgressOp
     if (!named && !addresses.every(({ address }) => isPublicAddress(address) || inRange(address))) throw refused()
     return addresses
   }
+}
+
+/** Makes the guarded fetch of a server. */
+export function createEgress(options: EgressOptions & { guard?: EgressGuard } = {}): Egress {
+  const check = options.guard ?? createEgressGuard(options)
 
   return async (target, request = {}) => {
     const deadline = Date.now() + (request.timeoutMs ?? 8000)
-    let url = parse(target)
+    let url = parseUrl(target)
     for (let hops = 0; hops < 4; hops += 1) {
       const addresses = await check(url, deadline)
       const answer = await send(url, addresses, request, deadline - Date.now())
       const location = answer.headers.get('location')
       if (![301, 302, 303, 307, 308].includes(answer.status) || !location || (request.method ?? 'GET') !== 'GET')
         return answer
-      url = parse(location, url)
+      url = parseUrl(location, url)
     }
     throw new Error('too many redirects')
   }
@@ -121,7 +137,8 @@ export function createEgress({ allow = [], resolver = systemResolver }: EgressOp
 
 const refused = () => new UsherError('egress_refused', 'This URL leads to a place that the server must not reach.')
 
-function parse(value: string, base?: URL): URL {
+/** @throws {UsherError} `egress_refused` for what is no URL */
+export function parseUrl(value: string, base?: URL): URL {
   if (value.length > 4096 || !URL.canParse(value, base)) throw refused()
   return new URL(value, base)
 }
@@ -140,12 +157,7 @@ const systemResolver: Resolver = (hostname) =>
     resolve(hostname, { all: true }, (error, addresses) => (error ? fail(error) : done(addresses))),
   )
 
-function send(
-  url: URL,
-  addresses: { address: string; family: number }[],
-  request: EgressRequest,
-  timeoutMs: number,
-): Promise<EgressResponse> {
+function send(url: URL, addresses: Address[], request: EgressRequest, timeoutMs: number): Promise<EgressResponse> {
   const { method = 'GET', headers = {}, body, maxBytes = 1024 * 1024 } = request
   // The name is looked up once, above; here it stands for the addresses that were checked.
   const lookup: LookupFunction = (_, options, callback) => {

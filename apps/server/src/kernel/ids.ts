@@ -44,6 +44,7 @@ export const idPrefixes = {
   redirectUrl: 'ru',
   domain: 'dmn',
   device: 'dvc',
+  webhookEndpoint: 'whep',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

@@ -115,6 +115,11 @@ CREATE TABLE "totps" (
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "event_streams" (
+	"instance_id" text PRIMARY KEY NOT NULL,
+	"head" bigint NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "events" (
 	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "events_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
 	"instance_id" text NOT NULL,
@@ -122,7 +127,9 @@ CREATE TABLE "events" (
 	"subject" text NOT NULL,
 	"actor" jsonb NOT NULL,
 	"data" jsonb NOT NULL,
-	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"position" bigint,
+	"pending" boolean DEFAULT false NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "feature_grants" (
@@ -754,6 +761,54 @@ CREATE TABLE "verification_codes" (
 	"consumed_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
+CREATE TABLE "webhook_deliveries" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "webhook_deliveries_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"instance_id" text NOT NULL,
+	"endpoint_id" text NOT NULL,
+	"run" integer DEFAULT 0 NOT NULL,
+	"position" bigint,
+	"message_id" text NOT NULL,
+	"type" text NOT NULL,
+	"subject" text,
+	"state" text NOT NULL,
+	"attempts" smallint NOT NULL,
+	"next_attempt_at" timestamp (3) with time zone,
+	"response_status" smallint,
+	"error" text,
+	"duration_ms" integer,
+	"attempted_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "webhook_endpoints" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"url" text NOT NULL,
+	"description" text DEFAULT '' NOT NULL,
+	"event_types" jsonb,
+	"secrets" jsonb NOT NULL,
+	"disabled_at" timestamp (3) with time zone,
+	"disabled_reason" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "webhook_lanes" (
+	"endpoint_id" text NOT NULL,
+	"run" integer NOT NULL,
+	"instance_id" text NOT NULL,
+	"cursor" bigint NOT NULL,
+	"until" bigint,
+	"retry_at" timestamp (3) with time zone,
+	"failures" integer DEFAULT 0 NOT NULL,
+	"pauses" integer DEFAULT 0 NOT NULL,
+	"failing_since" timestamp (3) with time zone,
+	"paused_until" timestamp (3) with time zone,
+	"lease_owner" text,
+	"leased_until" timestamp (3) with time zone,
+	CONSTRAINT "webhook_lanes_endpoint_id_run_pk" PRIMARY KEY("endpoint_id","run")
+);
+--> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_permission_id_permissions_id_fk" FOREIGN KEY ("permission_id") REFERENCES "public"."permissions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_set_roles" ADD CONSTRAINT "role_set_roles_role_set_id_role_sets_id_fk" FOREIGN KEY ("role_set_id") REFERENCES "public"."role_sets"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -809,6 +864,7 @@ ALTER TABLE "sync_room_snapshots" ADD CONSTRAINT "sync_room_snapshots_room_id_sy
 ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "external_accounts" ADD CONSTRAINT "external_accounts_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "phone_numbers" ADD CONSTRAINT "phone_numbers_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "webhook_lanes" ADD CONSTRAINT "webhook_lanes_endpoint_id_webhook_endpoints_id_fk" FOREIGN KEY ("endpoint_id") REFERENCES "public"."webhook_endpoints"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
 CREATE INDEX "role_set_roles_role" ON "role_set_roles" USING btree ("role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "role_sets_initial" ON "role_sets" USING btree ("instance_id") WHERE type = 'initial';--> statement-breakpoint
@@ -820,6 +876,8 @@ CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_i
 CREATE INDEX "passkeys_user" ON "passkeys" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "events_created" ON "events" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "events_subject" ON "events" USING btree ("instance_id","subject","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "events_position" ON "events" USING btree ("instance_id","position") WHERE position is not null;--> statement-breakpoint
+CREATE INDEX "events_pending" ON "events" USING btree ("id") WHERE pending;--> statement-breakpoint
 CREATE UNIQUE INDEX "feature_grants_organization" ON "feature_grants" USING btree ("organization_id","feature_id","source") WHERE organization_id is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "feature_grants_user" ON "feature_grants" USING btree ("user_id","feature_id","source") WHERE user_id is not null;--> statement-breakpoint
 CREATE INDEX "feature_grants_feature" ON "feature_grants" USING btree ("feature_id");--> statement-breakpoint
@@ -891,4 +949,7 @@ CREATE INDEX "users_last_active" ON "users" USING btree ("instance_id","last_act
 CREATE INDEX "one_time_tokens_subject" ON "one_time_tokens" USING btree ("instance_id","kind","subject_id");--> statement-breakpoint
 CREATE INDEX "one_time_tokens_expiry" ON "one_time_tokens" USING btree ("instance_id","expires_at");--> statement-breakpoint
 CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("instance_id","purpose","subject_id");--> statement-breakpoint
-CREATE INDEX "verification_codes_expiry" ON "verification_codes" USING btree ("instance_id","expires_at");
+CREATE INDEX "verification_codes_expiry" ON "verification_codes" USING btree ("instance_id","expires_at");--> statement-breakpoint
+CREATE UNIQUE INDEX "webhook_deliveries_position" ON "webhook_deliveries" USING btree ("endpoint_id","run","position");--> statement-breakpoint
+CREATE INDEX "webhook_deliveries_waiting" ON "webhook_deliveries" USING btree ("endpoint_id","run","subject","position") WHERE state = 'waiting';--> statement-breakpoint
+CREATE INDEX "webhook_endpoints_instance" ON "webhook_endpoints" USING btree ("instance_id","created_at");

@@ -1,5 +1,6 @@
-import type { NewEvent, Tx } from '../../database/index.ts'
+import { insertRows, type NewEvent, type Tx } from '../../database/index.ts'
 import type { EventBus } from './bus.ts'
+import { isStreamed } from './event-types.ts'
 import { events } from './tables.ts'
 
 const buses = new WeakMap<object, EventBus>()
@@ -35,6 +36,13 @@ export function emit(tx: Tx, event: NewEvent): void {
   facts.set(JSON.stringify([event.type, event.subject, event.data]), event)
 }
 
+/** Most transactions have a few facts to tell, and a statement for each small number of them is kept. */
+function insertFacts(tx: Tx, rows: (typeof events.$inferInsert)[]): Promise<{ id: number }[]> {
+  return rows.length <= 8
+    ? insertRows(tx, events, rows)
+    : tx.db.insert(events).values(rows).returning({ id: events.id })
+}
+
 async function write(tx: Tx): Promise<void> {
   const facts = [...(pending.get(tx.connection)?.values() ?? [])]
   pending.delete(tx.connection)
@@ -42,8 +50,8 @@ async function write(tx: Tx): Promise<void> {
   const instanceId = tx.instance.id
   for (let from = 0; from < facts.length; from += batch) {
     const part = facts.slice(from, from + batch)
-    const rows = part.map((fact) => ({ instanceId, ...fact, actor }))
-    const made = await tx.db.insert(events).values(rows).returning({ id: events.id })
+    const rows = part.map((fact) => ({ instanceId, ...fact, actor, pending: isStreamed(fact.type) }))
+    const made = await insertFacts(tx, rows)
     tx.afterCommit(() => {
       const bus = buses.get(tx.database)
       for (const [i, { id }] of made.entries()) bus?.deliver({ ...(part[i] as NewEvent), id, instanceId })

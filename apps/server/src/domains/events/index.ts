@@ -1,2 +1,5 @@
 export { EventBus, type UsherEvent } from './bus.ts'
 export { announceOn, busOf, emit } from './emit.ts'
+export { isStreamed } from './event-types.ts'
+export { findEvents, findHead, type ListEventsInput, listEvents, type StreamEvent } from './list-events.ts'
+export { EventSequencer } from './sequencer.ts'

@@ -1,3 +1,14 @@
+import './follow-users.ts'
+
+export {
+  createOrganizationDomain,
+  type DomainRecord,
+  deleteOrganizationDomain,
+  getDomain,
+  listOrganizationDomains,
+  type OrganizationDomain,
+  updateOrganizationDomain,
+} from './domains.ts'
 export {
   acceptInvitation,
   findInvitationForTicket,
@@ -27,6 +38,12 @@ export {
   updateOrganization,
 } from './manage-organizations.ts'
 export {
+  acceptMembershipRequest,
+  listMembershipRequests,
+  rejectMembershipRequest,
+} from './membership-requests.ts'
+export type { MembershipRequest } from './open-requests.ts'
+export {
   findMembership,
   findMembershipsOfUsers,
   getMembership,
@@ -40,3 +57,17 @@ export {
   type Organization,
 } from './queries.ts'
 export { requireMember, requirePermission } from './require-permission.ts'
+export {
+  acceptSuggestion,
+  listSuggestions,
+  type OrganizationSuggestion,
+  type SuggestionRecord,
+} from './suggestions.ts'
+export {
+  attemptAffiliation,
+  attemptOwnership,
+  type BulkOutcome,
+  prepareAffiliation,
+  prepareOwnership,
+  recordNameOf,
+} from './verify-domain.ts'

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, gt, inArray, lte, type SQL } from 'drizzle-orm'
+import { and, count, desc, eq, gt, inArray, type SQL } from 'drizzle-orm'
 import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -9,6 +9,7 @@ import { emit } from '../events/index.ts'
 import { queueEmail } from '../messaging/index.ts'
 import { findUserByEmail, findUsers, getUser } from '../users/index.ts'
 import { createOneTimeToken, findOneTimeToken, parseEmailAddress, revokeTokensOf } from '../verifications/index.ts'
+import { expireInvitations } from './expire-invitations.ts'
 import { getGrantableRole, insertMembership } from './manage-memberships.ts'
 import {
   findMembership,
@@ -281,14 +282,6 @@ export async function listOrganizationInvitations(
     const [total] = await tx.db.select({ n: count() }).from(organizationInvitations).where(where)
     return { data: await findInvitations(tx, where, input), totalCount: total?.n ?? 0 }
   })
-}
-
-async function expireInvitations(tx: Tx, scope: SQL | undefined) {
-  const now = tx.now()
-  await tx.db
-    .update(organizationInvitations)
-    .set({ status: 'expired', updatedAt: now })
-    .where(and(scope, eq(organizationInvitations.status, 'pending'), lte(organizationInvitations.expiresAt, now)))
 }
 
 /** Invitations with organization and role: three queries, however many rows. */

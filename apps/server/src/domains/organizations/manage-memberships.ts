@@ -6,6 +6,7 @@ import { newId } from '../../kernel/ids.ts'
 import { getRoleByKey, type RoleRecord } from '../access/index.ts'
 import { emit } from '../events/index.ts'
 import { getUser, mergeMetadata } from '../users/index.ts'
+import { rememberSentAway, settleOffers } from './enrollment.ts'
 import { guardian, keepingGuardian } from './guardian.ts'
 import { getMembership, type MembershipRecord } from './queries.ts'
 import { requireMember, requirePermission } from './require-permission.ts'
@@ -20,6 +21,8 @@ export async function insertMembership(
     userId: string
     roleId: string
     roleKey: string
+    /** Who decided; absent: a person or the application. */
+    roleSource?: 'direct' | 'domain' | 'directory'
     publicMetadata?: Metadata
     privateMetadata?: Metadata
   },
@@ -35,6 +38,7 @@ export async function insertMembership(
   }
   const data = { organization_id: input.organizationId, user_id: input.userId, role: roleKey }
   emit(tx, { type: 'organizationMembership.created', subject: id, data })
+  await settleOffers(tx, input)
 }
 
 export type MembershipInput = { organizationId: string; userId: string; role: unknown }
@@ -103,6 +107,7 @@ export async function removeMember(
     else await leave()
     const data = { organization_id: input.organizationId, user_id: input.userId, role: known.role.key }
     emit(tx, { type: 'organizationMembership.deleted', subject: known.id, data })
+    if (!leaving) await rememberSentAway(tx, input)
     return known
   })
 }

@@ -1,3 +1,4 @@
+export { isDisposableDomain } from './disposable.ts'
 export {
   addAllowlistIdentifier,
   addBlocklistIdentifier,

@@ -6,6 +6,7 @@ import { emailAddressRoutes } from './email-addresses.ts'
 import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
 import { jwtTemplateRoutes } from './jwt-templates.ts'
+import { organizationDomainRoutes } from './organization-domains.ts'
 import { organizationRoutes } from './organizations.ts'
 import { phoneNumberRoutes } from './phone-numbers.ts'
 import { restrictionRoutes } from './restrictions.ts'
@@ -40,6 +41,7 @@ export function backendFace(): Hono<Env> {
     jwtTemplateRoutes,
     tokenRoutes,
     organizationRoutes,
+    organizationDomainRoutes,
     roleRoutes,
     invitationRoutes,
     instanceRoutes,

@@ -12,6 +12,7 @@ import { meFactorRoutes } from './me-factors.ts'
 import { meOrganizationRoutes } from './me-organizations.ts'
 import { mePhoneNumberRoutes } from './me-phone-numbers.ts'
 import { oauthCallbackRoutes } from './oauth-callback.ts'
+import { organizationDomainRoutes } from './organization-domains.ts'
 import { organizationRoutes } from './organizations.ts'
 import { guardOrigin } from './origins.ts'
 import { guardFreshness, reverificationRoutes } from './reverification.ts'
@@ -59,5 +60,6 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', mePhoneNumberRoutes())
   face.route('/v1', meOrganizationRoutes())
   face.route('/v1', organizationRoutes())
+  face.route('/v1', organizationDomainRoutes())
   return face
 }

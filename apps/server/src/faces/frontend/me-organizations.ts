@@ -2,9 +2,11 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import {
   acceptInvitation,
+  acceptSuggestion,
   getInvitation,
   listMemberships,
   listOrganizationInvitations,
+  listSuggestions,
   removeMember,
 } from '../../domains/organizations/index.ts'
 import { getUser } from '../../domains/users/index.ts'
@@ -12,9 +14,11 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { presentInvitation, presentMembership } from '../presenters/organization.ts'
+import { presentSuggestion } from '../presenters/organization-domain.ts'
 import { type FrontendEnv, reply, requireSession } from './context.ts'
 
 const statuses = z.array(z.enum(['pending', 'accepted', 'revoked', 'expired']))
+const suggestionStatuses = z.array(z.enum(['pending', 'accepted']))
 
 /** `/v1/me/organization_*`: the caller's own memberships and invitations. */
 export function meOrganizationRoutes(): Hono<FrontendEnv> {
@@ -57,9 +61,18 @@ export function meOrganizationRoutes(): Hono<FrontendEnv> {
     return reply(c, presentInvitation(await getInvitation(c.var.ctx, { organizationId, invitationId })))
   })
 
-  routes.get('/me/organization_suggestions', (c) => {
-    requireSession(c)
-    return reply(c, { data: [], total_count: 0 })
+  routes.get('/me/organization_suggestions', async (c) => {
+    const { userId } = requireSession(c)
+    const page = await listSuggestions(c.var.ctx, {
+      ...Pagination.parse(c.req.query()),
+      userId,
+      status: suggestionStatuses.safeParse(c.req.queries('status') ?? c.req.queries('status[]') ?? []).data,
+    })
+    return reply(c, { data: page.data.map(presentSuggestion), total_count: page.totalCount })
+  })
+  routes.post('/me/organization_suggestions/:id/accept', async (c) => {
+    const { userId } = requireSession(c)
+    return reply(c, presentSuggestion(await acceptSuggestion(c.var.ctx, { suggestionId: c.req.param('id'), userId })))
   })
   routes.get('/me/organization_creation_defaults', (c) => {
     requireSession(c)

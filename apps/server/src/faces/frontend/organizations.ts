@@ -161,11 +161,10 @@ export function organizationRoutes(): Hono<FrontendEnv> {
   })
 
   // The components ask for these even where the feature is off; there are none.
-  for (const list of ['domains', 'membership_requests', 'enterprise_connections'])
-    routes.get(`/organizations/:id/${list}`, async (c) => {
-      await requireMember(c.var.ctx, c.req.param('id'))
-      return reply(c, { data: [], total_count: 0 })
-    })
+  routes.get('/organizations/:id/enterprise_connections', async (c) => {
+    await requireMember(c.var.ctx, c.req.param('id'))
+    return reply(c, { data: [], total_count: 0 })
+  })
   return routes
 }
 

@@ -317,16 +317,20 @@ function userSettings(instance: Instance) {
 }
 
 function organizationSettings({ settings }: Instance) {
-  const { enabled, maxAllowedMemberships, forceSelection, adminDelete, creatorRole, defaultRole } =
+  const { enabled, maxAllowedMemberships, forceSelection, adminDelete, creatorRole, defaultRole, ...more } =
     settings.organizations
   return {
     enabled,
     max_allowed_memberships: maxAllowedMemberships,
     force_organization_selection: forceSelection,
     actions: { admin_delete: adminDelete },
-    domains: { enabled: false, enrollment_modes: [], default_role: defaultRole },
-    slug: { disabled: false },
-    organization_creation_defaults: { enabled: false },
+    domains: {
+      enabled: more.domains,
+      enrollment_modes: more.domains ? more.enrollmentModes : [],
+      default_role: defaultRole,
+    },
+    slug: { disabled: !more.slugs },
+    organization_creation_defaults: { enabled: more.creationDefaults },
     creator_role: creatorRole,
   }
 }

@@ -1,0 +1,184 @@
+import { and, eq, type SQL, sql } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { newId } from '../../kernel/ids.ts'
+import { getRoleByKey } from '../access/index.ts'
+import { emit } from '../events/index.ts'
+import { expireInvitations } from './expire-invitations.ts'
+import { settleRequest } from './open-requests.ts'
+import { organizationInvitations, organizationSuggestions } from './tables.ts'
+
+/** Whose domains count: of one person, or the people of one domain. */
+type Scope = { userId: string } | { domainId: string }
+
+/** People brought to an organization by one statement. */
+const batch = 500
+/** Days for which an invitation that a domain brought about stays open; then there is a new one. */
+const invitationDays = 30
+
+/**
+ * Suggests and invites people to the organizations whose verified domains they have a proven address at, as each domain
+ * says. Done when an address is proven and when a domain changes, and again before somebody reads their lists, for
+ * people who came by an import. What is there already stays as it is.
+ */
+export async function enrollPeopleOf(tx: Tx, scope: Scope): Promise<void> {
+  const { enabled, domains } = tx.instance.settings.organizations
+  if (!enabled || !domains) return
+  while ((await suggest(tx, scope)) === batch);
+  while ((await invite(tx, scope)) === batch);
+}
+
+/** As {@link enrollPeopleOf}, for one person. */
+export async function enroll(ctx: Ctx | Tx, userId: string): Promise<void> {
+  if (ctx.instance.settings.organizations.domains) await transaction(ctx, (tx) => enrollPeopleOf(tx, { userId }))
+}
+
+/** Verified domains of a mode with the proven addresses at them, of people who are no members and were not sent away. */
+function matches(scope: Scope, mode: string, condition: SQL): SQL {
+  const of = 'userId' in scope ? sql`e.user_id = ${scope.userId}` : sql`d.id = ${scope.domainId}`
+  return sql`from organization_domains d
+    join email_addresses e on e.instance_id = d.instance_id and e.domain = d.name and e.verified_at is not null
+    where ${of} and d.enrollment_mode = ${mode}
+      and (d.affiliation_verified_at is not null or d.ownership_verified_at is not null)
+      and not exists (select 1 from memberships m where m.organization_id = d.organization_id and m.user_id = e.user_id)
+      and ${condition}`
+}
+
+async function suggest(tx: Tx, scope: Scope): Promise<number> {
+  const unknown = sql`not exists (select 1 from organization_suggestions s
+      where s.organization_id = d.organization_id and s.user_id = e.user_id)
+    and not exists (select 1 from membership_requests r
+      where r.organization_id = d.organization_id and r.user_id = e.user_id and r.status = 'pending')`
+  const found = await tx.db.execute<{ organization_id: string; user_id: string; domain_id: string }>(sql`
+    select distinct on (d.organization_id, e.user_id) d.organization_id, e.user_id, d.id as domain_id
+    ${matches(scope, 'automatic_suggestion', unknown)} limit ${batch}`)
+  if (found.length === 0) return 0
+  const now = tx.now()
+  await tx.db
+    .insert(organizationSuggestions)
+    .values(
+      [...found].map((row) => ({
+        id: newId('organizationSuggestion'),
+        instanceId: tx.instance.id,
+        organizationId: row.organization_id,
+        userId: row.user_id,
+        domainId: row.domain_id,
+        status: 'pending' as const,
+        createdAt: now,
+        updatedAt: now,
+      })),
+    )
+    .onConflictDoNothing()
+  return found.length
+}
+
+async function invite(tx: Tx, scope: Scope): Promise<number> {
+  const now = tx.now()
+  // Those that are over would stand in the way of new ones.
+  const ofDomains =
+    'domainId' in scope
+      ? eq(organizationInvitations.domainId, scope.domainId)
+      : sql`${organizationInvitations.emailAddress} in (select e.email_address from email_addresses e
+          where e.user_id = ${scope.userId} and e.verified_at is not null)`
+  await expireInvitations(tx, ofDomains)
+  // An invitation that was taken back is not made again, and one at a time is enough for a person.
+  const uninvited = sql`not exists (select 1 from organization_suggestions s
+      where s.organization_id = d.organization_id and s.user_id = e.user_id and s.status = 'withdrawn')
+    and not exists (select 1 from organization_invitations i
+      where i.organization_id = d.organization_id and i.email_address = e.email_address
+        and i.status = 'revoked' and i.domain_id = d.id)
+    and not exists (select 1 from organization_invitations i join email_addresses o on o.email_address = i.email_address
+      where i.organization_id = d.organization_id and i.status = 'pending' and o.user_id = e.user_id)`
+  const found = await tx.db.execute<{ organization_id: string; email_address: string; domain_id: string }>(sql`
+    select distinct on (d.organization_id, e.user_id) d.organization_id, e.email_address, d.id as domain_id
+    ${matches(scope, 'automatic_invitation', uninvited)} limit ${batch}`)
+  if (found.length === 0) return 0
+  const role = await getRoleByKey(tx, tx.instance.settings.organizations.defaultRole)
+  const made = await tx.db
+    .insert(organizationInvitations)
+    .values(
+      [...found].map((row) => ({
+        id: newId('organizationInvitation'),
+        instanceId: tx.instance.id,
+        organizationId: row.organization_id,
+        emailAddress: row.email_address,
+        roleId: role.id,
+        status: 'pending' as const,
+        domainId: row.domain_id,
+        createdAt: now,
+        updatedAt: now,
+        expiresAt: new Date(now.getTime() + invitationDays * 24 * 3600_000),
+      })),
+    )
+    .onConflictDoNothing()
+    .returning({ id: organizationInvitations.id, organizationId: organizationInvitations.organizationId })
+  for (const { id, organizationId } of made)
+    emit(tx, {
+      type: 'organizationInvitation.created',
+      subject: id,
+      data: { organization_id: organizationId, role: role.key },
+    })
+  return found.length
+}
+
+/** Takes back what a domain has offered and nobody has taken. Its row is locked by the caller. */
+export async function withdrawOffers(tx: Tx, domainId: string): Promise<void> {
+  // In the order in which somebody who accepts meets them.
+  await revokeInvitations(tx, eq(organizationInvitations.domainId, domainId))
+  await tx.db
+    .delete(organizationSuggestions)
+    .where(and(eq(organizationSuggestions.domainId, domainId), eq(organizationSuggestions.status, 'pending')))
+}
+
+/** Revokes what is open of some invitations, without asking who may. Their tickets are dead with them. */
+export async function revokeInvitations(tx: Tx, where: SQL): Promise<void> {
+  const revoked = await tx.db
+    .update(organizationInvitations)
+    .set({ status: 'revoked', updatedAt: tx.now() })
+    .where(and(where, eq(organizationInvitations.status, 'pending')))
+    .returning({ id: organizationInvitations.id, organizationId: organizationInvitations.organizationId })
+  for (const { id, organizationId } of revoked)
+    emit(tx, { type: 'organizationInvitation.revoked', subject: id, data: { organization_id: organizationId } })
+}
+
+/** Ends what domains have offered to somebody who has become a member, by whatever way. */
+export async function settleOffers(
+  tx: Tx,
+  { organizationId, userId }: { organizationId: string; userId: string },
+): Promise<void> {
+  if (!tx.instance.settings.organizations.domains) return
+  const theirs = sql`${organizationInvitations.emailAddress} in (select e.email_address from email_addresses e
+    where e.user_id = ${userId} and e.verified_at is not null)`
+  await revokeInvitations(
+    tx,
+    sql`${organizationInvitations.organizationId} = ${organizationId} and ${organizationInvitations.domainId} is not null
+      and ${theirs}`,
+  )
+  await tx.db
+    .delete(organizationSuggestions)
+    .where(and(eq(organizationSuggestions.organizationId, organizationId), eq(organizationSuggestions.userId, userId)))
+  await settleRequest(tx, { organizationId, userId })
+}
+
+/** Remembers that somebody sent a person away: no domain brings them back. */
+export async function rememberSentAway(
+  tx: Tx,
+  { organizationId, userId }: { organizationId: string; userId: string },
+): Promise<void> {
+  const now = tx.now()
+  await tx.db
+    .insert(organizationSuggestions)
+    .values({
+      id: newId('organizationSuggestion'),
+      instanceId: tx.instance.id,
+      organizationId,
+      userId,
+      status: 'withdrawn',
+      createdAt: now,
+      updatedAt: now,
+    })
+    .onConflictDoUpdate({
+      target: [organizationSuggestions.organizationId, organizationSuggestions.userId],
+      set: { status: 'withdrawn', domainId: null, updatedAt: now },
+    })
+}

@@ -110,8 +110,13 @@ test('the roles that serve cannot bypass row-level security, and the system role
     await systemSql`select rolname, rolsuper or rolbypassrls as bypasses from pg_roles where rolname like 'usher\\_%' order by 1`
   expect(roles.map((r: { rolname: string; bypasses: boolean }) => [r.rolname, r.bypasses])).toEqual([
     ['usher_app', false],
+    ['usher_search', false],
     ['usher_system', false],
   ])
+  const [search] = await systemSql`
+    select rolcanlogin as can_log_in, pg_has_role('usher_app', oid, 'member') or pg_has_role('usher_system', oid, 'member') as taken_on
+    from pg_roles where rolname = 'usher_search'`
+  expect(search).toEqual({ can_log_in: false, taken_on: false })
   for (const table of ['users', 'sessions', 'passwords', 'email_addresses']) {
     await expect(systemSql.unsafe(`select 1 from ${table}`).then(() => 'allowed')).rejects.toMatchObject({
       errno: '42501',

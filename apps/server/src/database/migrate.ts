@@ -3,6 +3,7 @@ import type { SQL } from 'bun'
 import { drizzle } from 'drizzle-orm/bun-sql'
 import { migrate as runMigrations } from 'drizzle-orm/bun-sql/migrator'
 import { isolateTenants } from './row-level-security.ts'
+import { prepareSearch } from './search.ts'
 
 const migrationsFolder = join(import.meta.dir, 'migrations')
 
@@ -17,6 +18,7 @@ export async function migrate(owner: SQL): Promise<void> {
     await owner.unsafe('set client_min_messages = warning')
     await runMigrations(drizzle({ client: owner }), { migrationsFolder })
     await isolateTenants(owner)
+    await prepareSearch(owner)
   } finally {
     await owner`select pg_advisory_unlock(${migrationLock})`
   }

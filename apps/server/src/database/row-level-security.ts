@@ -35,11 +35,12 @@ const ownershipRules: Record<string, string> = {
 const byInstanceColumn = `instance_id = current_setting('usher.instance_id', true)`
 
 /**
- * Creates the two roles and puts every table under row-level security. Stated anew at each start and derived from the
- * catalog, so that a table added by a migration cannot be forgotten. Runs as the owner, under the migration lock.
+ * Creates the roles that serve, and `usher_search` for `search.ts`, and puts every table under row-level security.
+ * Stated anew at each start and derived from the catalog, so that a table added by a migration cannot be forgotten.
+ * Runs as the owner, under the migration lock.
  */
 export async function isolateTenants(owner: SQL): Promise<void> {
-  for (const role of ['usher_app', 'usher_system']) await ensureRole(owner, role)
+  for (const role of ['usher_app', 'usher_system', 'usher_search']) await ensureRole(owner, role)
   const tables: { name: string; has_instance: boolean; isolated: boolean }[] = await owner`
     select c.relname as name,
       exists (select 1 from pg_attribute a where a.attrelid = c.oid and a.attname = 'instance_id') as has_instance,

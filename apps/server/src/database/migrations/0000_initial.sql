@@ -693,6 +693,15 @@ CREATE TABLE "phone_numbers" (
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "user_search" (
+	"user_id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"name" text DEFAULT '' NOT NULL,
+	"username" text DEFAULT '' NOT NULL,
+	"email_addresses" text DEFAULT '' NOT NULL,
+	"phone_numbers" text DEFAULT '' NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "users" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -864,6 +873,7 @@ ALTER TABLE "sync_room_snapshots" ADD CONSTRAINT "sync_room_snapshots_room_id_sy
 ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "external_accounts" ADD CONSTRAINT "external_accounts_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "phone_numbers" ADD CONSTRAINT "phone_numbers_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "user_search" ADD CONSTRAINT "user_search_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "webhook_lanes" ADD CONSTRAINT "webhook_lanes_endpoint_id_webhook_endpoints_id_fk" FOREIGN KEY ("endpoint_id") REFERENCES "public"."webhook_endpoints"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
 CREATE INDEX "role_set_roles_role" ON "role_set_roles" USING btree ("role_id");--> statement-breakpoint
@@ -900,7 +910,7 @@ CREATE UNIQUE INDEX "membership_requests_open" ON "membership_requests" USING bt
 CREATE INDEX "membership_requests_organization" ON "membership_requests" USING btree ("organization_id","status","created_at");--> statement-breakpoint
 CREATE INDEX "membership_requests_user" ON "membership_requests" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "membership_roles_role" ON "membership_roles" USING btree ("role_id");--> statement-breakpoint
-CREATE INDEX "memberships_user" ON "memberships" USING btree ("instance_id","user_id");--> statement-breakpoint
+CREATE INDEX "memberships_user" ON "memberships" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "memberships_role" ON "memberships" USING btree ("role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "organization_domains_verified" ON "organization_domains" USING btree ("instance_id","name") WHERE affiliation_verified_at is not null or ownership_verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint
@@ -940,6 +950,7 @@ CREATE INDEX "external_accounts_user" ON "external_accounts" USING btree ("user_
 CREATE UNIQUE INDEX "phone_numbers_verified" ON "phone_numbers" USING btree ("instance_id","phone_number") WHERE verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "phone_numbers_of_user" ON "phone_numbers" USING btree ("user_id","phone_number");--> statement-breakpoint
 CREATE INDEX "phone_numbers_number" ON "phone_numbers" USING btree ("instance_id","phone_number");--> statement-breakpoint
+CREATE INDEX "user_search_instance" ON "user_search" USING btree ("instance_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id","username_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id");--> statement-breakpoint
 CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint

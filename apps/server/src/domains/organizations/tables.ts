@@ -79,7 +79,7 @@ export const memberships = pgTable(
     unique('memberships_once').on(t.organizationId, t.userId),
     // What groups refer to, so that a group and its members are of one organization.
     unique('memberships_organization').on(t.id, t.organizationId),
-    index('memberships_user').on(t.instanceId, t.userId),
+    index('memberships_user').on(t.userId),
     index('memberships_role').on(t.roleId),
   ],
 )

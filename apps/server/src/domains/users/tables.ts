@@ -113,6 +113,27 @@ export const phoneNumbers = pgTable(
   ],
 )
 
+/**
+ * What people are searched by, in lower case. Triggers write it (`database/search.ts`), because a trigram index on
+ * `users` itself would be written at every sign-in. No domain reads it but through the view `searchable_users`.
+ */
+export const userSearch = pgTable(
+  'user_search',
+  {
+    userId: text('user_id')
+      .primaryKey()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    instanceId: instanceId(),
+    /** First and last name. */
+    name: text('name').notNull().default(''),
+    username: text('username').notNull().default(''),
+    /** One a line, as numbers are. */
+    emailAddresses: text('email_addresses').notNull().default(''),
+    phoneNumbers: text('phone_numbers').notNull().default(''),
+  },
+  (t) => [index('user_search_instance').on(t.instanceId)],
+)
+
 /** An account at a social provider that is linked to a user. Authority is (provider, provider user id) alone. */
 export const externalAccounts = pgTable(
   'external_accounts',

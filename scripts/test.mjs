@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm test`: installs what the tests need and runs all of them, each group in a process of its own. What a machine
- * lacks (Chromium, a PostgreSQL 15) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
+ * lacks (Chromium, a PostgreSQL 15, nginx) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
  *
  * The last line is `N passed, N failed` and, where something was skipped, `, N skipped`.
  */
@@ -24,8 +24,17 @@ const findPostgres = () => {
   const folders = versions.sort((a, b) => Number(a) - Number(b)).map((v) => join(home, v, 'bin'))
   return [process.env.USHER_TEST_POSTGRES_BIN, ...folders].find((dir) => dir && existsSync(join(dir, 'initdb')))
 }
+const findNginx = () =>
+  [process.env.USHER_TEST_NGINX, '/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/sbin/nginx'].find(
+    (path) => path && existsSync(path),
+  )
 
-if (ci && (!findChromium() || !findPostgres())) installDebianPackages(['chromium', 'postgresql'])
+const packages = [
+  ...(findChromium() ? [] : ['chromium']),
+  ...(findPostgres() ? [] : ['postgresql']),
+  ...(findNginx() ? [] : ['nginx']),
+]
+if (ci && packages.length > 0) installDebianPackages(packages)
 installTests()
 
 const bun = bunPath()
@@ -34,12 +43,14 @@ const env = {
   PATH: [join(bun, '..'), join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
   USHER_TEST_CHROMIUM: findChromium() ?? '',
   USHER_TEST_POSTGRES_BIN: findPostgres() ?? '',
+  USHER_TEST_NGINX: findNginx() ?? '',
 }
 const totals = { pass: 0, fail: 0, skip: 0 }
 const missing = []
 if (!env.USHER_TEST_CHROMIUM) missing.push('Chromium: the browser tests (Debian: apt install chromium)')
 if (!env.USHER_TEST_POSTGRES_BIN)
   missing.push('PostgreSQL 15 or later: the tests with DATABASE_URL (Debian: apt install postgresql)')
+if (!env.USHER_TEST_NGINX) missing.push('nginx: the test of a production server (Debian: apt install nginx)')
 
 const groups = only.length > 0 ? [only] : [['apps/server/src'], ...testFolders().map((dir) => [dir])]
 if (ci && only.length === 0) {

@@ -7,7 +7,8 @@ export const chromiumPath = process.env.USHER_TEST_CHROMIUM ?? ''
 /** Where screenshots go, to be looked at. */
 const screenshots = process.env.USHER_TEST_SCREENSHOTS
 
-export async function launchBrowser(): Promise<Browser> {
+/** @param args further flags, e.g. of names that only this browser knows */
+export async function launchBrowser(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: chromiumPath,
     args: [
@@ -18,6 +19,7 @@ export async function launchBrowser(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...args,
     ],
   })
 }

@@ -8,7 +8,7 @@ const usage = `usher <command>
   start [--port N] [--data DIR] [--listen HOST] [--json]     serve everything on one port
   sync-server start [--token T] [--port N] [--data DIR] [--listen HOST] [--json]
                                                              serve realtime documents alone
-  keys [--data DIR] [--json]                                 show the default instance's keys
+  keys [--instance NAME] [--data DIR] [--json]               show an instance's keys; without a name the default's
   keys rotate [--instance NAME] [--revoke] [--json]          a new signing key; the old one verifies on, or not
   instances create NAME [--host HOST] [--production] [--application ID] [--json]
   instances list [--json]
@@ -19,6 +19,9 @@ const usage = `usher <command>
   pull [--out FILE] [--force] [--instance NAME]              what an instance is, as usher.config.ts
   diff [--file FILE] [--instance NAME] [--json]              what apply would change; exits with 2 if anything
   apply [--file FILE] [--instance NAME] [--yes] [--json]     make the instance what the file says
+  promote [--from NAME] [--to NAME] [--host HOST] [--yes] [--json]
+                                                             make the production instance like the development one
+  doctor [--instance NAME] [--offline] [--json]              what production demands and is missing; exits with 1
   import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--again] [--rejects FILE] [--no-events] [--json]
                                                              CSV, JSON Lines or JSON; goes on where it was stopped
   export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
@@ -42,7 +45,10 @@ const options = {
   name: { type: 'string' },
   custom: { type: 'string' },
   file: { type: 'string' },
+  from: { type: 'string' },
+  to: { type: 'string' },
   force: { type: 'boolean' },
+  offline: { type: 'boolean' },
   yes: { type: 'boolean' },
   rejects: { type: 'string' },
   out: { type: 'string' },
@@ -85,6 +91,10 @@ async function main() {
       return (await import('./commands/diff.ts')).diff(loadConfig(process.env, flags), values)
     case 'apply':
       return (await import('./commands/apply.ts')).apply(loadConfig(process.env, flags), values)
+    case 'promote':
+      return (await import('./commands/promote.ts')).promote(loadConfig(process.env, flags), values)
+    case 'doctor':
+      return (await import('./commands/doctor.ts')).doctor(loadConfig(process.env, flags), values)
     case 'import':
       return (await import('./commands/transfer.ts')).importFile(loadConfig(process.env, flags), rest, values)
     case 'export':

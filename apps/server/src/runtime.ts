@@ -62,8 +62,8 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
 
 /** The context of one caller. */
 export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, log: Log = runtime.log): Ctx {
-  const { database, now, egress, dns } = runtime
-  return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress, dns }
+  const { database, now, egress, egressGuard, dns } = runtime
+  return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress, egressGuard, dns }
 }
 
 /**

@@ -26,10 +26,18 @@ export function apply(config: Config, flags: ApplyFlags): Promise<void> {
 /**
  * Shows the plan, asks, and carries it out.
  *
+ * @param notes what to say beside the plan's own
  * @throws {ConfigError} if something is missing, if nobody said yes, or there is nobody to ask
  */
-export async function applyWithPlan(ctx: Ctx, instance: Instance, wanted: Configuration, flags: ApplyFlags) {
-  const plan = await planConfiguration(ctx, wanted)
+export async function applyWithPlan(
+  ctx: Ctx,
+  instance: Instance,
+  wanted: Configuration,
+  flags: ApplyFlags,
+  notes: readonly string[] = [],
+) {
+  const made = await planConfiguration(ctx, wanted)
+  const plan = { ...made, notes: [...notes, ...made.notes] }
   if (!flags.json) console.log(describePlan(plan, instance))
   if (plan.problems.length > 0)
     throw new ConfigError(flags.json ? plan.problems.join('\n') : '\nNothing was changed: something is missing.')

@@ -5,6 +5,7 @@ import { UsherError } from '../kernel/errors.ts'
 import { openRuntime, type Runtime } from '../runtime.ts'
 
 type Flags = {
+  instance?: string | undefined
   json?: boolean | undefined
   host?: string | undefined
   production?: boolean | undefined
@@ -13,9 +14,9 @@ type Flags = {
 }
 
 /** `usher keys` */
-export function showKeys(config: Config, { json }: Flags): Promise<void> {
+export function showKeys(config: Config, { json, instance }: Flags): Promise<void> {
   return withRuntime(config, async ({ instances }) => {
-    const keys = await instances.summarize(instances.getDefault().id)
+    const keys = await instances.summarize(findInstance(instances, instance).id)
     console.log(
       json ? JSON.stringify(wire(keys)) : `Publishable key  ${keys.publishableKey}\nSecret key       ${keys.secretKey}`,
     )
@@ -28,9 +29,7 @@ export function manageInstances(config: Config, [verb, name]: string[], flags: F
     switch (verb) {
       case 'create': {
         if (!name) throw new ConfigError('usher instances create NAME: the name is missing.')
-        const host = (flags.host ?? `${name}.localhost`).toLowerCase()
-        if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?$/.test(host))
-          throw new ConfigError('--host must be a host name with a dot, e.g. auth.acme.example')
+        const host = checkedHost(flags.host ?? `${name}.localhost`)
         const environment = flags.production ? 'production' : 'development'
         const made = await instances.create({
           name,
@@ -69,6 +68,14 @@ export async function withRuntime(config: Config, work: (runtime: Runtime) => Pr
   } finally {
     await runtime.database.close()
   }
+}
+
+/** @throws {ConfigError} unless it is a host name with a dot, with a port or without */
+export function checkedHost(value: string): string {
+  const host = value.toLowerCase()
+  if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?$/.test(host))
+    throw new ConfigError('--host must be a host name with a dot, e.g. auth.acme.example')
+  return host
 }
 
 /** The instance that a flag names, by name or id; without one the default. @throws {UsherError} `resource_not_found` */

@@ -1,5 +1,6 @@
 export { applyConfiguration, planConfiguration, readConfiguration } from './apply.ts'
 export type { Change, Plan, State } from './plan.ts'
+export { isLocal, promoteState } from './promote.ts'
 export { type EnvReference, Secret } from './references.ts'
 export { describeState, renderConfiguration } from './render.ts'
 export { Configuration, type ConfigurationInput, parseConfiguration } from './schema.ts'

@@ -1,7 +1,7 @@
 import type { Database } from '../database/index.ts'
 import type { Instance } from '../domains/instances/index.ts'
 import type { Dns } from './dns.ts'
-import type { Egress } from './egress.ts'
+import type { Egress, EgressGuard } from './egress.ts'
 import type { Log } from './log.ts'
 
 /** Who asks. A face authenticates the caller once a request; nothing below reads a header. */
@@ -38,5 +38,7 @@ export type Ctx = {
   publicUrl: string
   /** Fetches what a person or an operator named. */
   egress: Egress
+  /** Decides where `egress` may go: for URLs that are kept and fetched later. */
+  egressGuard: EgressGuard
   dns: Dns
 }

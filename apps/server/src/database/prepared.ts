@@ -1,5 +1,5 @@
 import type { SQL as Driver } from 'bun'
-import { getTableColumns, type InferInsertModel, type InferSelectModel, sql } from 'drizzle-orm'
+import { getTableColumns, type InferInsertModel, type InferSelectModel, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sql'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 
@@ -47,35 +47,90 @@ function run<Result>(plan: Plan<Result>, { connection }: Holder, values: Record<
   }
 }
 
-/** Statements that write rows differ by the columns that they name, and are few. */
-const writers = new WeakMap<PgTable, Map<string, Plan<unknown>>>()
-
-function writerOf(table: PgTable, key: string, build: Build<unknown>): Plan<unknown> {
-  const known = writers.get(table) ?? new Map<string, Plan<unknown>>()
-  if (known.size === 0) writers.set(table, known)
-  const plan = known.get(key) ?? build(planner).prepare('')
-  known.set(key, plan)
-  return plan
-}
+/** Where a value comes into a prepared query, encoded as its column's values are; it is not null. */
+export const place = (column: PgColumn, name: string): SQL => sql`${sql.param(sql.placeholder(name), column)}`
 
 type Row<T extends PgTable> = InferInsertModel<T>
+type Encode = (value: unknown) => unknown
+
+/** How a table's rows are written: statements differ by the columns that they name, and are few. */
+class Writer {
+  private readonly plans = new Map<string, Plan<unknown>>()
+  private readonly encoders = new Map<string, Encode>()
+  private readonly table: PgTable
+
+  constructor(table: PgTable) {
+    this.table = table
+    for (const [name, column] of Object.entries(getTableColumns(table) as Record<string, PgColumn>))
+      this.encoders.set(name, isJson(column) ? JSON.stringify : (value) => column.mapToDriverValue(value))
+  }
+
+  run(holder: Holder, rows: readonly object[], returning: boolean): Promise<unknown> {
+    const values: Record<string, unknown> = {}
+    let key = ''
+    let place = 0
+    for (const row of rows) {
+      for (const name in row) {
+        const value = row[name as keyof typeof row] as unknown
+        const encode = value === undefined ? undefined : this.encoders.get(name)
+        if (!encode) continue
+        key += `${name},`
+        values[`p${place}`] = value === null ? null : encode(value)
+        place += 1
+      }
+      key += ';'
+    }
+    if (returning) key += 'returning'
+    let plan = this.plans.get(key)
+    if (!plan) {
+      plan = this.build(key, returning)
+      this.plans.set(key, plan)
+    }
+    return run(plan, holder, values)
+  }
+
+  private build(key: string, returning: boolean): Plan<unknown> {
+    const columns = getTableColumns(this.table) as Record<string, PgColumn>
+    let place = 0
+    const rows = key
+      .split(';')
+      .slice(0, -1)
+      .map((names) => {
+        const row: Record<string, SQL> = {}
+        for (const name of names.split(',').slice(0, -1)) {
+          const value = sql.placeholder(`p${place}`)
+          place += 1
+          row[name] = isJson(columns[name] as PgColumn) ? sql`${value}::text::jsonb` : sql`${value}`
+        }
+        return row
+      })
+    const insert = planner.insert(this.table).values(rows as Row<PgTable>[])
+    return (returning ? insert.returning() : insert).prepare('') as Plan<unknown>
+  }
+}
+
+const isJson = (column: PgColumn) => column.getSQLType() === 'jsonb'
+
+const writers = new WeakMap<PgTable, Writer>()
+
+function writerOf(table: PgTable): Writer {
+  const known = writers.get(table)
+  if (known) return known
+  const writer = new Writer(table)
+  writers.set(table, writer)
+  return writer
+}
 
 /**
  * Inserts rows by a prepared statement, and hands them back as the database has them. There is one plan for each number
  * of rows: this is for a few.
  */
-export async function insertRows<T extends PgTable>(
+export function insertRows<T extends PgTable>(
   holder: Holder,
   table: T,
   rows: Row<T>[],
 ): Promise<InferSelectModel<T>[]> {
-  const { values, cells, key } = cellsOf(table, rows)
-  const build: Build<unknown> = (db) =>
-    db
-      .insert(table)
-      .values(cells as Row<T>[])
-      .returning()
-  return (await run(writerOf(table, `insert ${key}`, build), holder, values)) as InferSelectModel<T>[]
+  return writerOf(table).run(holder, rows, true) as Promise<InferSelectModel<T>[]>
 }
 
 /** As {@link insertRows}, for one row. */
@@ -89,32 +144,9 @@ export async function insertRow<T extends PgTable>(
   return made
 }
 
-/** What writes a column, and what the placeholder in it stands for. Null needs no encoding, and bears none. */
-function cellsOf<T extends PgTable>(table: T, rows: Row<T>[]) {
-  const columns = getTableColumns(table) as Record<string, PgColumn>
-  const values: Record<string, unknown> = {}
-  const cells: Record<string, unknown>[] = []
-  let key = ''
-  for (const [i, row] of rows.entries()) {
-    const cell: Record<string, unknown> = {}
-    for (const [name, value] of Object.entries(row)) {
-      const column = columns[name]
-      if (value === undefined || !column) continue
-      const place = `${name}_${i}`
-      const isJson = column.getSQLType() === 'jsonb'
-      cell[name] = isJson ? sql`${sql.placeholder(place)}::text::jsonb` : sql`${sql.placeholder(place)}`
-      values[place] = encode(column, value)
-      key += `${name},`
-    }
-    key += ';'
-    cells.push(cell)
-  }
-  return { values, cells, key }
-}
-
-function encode(column: PgColumn, value: unknown): unknown {
-  if (value === null) return null
-  return column.getSQLType() === 'jsonb' ? JSON.stringify(value) : column.mapToDriverValue(value)
+/** As {@link insertRow}, for a row of which the database adds nothing that is of interest. */
+export async function writeRow<T extends PgTable>(holder: Holder, table: T, row: Row<T>): Promise<void> {
+  await writerOf(table).run(holder, [row], false)
 }
 
 /** The text of an array of strings (PostgreSQL manual, 8.15.2), for `= any(…::text[])`. */

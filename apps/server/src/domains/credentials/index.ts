@@ -17,8 +17,11 @@ export {
 } from './passkeys.ts'
 export {
   checkPasswordRules,
+  findPassword,
+  fitsPassword,
   hashPassword,
   removePassword,
+  type StoredPassword,
   setImportedPassword,
   setPassword,
   setPasswordCompromised,

@@ -1,5 +1,5 @@
-import { and, eq } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, eq, sql } from 'drizzle-orm'
+import { prepared, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
@@ -148,14 +148,33 @@ export async function verifyPassword(
   input: { userId: string | undefined; password: string },
 ): Promise<boolean> {
   const { userId } = input
-  const known = userId
-    ? await transaction(ctx, async (tx) => {
-        const [row] = await tx.db.select().from(passwords).where(eq(passwords.userId, userId))
-        return row
-      })
-    : undefined
+  const known = userId ? await transaction(ctx, (tx) => findPassword(tx, userId)) : undefined
+  return fitsPassword(ctx, known, input.password)
+}
+
+/** What is kept of a user's password. */
+export type StoredPassword = typeof passwords.$inferSelect
+
+/** What is kept of a user's password, for {@link fitsPassword}. */
+export async function findPassword(tx: Tx, userId: string): Promise<StoredPassword | undefined> {
+  return (await selectPassword(tx, { userId }))[0]
+}
+
+const selectPassword = prepared((db) =>
+  db
+    .select()
+    .from(passwords)
+    .where(eq(passwords.userId, sql.placeholder('userId'))),
+)
+
+/** As {@link verifyPassword}, with what was read before. Undefined costs the same work, and fits nothing. */
+export async function fitsPassword(
+  ctx: Ctx | Tx,
+  known: StoredPassword | undefined,
+  attempt: string,
+): Promise<boolean> {
   // Longer input can be nobody's password, and hashing is not to be had in bulk.
-  const typed = input.password.length > 400 ? '' : input.password
+  const typed = attempt.length > 400 ? '' : attempt
   const password = typed.normalize('NFC')
   // Elsewhere a password may have been hashed as it was typed, without composing its letters. A stranger's is compared as
   // often as a user's, and a user's not faster than a stranger's.
@@ -176,7 +195,7 @@ function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {
 }
 
 /** Only what was just verified is replaced: somebody may have chosen a new password meanwhile. */
-async function upgrade(ctx: Ctx | Tx, known: typeof passwords.$inferSelect, password: string): Promise<void> {
+async function upgrade(ctx: Ctx | Tx, known: StoredPassword, password: string): Promise<void> {
   const hash = await hashPassword(password)
   await transaction(ctx, (tx) =>
     tx.db

@@ -1,5 +1,5 @@
 import { and, eq, isNotNull } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { type Tx, writeRow } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emailAddresses, phoneNumbers, users } from '../users/tables.ts'
@@ -11,7 +11,7 @@ import { findTemplateText, normalizeLocale, render } from './templates.ts'
 type Queued<T extends TemplateName> = {
   template: T
   data: TemplateData[T]
-  /** BCP 47 tag. Absent: the language of whoever has proven the address, else the instance's. */
+  /** BCP 47 tag. Absent: the language of whoever has proven the address. Null, as nobody's: the instance's. */
   locale?: string | null | undefined
   /** When what it carries (a code, a link) is worthless. It never leaves after that. */
   expiresAt?: Date
@@ -55,11 +55,13 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
   }
   const now = tx.now()
   const { settings } = tx.instance
-  const locale = input.locale ?? (await findLocale(tx, channel, to)) ?? settings.messages.locale
+  // Null says that the person has not chosen one; who is not known at all is looked for.
+  const chosen = input.locale === undefined ? await findLocale(tx, channel, to) : input.locale
+  const locale = chosen ?? settings.messages.locale
   const text = await findTemplateText(tx, { channel, name: template, locale })
   // Dates and words follow the text: no German time stands in an English sentence.
   const spoken = normalizeLocale(locale).startsWith(text.locale) ? normalizeLocale(locale) : text.locale
-  await tx.db.insert(messages).values({
+  await writeRow(tx, messages, {
     id: newId('message'),
     instanceId: tx.instance.id,
     channel,

@@ -1,5 +1,5 @@
-import { and, eq, inArray } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { and, eq, sql } from 'drizzle-orm'
+import { prepared, type Tx, textArray } from '../../database/index.ts'
 import { nameDevice } from '../../kernel/describe-device.ts'
 import type { InstanceSettings } from '../instances/index.ts'
 import type { Channel, Happening, SecondFactorMethod, TemplateData, TemplateName } from './catalog.ts'
@@ -33,16 +33,7 @@ export async function findTemplateText(
   { channel, name, locale }: { channel: Channel; name: TemplateName; locale: string | null | undefined },
 ): Promise<TemplateText> {
   const wanted = localesOf(locale, tx.instance.settings.messages.locale)
-  const edited = await tx.db
-    .select()
-    .from(messageTemplates)
-    .where(
-      and(
-        eq(messageTemplates.channel, channel),
-        eq(messageTemplates.name, name),
-        inArray(messageTemplates.locale, wanted),
-      ),
-    )
+  const edited = await selectEdited(tx, { channel, name, locales: textArray(wanted) })
   for (const locale of wanted) {
     const own = edited.find((row) => row.locale === locale)
     if (own) return { subject: own.subject, body: own.body, locale, edited: true }
@@ -51,6 +42,19 @@ export async function findTemplateText(
   }
   throw new Error('a template without a default')
 }
+
+const selectEdited = prepared((db) =>
+  db
+    .select()
+    .from(messageTemplates)
+    .where(
+      and(
+        eq(messageTemplates.channel, sql.placeholder('channel')),
+        eq(messageTemplates.name, sql.placeholder('name')),
+        sql`${messageTemplates.locale} = any(${sql.placeholder('locales')}::text[])`,
+      ),
+    ),
+)
 
 /** What ships for a template in exactly this language. */
 export function defaultText(channel: Channel, name: TemplateName, locale: string): EmailText | undefined {
@@ -212,6 +216,18 @@ function valuesOf(data: object, { locale, now, settings }: Recipient): Values {
 }
 
 function formatTime(at: Date, locale: string): string {
-  const style = { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' } as const
-  return `${new Intl.DateTimeFormat(locale, style).format(at)} UTC`
+  return `${timeFormatOf(locale).format(at)} UTC`
+}
+
+/** Making a format costs more than all the rest of a message. */
+const timeFormats = new Map<string, Intl.DateTimeFormat>()
+
+function timeFormatOf(locale: string): Intl.DateTimeFormat {
+  const known = timeFormats.get(locale)
+  if (known) return known
+  // People choose their tags, so there is no end of them.
+  if (timeFormats.size >= 200) timeFormats.clear()
+  const format = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' })
+  timeFormats.set(locale, format)
+  return format
 }

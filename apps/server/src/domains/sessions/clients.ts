@@ -1,5 +1,5 @@
-import { eq } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { eq, sql } from 'drizzle-orm'
+import { place, prepared, type Tx, transaction, writeRow } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { hashToken, newToken } from '../../kernel/secrets.ts'
@@ -10,7 +10,7 @@ import { clients, clientTokens } from './tables.ts'
 
 export type ClientCarrier = (typeof clientTokens.$inferSelect)['carrier']
 /** What the browser has to be told: the value that proves from now on which client it is. */
-export type NewClientToken = { token: string; expiresAt: Date }
+export type NewClientToken = { token: string; tokenHash: string; carrier: ClientCarrier; expiresAt: Date }
 
 const clientTokenTtlMs = 365 * 24 * 3600_000
 /** Other tabs have requests under way when the value changes; what they carry is good for this long. */
@@ -41,23 +41,23 @@ export function isDevBrowserHost(host: string): boolean {
  */
 export async function createClient(
   ctx: Ctx | Tx,
-  input: { carrier: ClientCarrier; presentedHash?: string },
+  input: { id?: string; carrier: ClientCarrier; presentedHash?: string | undefined },
 ): Promise<{ clientId: string; issued: NewClientToken | undefined }> {
   return transaction(ctx, async (tx) => {
-    const clientId = newId('client')
+    const { id = newId('client'), carrier, presentedHash } = input
     const now = tx.now()
-    await tx.db.insert(clients).values({ id: clientId, instanceId: tx.instance.id, createdAt: now, updatedAt: now })
-    if (input.carrier === 'dev_browser' && input.presentedHash) {
-      await tx.db.update(clientTokens).set({ clientId }).where(eq(clientTokens.tokenHash, input.presentedHash))
-      return { clientId, issued: undefined }
+    await writeRow(tx, clients, { id, instanceId: tx.instance.id, createdAt: now, updatedAt: now })
+    if (carrier === 'dev_browser' && presentedHash) {
+      await tx.db.update(clientTokens).set({ clientId: id }).where(eq(clientTokens.tokenHash, presentedHash))
+      return { clientId: id, issued: undefined }
     }
-    return { clientId, issued: await issue(tx, clientId, input.carrier) }
+    return { clientId: id, issued: await issueClientToken(tx, id, carrier) }
   })
 }
 
 /** Makes a dev browser: a token that no client belongs to yet. */
 export async function createDevBrowser(ctx: Ctx | Tx): Promise<NewClientToken> {
-  return transaction(ctx, (tx) => issue(tx, null, 'dev_browser'))
+  return transaction(ctx, (tx) => issueClientToken(tx, null, 'dev_browser'))
 }
 
 /**
@@ -72,21 +72,44 @@ export async function rotateClientToken(
   const mine = eq(clientTokens.clientId, input.clientId)
   if (input.grace) await tx.db.update(clientTokens).set({ expiresAt }).where(mine)
   else if (input.carrier === 'dev_browser') await tx.db.update(clientTokens).set({ clientId: null }).where(mine)
-  else await tx.db.delete(clientTokens).where(mine)
-  const issued = await issue(tx, input.clientId, input.carrier)
+  else await deleteTokens(tx, { clientId: input.clientId })
+  const issued = await issueClientToken(tx, input.clientId, input.carrier)
   emit(tx, { type: 'client.updated', subject: input.clientId, data: { client_id: input.clientId } })
   return issued
 }
 
-async function issue(tx: Tx, clientId: string | null, carrier: ClientCarrier): Promise<NewClientToken> {
+const deleteTokens = prepared((db) =>
+  db.delete(clientTokens).where(eq(clientTokens.clientId, sql.placeholder('clientId'))),
+)
+
+/** Gives a client a value to prove it by, beside those that it has. */
+export async function issueClientToken(
+  tx: Tx,
+  clientId: string | null,
+  carrier: ClientCarrier,
+): Promise<NewClientToken> {
   const token = `${carrier === 'dev_browser' ? 'dvb_' : ''}${newToken()}`
   const createdAt = tx.now()
   const expiresAt = new Date(createdAt.getTime() + clientTokenTtlMs)
-  await tx.db
-    .insert(clientTokens)
-    .values({ tokenHash: hashToken(token), instanceId: tx.instance.id, clientId, carrier, createdAt, expiresAt })
-  return { token, expiresAt }
+  const tokenHash = hashToken(token)
+  const row = { tokenHash, instanceId: tx.instance.id, clientId, carrier, createdAt, expiresAt }
+  await writeRow(tx, clientTokens, row)
+  return { token, tokenHash, carrier, expiresAt }
 }
+
+/** Says of a client who was signed in on it at last; what it had under way is over. */
+export const noteClientSession = prepared((db) =>
+  db
+    .update(clients)
+    .set({
+      lastActiveSessionId: place(clients.lastActiveSessionId, 'sessionId'),
+      lastAuthenticationStrategy: place(clients.lastAuthenticationStrategy, 'strategy'),
+      signInId: null,
+      signUpId: null,
+      updatedAt: place(clients.updatedAt, 'now'),
+    })
+    .where(eq(clients.id, sql.placeholder('id'))),
+)
 
 /** Remembers which sign-in or sign-up a client has under way. Null clears it. */
 export async function noteClientFlow(

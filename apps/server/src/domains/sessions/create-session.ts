@@ -1,15 +1,21 @@
 import { and, eq, inArray } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
-import { UsherError } from '../../kernel/errors.ts'
+import { type Tx, writeRow } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import { findMembershipsOfUsers } from '../organizations/index.ts'
-import { getUser, noteSignIn, refuseLocked } from '../users/index.ts'
+import { getUser, noteSignIn, refuseUnwelcome, type UserRecord } from '../users/index.ts'
 import type { SessionActor } from './actor-tokens.ts'
-import { type ClientCarrier, type NewClientToken, rotateClientToken } from './clients.ts'
+import {
+  type ClientCarrier,
+  issueClientToken,
+  type NewClientToken,
+  noteClientSession,
+  rotateClientToken,
+} from './clients.ts'
 import { rememberDevice } from './devices.ts'
 import { closeSessions } from './end-session.ts'
-import type { Session } from './queries.ts'
+import type { Client, Session } from './queries.ts'
+import { primeSessions, type Watch } from './session-cache.ts'
 import { clients, sessions } from './tables.ts'
 
 /** The browser that asks, as its face identified it. */
@@ -18,11 +24,22 @@ export type Browser = {
   carrier: ClientCarrier
   userAgent: string | null
   ipAddress: string | null
+  /** There is no such client yet: what it does first makes it. */
+  isNew?: boolean | undefined
+  /** SHA-256 of the token that a dev browser without a client showed. */
+  presentedHash?: string | undefined
 }
 
+/** A person as they were when their password was read, with what is heard of them from then on. */
+export type SeenUser = { user: UserRecord; passwordHash: string; watch: Watch }
+
 export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
+  /** Of the session to be, when its maker has to know it before. */
+  id?: string
   clientId: string
   userId: string
+  /** The person as they were read when their password was, if that is what they signed in with. */
+  seen?: SeenUser
   /** How the person proved who they are; shown to them at their next sign-in. */
   strategy: string
   /** Organization that is active from the start; it must be one of the person's. */
@@ -35,66 +52,96 @@ export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
 }
 
 /**
- * Signs a person in on a client and gives the client a new token. In single-session instances the session takes the
- * place of the one that was there. Without a `carrier` nobody waits for a client token (the server API made it).
+ * Signs a person in on a client, which it makes if it is new, and gives the client a new token. What the client had
+ * under way is over. In single-session instances the session takes the place of the one that was there. Without a
+ * `carrier` nobody waits for a client token (the server API made it).
  *
- * @throws {UsherError} `user_banned` or `user_locked`
+ * @throws {UsherError} `user_banned` or `user_locked`, also when that came about a moment ago; `conflict` when what was
+ *   seen has changed
  */
 export async function createSession(
   tx: Tx,
   input: CreateSessionInput,
 ): Promise<{ session: Session; issued: NewClientToken | undefined }> {
-  const user = await getUser(tx, input.userId)
+  const user = input.seen?.user ?? (await getUser(tx, input.userId))
   const now = tx.now()
-  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
-  refuseLocked(user, now)
-  const mine = and(eq(sessions.clientId, input.clientId), inArray(sessions.status, ['active', 'pending']))
-  if (!tx.instance.settings.multiSession) await closeSessions(tx, mine, 'replaced')
-  // Signing in again ends what this person had open on the same client.
-  else await closeSessions(tx, and(mine, eq(sessions.userId, user.id)), 'replaced')
-
+  refuseUnwelcome(user, now)
+  const { clientId, carrier, strategy, isNew = false } = input
   const { inactivityTimeout, maximumLifetime: limit } = tx.instance.settings.session
   const maximumLifetime = Math.min(input.maximumLifetime ?? limit, limit)
-  const [session] = await tx.db
-    .insert(sessions)
-    .values({
-      id: newId('session'),
-      instanceId: tx.instance.id,
-      clientId: input.clientId,
-      userId: user.id,
-      status: 'active',
-      lastActiveOrganizationId: await firstOrganization(tx, input),
-      firstFactorAt: now,
-      secondFactorAt: input.secondFactorAt ?? null,
-      resetPasswordRequired: user.passwordCompromised && !input.actor,
-      actor: input.actor ?? null,
-      userAgent: input.userAgent?.slice(0, 400) ?? null,
-      ipAddress: input.ipAddress ?? null,
-      lastActiveAt: now,
-      expireAt: new Date(now.getTime() + maximumLifetime * 1000),
-      abandonAt: new Date(now.getTime() + inactivityTimeout * 1000),
-      createdAt: now,
-      updatedAt: now,
-    })
-    .returning()
-  if (!session) throw new UsherError('internal_error', 'The session could not be made.')
-  await tx.db
-    .update(clients)
-    .set({ lastActiveSessionId: session.id, lastAuthenticationStrategy: input.strategy, updatedAt: now })
-    .where(eq(clients.id, input.clientId))
-  // Whoever acts for somebody neither was them nor makes a device theirs.
-  if (!input.actor) await noteSignIn(tx, user.id)
-  if (input.carrier && !input.actor) await rememberDevice(tx, { userId: user.id, clientId: input.clientId })
-  const data = {
-    session_id: session.id,
-    user_id: user.id,
-    client_id: input.clientId,
-    ...(input.actor && { actor_sub: input.actor.sub }),
+  const session: Session = {
+    id: input.id ?? newId('session'),
+    instanceId: tx.instance.id,
+    clientId,
+    userId: user.id,
+    status: 'active',
+    lastActiveOrganizationId: await firstOrganization(tx, input),
+    firstFactorAt: now,
+    secondFactorAt: input.secondFactorAt ?? null,
+    resetPasswordRequired: user.passwordCompromised && !input.actor,
+    actor: input.actor ?? null,
+    userAgent: input.userAgent?.slice(0, 400) ?? null,
+    ipAddress: input.ipAddress ?? null,
+    lastActiveAt: now,
+    expireAt: new Date(now.getTime() + maximumLifetime * 1000),
+    abandonAt: new Date(now.getTime() + inactivityTimeout * 1000),
+    createdAt: now,
+    updatedAt: now,
   }
-  emit(tx, { type: 'session.created', subject: session.id, data })
-  const { clientId, carrier } = input
-  return { session, issued: carrier && (await rotateClientToken(tx, { clientId, carrier })) }
+  // The client's row is first: sign-ins on one client wait for each other here, and the later one ends the earlier.
+  if (!isNew) {
+    await noteClientSession(tx, { id: clientId, sessionId: session.id, strategy, now })
+    await endEarlier(tx, clientId, user.id)
+  }
+  const client = isNew ? newClient(session, strategy) : undefined
+  const written = client && writeRow(tx, clients, client)
+  const [issued, memberships] = await Promise.all([
+    carrier && (isNew ? issueClientToken(tx, clientId, carrier) : rotateClientToken(tx, { clientId, carrier })),
+    client && input.seen && findMembershipsOfUsers(tx, [user.id]),
+    written,
+    writeRow(tx, sessions, session),
+    // Whoever acts for somebody neither was them nor makes a device theirs.
+    !input.actor && noteSignIn(tx, user, input.seen?.passwordHash),
+    carrier && !input.actor && rememberDevice(tx, { userId: user.id, clientId }),
+  ])
+  const ids = { session_id: session.id, user_id: user.id, client_id: clientId }
+  emit(tx, {
+    type: 'session.created',
+    subject: session.id,
+    data: { ...ids, ...(input.actor && { actor_sub: input.actor.sub }) },
+  })
+  emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
+  if (client && input.seen && memberships && issued) {
+    const { watch } = input.seen
+    const now = {
+      lastSignInAt: session.createdAt,
+      lastActiveAt: session.createdAt,
+      failedAttempts: 0,
+      lockedUntil: null,
+    }
+    const record = { ...client, sessions: [{ ...session, user: { ...user, ...now }, memberships }] }
+    tx.beforeCommit(async () => tx.afterCommit(() => primeSessions(tx, watch, record, issued)))
+  }
+  return { session, issued: issued || undefined }
 }
+
+/** In single-session instances everything that is open on a client, else what this person has open on it. */
+async function endEarlier(tx: Tx, clientId: string, userId: string): Promise<void> {
+  const mine = and(eq(sessions.clientId, clientId), inArray(sessions.status, ['active', 'pending']))
+  const { multiSession } = tx.instance.settings
+  await closeSessions(tx, multiSession ? and(mine, eq(sessions.userId, userId)) : mine, 'replaced')
+}
+
+const newClient = ({ id, clientId, instanceId, createdAt }: Session, strategy: string): Client => ({
+  id: clientId,
+  instanceId,
+  lastActiveSessionId: id,
+  lastAuthenticationStrategy: strategy,
+  signInId: null,
+  signUpId: null,
+  createdAt,
+  updatedAt: createdAt,
+})
 
 /** The organization to begin with: the one asked for, or the only one there is where one must be active. */
 async function firstOrganization(tx: Tx, input: CreateSessionInput): Promise<string | null> {

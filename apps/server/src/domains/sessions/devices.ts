@@ -1,5 +1,5 @@
-import { and, eq, ne } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { and, eq, ne, sql } from 'drizzle-orm'
+import { prepared, type Tx } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
 import { knownDevices } from './tables.ts'
 
@@ -13,25 +13,45 @@ export async function deviceStanding(
   tx: Tx,
   { userId, clientId }: { userId: string; clientId: string },
 ): Promise<'known' | 'new' | 'first'> {
-  const devices = await tx.db
-    .select({ clientId: knownDevices.clientId })
-    .from(knownDevices)
-    .where(eq(knownDevices.userId, userId))
-  if (devices.length === 0) return 'first'
-  return devices.some((d) => d.clientId === clientId) ? 'known' : 'new'
+  const [found] = await findStanding(tx, { userId, clientId })
+  if (found?.known) return 'known'
+  return found?.any ? 'new' : 'first'
 }
+
+const ofUser = eq(knownDevices.userId, sql.placeholder('userId'))
+const findStanding = prepared((db) =>
+  db
+    .select({
+      known: sql<boolean>`exists (select from ${knownDevices} where ${and(ofUser, eq(knownDevices.clientId, sql.placeholder('clientId')))})`,
+      any: sql<boolean>`exists (select from ${knownDevices} where ${ofUser})`,
+    })
+    .from(sql`(select) as one`),
+)
 
 /** Remembers that a person signed in on a client. */
 export async function rememberDevice(
   tx: Tx,
   { userId, clientId }: { userId: string; clientId: string },
 ): Promise<void> {
-  const now = tx.now()
-  await tx.db
-    .insert(knownDevices)
-    .values({ id: newId('device'), instanceId: tx.instance.id, userId, clientId, createdAt: now, lastSeenAt: now })
-    .onConflictDoUpdate({ target: [knownDevices.userId, knownDevices.clientId], set: { lastSeenAt: now } })
+  await insertDevice(tx, { id: newId('device'), instanceId: tx.instance.id, userId, clientId, now: tx.now() })
 }
+
+const insertDevice = prepared((db) =>
+  db
+    .insert(knownDevices)
+    .values({
+      id: sql.placeholder('id'),
+      instanceId: sql.placeholder('instanceId'),
+      userId: sql.placeholder('userId'),
+      clientId: sql.placeholder('clientId'),
+      createdAt: sql.placeholder('now'),
+      lastSeenAt: sql.placeholder('now'),
+    })
+    .onConflictDoUpdate({
+      target: [knownDevices.userId, knownDevices.clientId],
+      set: { lastSeenAt: sql`excluded.last_seen_at` },
+    }),
+)
 
 /** Forgets the devices of a person whose password changed: whoever had it may have used it on one of them. */
 export async function forgetDevices(

@@ -16,7 +16,7 @@ export {
   noteClientFlow,
   rotateClientToken,
 } from './clients.ts'
-export { type Browser, type CreateSessionInput, createSession } from './create-session.ts'
+export { type Browser, type CreateSessionInput, createSession, type SeenUser } from './create-session.ts'
 export { deleteOverSessions } from './delete-over.ts'
 export { deviceStanding, forgetDevices, rememberDevice } from './devices.ts'
 export {
@@ -50,8 +50,10 @@ export {
   listSessions,
   type Session,
   type SessionRecord,
+  withPeople,
 } from './queries.ts'
 export { createRefreshToken, type RefreshInput, refreshSession } from './refresh.ts'
+export { type Watch, watchSessions } from './session-cache.ts'
 export {
   type ClientState,
   findClientState,

@@ -1,5 +1,5 @@
-import { and, count, desc, eq, gt, inArray, lte, or, type SQL } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, count, desc, eq, gt, inArray, lte, or, type SQL, sql } from 'drizzle-orm'
+import { prepared, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Page } from '../../kernel/pagination.ts'
@@ -19,20 +19,31 @@ const signedInStatuses: Session['status'][] = ['active', 'pending']
 
 /** Rows of the sessions that are signed in on a client, oldest first. */
 export async function signedInSessions(tx: Tx, clientId: string): Promise<Session[]> {
-  const rows = await tx.db
-    .select()
-    .from(sessions)
-    .where(and(eq(sessions.clientId, clientId), inArray(sessions.status, signedInStatuses)))
-    .orderBy(sessions.createdAt)
+  const rows = await openSessionsOf(tx, { clientId })
   return rows.filter((s) => isSignedIn(s, tx.now()))
 }
 
-/** Adds people and memberships to sessions: two queries, however many sessions. */
+const openSessionsOf = prepared((db) =>
+  db
+    .select()
+    .from(sessions)
+    .where(and(eq(sessions.clientId, sql.placeholder('clientId')), inArray(sessions.status, signedInStatuses)))
+    .orderBy(sessions.createdAt),
+)
+
+/** The row of a client. */
+export const findClientRow = prepared((db) =>
+  db
+    .select()
+    .from(clients)
+    .where(eq(clients.id, sql.placeholder('id'))),
+)
+
+/** Adds people and memberships to sessions: as many queries, however many sessions. */
 export async function withPeople(tx: Tx, rows: Session[]): Promise<SessionRecord[]> {
   if (rows.length === 0) return []
   const userIds = [...new Set(rows.map((s) => s.userId))]
-  const users = await findUsers(tx, userIds)
-  const memberships = await findMembershipsOfUsers(tx, userIds)
+  const [users, memberships] = await Promise.all([findUsers(tx, userIds), findMembershipsOfUsers(tx, userIds)])
   return rows.flatMap((session) => {
     const user = users.find((u) => u.id === session.userId)
     return user ? [{ ...session, user, memberships: memberships.filter((m) => m.userId === user.id) }] : []
@@ -42,9 +53,9 @@ export async function withPeople(tx: Tx, rows: Session[]): Promise<SessionRecord
 /** A client as its browser sees it. */
 export async function findClient(ctx: Ctx | Tx, id: string): Promise<ClientRecord | undefined> {
   return transaction(ctx, async (tx) => {
-    const [client] = await tx.db.select().from(clients).where(eq(clients.id, id))
+    const [[client], signedIn] = await Promise.all([findClientRow(tx, { id }), signedInSessions(tx, id)])
     if (!client) return undefined
-    const open = await withPeople(tx, await signedInSessions(tx, id))
+    const open = await withPeople(tx, signedIn)
     return { ...client, sessions: open.filter((s) => !s.user.banned) }
   })
 }

@@ -1,11 +1,11 @@
-import { eq } from 'drizzle-orm'
-import { type Database, transaction } from '../../database/index.ts'
+import { eq, sql } from 'drizzle-orm'
+import { type Database, prepared, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { busOf, type UsherEvent } from '../events/index.ts'
 import { findUsers } from '../users/index.ts'
-import type { ClientCarrier } from './clients.ts'
-import { type ClientRecord, type SessionRecord, signedInSessions, withPeople } from './queries.ts'
-import { clients, clientTokens } from './tables.ts'
+import type { ClientCarrier, NewClientToken } from './clients.ts'
+import { type ClientRecord, findClientRow, type SessionRecord, signedInSessions, withPeople } from './queries.ts'
+import { clientTokens } from './tables.ts'
 
 type KnownToken = { carrier: ClientCarrier; expiresAt: Date }
 
@@ -21,7 +21,8 @@ export type CachedClient = {
   outdated: boolean
 }
 
-type Load = { instanceId: string; heard: UsherEvent[] }
+/** What is heard in an instance from a moment on, until it is let go. */
+export type Watch = Disposable & { instanceId: string; heard: UsherEvent[] }
 
 /** Clients held in memory; the one unused for longest goes first. */
 const maxEntries = 50_000
@@ -37,7 +38,7 @@ export class SessionCache {
   private readonly byToken = new Map<string, string>()
   private readonly bySession = new Map<string, string>()
   private readonly byKey = new Map<string, Set<CachedClient>>()
-  private readonly loads = new Set<Load>()
+  private readonly watches = new Set<Watch>()
 
   findByToken(ctx: Ctx, tokenHash: string): { token: KnownToken; client: ClientRecord } | undefined {
     const entry = this.find(ctx, this.byToken.get(tokenHash))
@@ -63,15 +64,29 @@ export class SessionCache {
 
   /** Reads a client and keeps it, unless something about it changed while it was read. */
   async load(ctx: Ctx, clientId: string): Promise<CachedClient | undefined> {
-    const load: Load = { instanceId: ctx.instance.id, heard: [] }
-    this.loads.add(load)
-    try {
-      const entry = await readClient(ctx, clientId)
-      if (entry && !load.heard.some((event) => effectOn(entry, event) !== 'none')) this.keep(entry)
-      return entry
-    } finally {
-      this.loads.delete(load)
+    using watch = this.watch(ctx)
+    const entry = await readClient(ctx, clientId)
+    if (entry && !watch.heard.some((event) => effectOn(entry, event) !== 'none')) this.keep(entry)
+    return entry
+  }
+
+  /** Listens from before something is read until it is kept, or found to be untrue by then. */
+  watch(ctx: Ctx): Watch {
+    const watch: Watch = {
+      instanceId: ctx.instance.id,
+      heard: [],
+      [Symbol.dispose]: () => this.watches.delete(watch),
     }
+    this.watches.add(watch)
+    return watch
+  }
+
+  /** Keeps a client that was just made, unless something changed about its people since they were read. */
+  prime(watch: Watch, entry: CachedClient): void {
+    // Nobody else can have known the client: what was heard of it is its own making.
+    const isOwn = (event: UsherEvent) => subjectOf(event)?.clientId === entry.client.id
+    if (watch.heard.some((event) => !isOwn(event) && effectOn(entry, event) !== 'none')) return
+    this.keep(entry)
   }
 
   private keep(entry: CachedClient): void {
@@ -104,7 +119,7 @@ export class SessionCache {
   hear(event: UsherEvent): void {
     const subject = subjectOf(event)
     if (!subject) return
-    for (const load of this.loads) if (load.instanceId === event.instanceId) load.heard.push(event)
+    for (const watch of this.watches) if (watch.instanceId === event.instanceId) watch.heard.push(event)
     for (const entry of this.entriesOf(event, subject)) {
       const effect = effectOn(entry, event)
       if (effect === 'drop') this.drop(entry)
@@ -138,8 +153,15 @@ function subjectOf({ type, subject, data }: UsherEvent): Subject | undefined {
       return { keys: [organizationKey(data.organization_id)] }
     case 'organization':
       return { keys: [organizationKey(subject)] }
+    case 'groupMembership':
+      return { keys: [userKey(data.user_id)] }
+    case 'group':
+      return { keys: [organizationKey(data.organization_id)] }
+    case 'featureGrant':
+      return { keys: [data.user_id ? userKey(data.user_id) : organizationKey(data.organization_id)] }
     case 'role':
     case 'permission':
+    case 'feature':
       return { everybody: true }
     default:
       return undefined
@@ -161,12 +183,22 @@ function effectOn(entry: CachedClient, event: UsherEvent): 'none' | 'outdate' | 
 /** Who acts, if that is a user of the instance and not a name that the application gave. */
 const actorUserId = ({ actor }: SessionRecord) => (actor?.sub.startsWith('user_') ? actor.sub : undefined)
 
+const tokensOf = prepared((db) =>
+  db
+    .select()
+    .from(clientTokens)
+    .where(eq(clientTokens.clientId, sql.placeholder('clientId'))),
+)
+
 async function readClient(ctx: Ctx, clientId: string): Promise<CachedClient | undefined> {
   return transaction(ctx, async (tx) => {
-    const [client] = await tx.db.select().from(clients).where(eq(clients.id, clientId))
+    const [[client], tokens, signedIn] = await Promise.all([
+      findClientRow(tx, { id: clientId }),
+      tokensOf(tx, { clientId }),
+      signedInSessions(tx, clientId),
+    ])
     if (!client) return undefined
-    const tokens = await tx.db.select().from(clientTokens).where(eq(clientTokens.clientId, clientId))
-    const open = await withPeople(tx, await signedInSessions(tx, clientId))
+    const open = await withPeople(tx, signedIn)
     const acting = await findUsers(
       tx,
       open.flatMap((s) => actorUserId(s) ?? []),
@@ -176,20 +208,38 @@ async function readClient(ctx: Ctx, clientId: string): Promise<CachedClient | un
       // Who acts for somebody has to be welcome themselves.
       return !s.user.banned && (!actorId || acting.some((a) => a.id === actorId && !a.banned))
     })
-    const keys = sessions.flatMap((s) => [
-      userKey(s.userId),
-      ...(actorUserId(s) ? [userKey(actorUserId(s))] : []),
-      ...s.memberships.map((m) => organizationKey(m.organizationId)),
-    ])
-    return {
-      instanceId: ctx.instance.id,
-      client: { ...client, sessions },
-      tokens: new Map(tokens.map((t) => [t.tokenHash, { carrier: t.carrier, expiresAt: t.expiresAt }])),
-      keys: new Set(keys),
-      loadedAt: Date.now(),
-      outdated: false,
-    }
+    return entryOf(
+      { ...client, sessions },
+      tokens.map((t) => [t.tokenHash, { carrier: t.carrier, expiresAt: t.expiresAt }]),
+    )
   })
+}
+
+function entryOf(client: ClientRecord, tokens: [hash: string, token: KnownToken][]): CachedClient {
+  const keys = client.sessions.flatMap((s) => [
+    userKey(s.userId),
+    ...(actorUserId(s) ? [userKey(actorUserId(s))] : []),
+    ...s.memberships.map((m) => organizationKey(m.organizationId)),
+  ])
+  return {
+    instanceId: client.instanceId,
+    client,
+    tokens: new Map(tokens),
+    keys: new Set(keys),
+    loadedAt: Date.now(),
+    outdated: false,
+  }
+}
+
+/** Listens to what changes in an instance from now on, for {@link primeSessions}. */
+export function watchSessions(ctx: Ctx): Watch {
+  return sessionCacheOf(ctx.database).watch(ctx)
+}
+
+/** Remembers a client that this request made: its first requests need no query. */
+export function primeSessions(ctx: Ctx, watch: Watch, client: ClientRecord, token: NewClientToken): void {
+  const { tokenHash, carrier, expiresAt } = token
+  sessionCacheOf(ctx.database).prime(watch, entryOf(client, [[tokenHash, { carrier, expiresAt }]]))
 }
 
 const caches = new WeakMap<Database, SessionCache>()

@@ -1,5 +1,5 @@
-import { and, eq, gt } from 'drizzle-orm'
-import { transaction } from '../../database/index.ts'
+import { and, eq, gt, sql } from 'drizzle-orm'
+import { prepared, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { hashToken } from '../../kernel/secrets.ts'
 import type { ClientCarrier } from './clients.ts'
@@ -36,17 +36,20 @@ export async function identifyClient(
   const cache = sessionCacheOf(ctx.database)
   const known = cache.findByToken(ctx, tokenHash)
   if (known) return known.token.carrier === carrier ? { tokenHash, ...known.token, client: known.client } : undefined
-  const row = await transaction(ctx, async (tx) => {
-    const [found] = await tx.db
-      .select()
-      .from(clientTokens)
-      .where(and(eq(clientTokens.tokenHash, tokenHash), gt(clientTokens.expiresAt, tx.now())))
-    return found
-  })
+  const [row] = await transaction(ctx, (tx) => findToken(tx, { tokenHash, now: tx.now() }))
   if (row?.carrier !== carrier) return undefined
   const entry = row.clientId === null ? undefined : await cache.load(ctx, row.clientId)
   return { tokenHash, carrier, expiresAt: row.expiresAt, client: entry?.client }
 }
+
+const findToken = prepared((db) =>
+  db
+    .select()
+    .from(clientTokens)
+    .where(
+      and(eq(clientTokens.tokenHash, sql.placeholder('tokenHash')), gt(clientTokens.expiresAt, sql.placeholder('now'))),
+    ),
+)
 
 /** A session by its id, from memory where it can be. Undefined when it has ended. */
 export async function findSessionState(ctx: Ctx, sessionId: string): Promise<SessionState | undefined> {

@@ -4,9 +4,9 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { type RelyingParty, verifyPasskey } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
-import { getUser, identifierOf } from '../users/index.ts'
+import { getUser, identifierOf, refuseUnwelcome } from '../users/index.ts'
 import { checkCode } from '../verifications/index.ts'
-import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
+import { completeFirstFactor } from './complete-sign-in.ts'
 import { checkPassword, createSignIn } from './create-sign-in.ts'
 import { hasFactor } from './factors.ts'
 import { noteFailure } from './note-failure.ts'
@@ -78,7 +78,7 @@ async function checkFactorCode(
 ): Promise<void> {
   const { user } = signIn
   // A lock or a ban would tell that there is an account; where that is not told, the right code has to come first.
-  if (user && !ctx.instance.settings.enumerationProtection) refuseUnwelcome(ctx, user)
+  if (user && !ctx.instance.settings.enumerationProtection) refuseUnwelcome(user, ctx.now())
   if (signIn.firstFactorStrategy !== strategy)
     throw new UsherError('verification_failed', 'Ask for a code first.', { param: 'code' })
   const purpose = codePurposes[strategy] ?? 'sign_in'
@@ -89,7 +89,7 @@ async function checkFactorCode(
       await noteFailure(ctx, user.id, browser)
     throw error
   }
-  if (user) refuseUnwelcome(ctx, user)
+  if (user) refuseUnwelcome(user, ctx.now())
   if (user && !hasFactor(ctx.instance, user, { strategy, id: signIn.identificationId }))
     throw new UsherError('verification_failed', 'This code went to an address that is not yours any more.')
 }

@@ -1,12 +1,20 @@
 import { and, eq } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { insertRow, type Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { newId } from '../../kernel/ids.ts'
 import { secondFactorsOf } from '../credentials/index.ts'
 import { warnUser } from '../messaging/index.ts'
-import { type Browser, createSession, deviceStanding, noteClientFlow, type SessionActor } from '../sessions/index.ts'
-import { clearFailedAttempts, refuseLocked, type UserRecord } from '../users/index.ts'
+import {
+  type Browser,
+  createSession,
+  deviceStanding,
+  type NewClientToken,
+  type SeenUser,
+  type SessionActor,
+} from '../sessions/index.ts'
+import { refuseUnwelcome, type UserRecord } from '../users/index.ts'
 import { trustFactorsOf } from './factors.ts'
-import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
+import { insertSignIn, type NewSignIn, type SignIn, type SignInOutcome, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
 /** Time to show the second factor once the first one was right. */
@@ -23,45 +31,40 @@ export type FirstFactorProof = {
   maximumLifetime?: number
 }
 
+/** A sign-in as its caller saw it, with the person as they were then. */
+export type SeenSignIn = NewSignIn & {
+  user: UserRecord | undefined
+  /** Set for one that is written down only once it is known where it leads: by the password that was right. */
+  byPassword?: Omit<SeenUser, 'user'>
+}
+
 /**
  * Goes on from a proven first factor: to the second one where the person has set one up, to a proof of their mailbox
- * where the device is unknown and a password alone was shown, or to a session.
+ * where the device is unknown and a password alone was shown, or to a session. Of parallel steps one goes on.
  *
- * @param signIn as the caller saw it; of parallel steps one goes on
  * @throws {UsherError} `token_used` when the sign-in is not where the caller saw it; `user_banned`, `user_locked`
  */
 export async function completeFirstFactor(
   tx: Tx,
   browser: Browser,
-  signIn: SignIn & { user: UserRecord | undefined },
+  signIn: SeenSignIn,
   proof: FirstFactorProof,
 ): Promise<SignInOutcome> {
   const { user } = signIn
   if (!user) throw new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
-  refuseUnwelcome(tx, user)
+  refuseUnwelcome(user, tx.now())
   const next = proof.provesBothFactors ? undefined : await nextStep(tx, browser, user, proof.strategy)
   if (!next) return completeSignIn(tx, browser, signIn, proof)
   const now = tx.now()
-  const [row] = await tx.db
-    .update(signIns)
-    .set({
-      status: next,
-      userId: user.id,
-      firstFactorStrategy: proof.strategy,
-      firstFactorVerifiedAt: now,
-      abandonAt: new Date(now.getTime() + challengeTtlMs),
-      firstFactorError: null,
-    })
-    .where(and(eq(signIns.id, signIn.id), eq(signIns.status, signIn.status)))
-    .returning()
-  if (!row) throw new UsherError('token_used', 'This step of the sign-in was done already.')
-  return { signIn: await withDetails(tx, row) }
-}
-
-/** @throws {UsherError} `user_banned` or `user_locked` */
-export function refuseUnwelcome(tx: { now: () => Date }, user: UserRecord): void {
-  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
-  refuseLocked(user, tx.now())
+  const { row, issued } = await advance(tx, browser, signIn, {
+    status: next,
+    userId: user.id,
+    firstFactorStrategy: proof.strategy,
+    firstFactorVerifiedAt: now,
+    abandonAt: new Date(now.getTime() + challengeTtlMs),
+    firstFactorError: null,
+  })
+  return { signIn: await withDetails(tx, row, user), issued }
 }
 
 async function nextStep(
@@ -79,6 +82,23 @@ async function nextStep(
   return standing === 'known' ? undefined : 'needs_client_trust'
 }
 
+/** @throws {UsherError} `token_used` when another step came first */
+async function advance(
+  tx: Tx,
+  browser: Browser,
+  { byPassword, ...signIn }: SeenSignIn,
+  change: Partial<SignIn>,
+): Promise<{ row: SignIn; issued?: NewClientToken | undefined }> {
+  if (byPassword !== undefined) return insertSignIn(tx, browser, { ...signIn, ...change })
+  const [row] = await tx.db
+    .update(signIns)
+    .set(change)
+    .where(and(eq(signIns.id, signIn.id), eq(signIns.status, signIn.status)))
+    .returning()
+  if (!row) throw new UsherError('token_used', 'This step of the sign-in was done already.')
+  return { row }
+}
+
 /**
  * Signs the person in. Of parallel steps one completes.
  *
@@ -87,49 +107,47 @@ async function nextStep(
 export async function completeSignIn(
   tx: Tx,
   browser: Browser,
-  signIn: SignIn & { user: UserRecord | undefined },
+  signIn: SeenSignIn,
   proof: Partial<FirstFactorProof> & { secondFactor?: boolean },
 ): Promise<SignInOutcome> {
   const now = tx.now()
-  const userId = signIn.user?.id ?? signIn.userId
+  const { user, byPassword } = signIn
+  const userId = user?.id ?? signIn.userId
+  if (!userId) throw new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
   const strategy = proof.strategy ?? signIn.firstFactorStrategy ?? 'password'
-  const [claimed] = await tx.db
-    .update(signIns)
-    .set({
-      status: 'complete',
-      userId,
-      firstFactorStrategy: strategy,
-      firstFactorVerifiedAt: signIn.firstFactorVerifiedAt ?? now,
-      firstFactorError: null,
-      transferable: false,
-      ...(proof.secondFactor && { secondFactorVerifiedAt: now }),
-    })
-    .where(and(eq(signIns.id, signIn.id), eq(signIns.status, signIn.status)))
-    .returning()
-  if (!claimed?.userId) throw new UsherError('token_used', 'This sign-in was completed already.')
-  const device = { userId: claimed.userId, clientId: browser.clientId }
-  const standing = await deviceStanding(tx, device)
-  const { organizationId, actor, maximumLifetime } = proof
-  const { session, issued } = await createSession(tx, {
-    ...browser,
-    userId: claimed.userId,
-    strategy,
-    organizationId: organizationId ?? null,
-    actor: actor ?? null,
-    ...(maximumLifetime !== undefined && { maximumLifetime }),
-    ...((proof.secondFactor || proof.provesBothFactors) && { secondFactorAt: now }),
-  })
-  if (!actor) {
-    await clearFailedAttempts(tx, claimed.userId)
-    const { userAgent, ipAddress } = browser
-    if (standing === 'new' && signIn.user)
-      await warnUser(tx, signIn.user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } })
+  const { organizationId = null, actor = null, maximumLifetime } = proof
+  const complete: Partial<SignIn> = {
+    status: 'complete',
+    userId,
+    firstFactorStrategy: strategy,
+    firstFactorVerifiedAt: signIn.firstFactorVerifiedAt ?? now,
+    firstFactorError: null,
+    transferable: false,
+    createdSessionId: newId('session'),
+    ...(proof.secondFactor && { secondFactorVerifiedAt: now }),
   }
-  await noteClientFlow(tx, browser.clientId, { signInId: null, signUpId: null })
-  const [done] = await tx.db
-    .update(signIns)
-    .set({ createdSessionId: session.id })
-    .where(eq(signIns.id, claimed.id))
-    .returning()
-  return { signIn: await withDetails(tx, done ?? claimed), issued }
+  // What was written down is claimed before anything follows from it.
+  const claimed = byPassword === undefined ? (await advance(tx, browser, signIn, complete)).row : undefined
+  const [standing, { session, issued }] = await Promise.all([
+    actor ? 'known' : deviceStanding(tx, { userId, clientId: browser.clientId }),
+    createSession(tx, {
+      ...browser,
+      id: complete.createdSessionId as string,
+      userId,
+      ...(user && byPassword && { seen: { user, ...byPassword } }),
+      strategy,
+      organizationId,
+      actor,
+      ...(maximumLifetime !== undefined && { maximumLifetime }),
+      ...((proof.secondFactor || proof.provesBothFactors) && { secondFactorAt: now }),
+    }),
+  ])
+  const { userAgent, ipAddress } = browser
+  const [done] = await Promise.all([
+    claimed ?? insertRow(tx, signIns, { ...signIn, ...complete }),
+    standing === 'new' &&
+      user &&
+      warnUser(tx, user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } }),
+  ])
+  return { signIn: await withDetails(tx, { ...done, createdSessionId: session.id }, user), issued }
 }

@@ -1,12 +1,11 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { newId } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
-import { isBreached, verifyPassword } from '../credentials/index.ts'
+import { findPassword, fitsPassword, isBreached, type StoredPassword, verifyPassword } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
-import { type Browser, getClient, noteClientFlow } from '../sessions/index.ts'
+import { type Browser, getClient, watchSessions } from '../sessions/index.ts'
 import { getTicket, spendTicket } from '../signup/index.ts'
 import {
   findUserByEmail,
@@ -15,14 +14,14 @@ import {
   type Identifier,
   identifierOf,
   isLocked,
+  refuseUnwelcome,
   type UserRecord,
 } from '../users/index.ts'
 import { parseEmailAddress } from '../verifications/index.ts'
-import { completeFirstFactor, refuseUnwelcome } from './complete-sign-in.ts'
+import { completeFirstFactor } from './complete-sign-in.ts'
 import { noteFailure } from './note-failure.ts'
 import { prepareFirstFactor } from './prepare-first-factor.ts'
-import { type SignIn, type SignInOutcome, withDetails } from './queries.ts'
-import { signIns } from './tables.ts'
+import { insertSignIn, newSignIn, type SignInOutcome, type SignInValues, withDetails } from './queries.ts'
 
 export type CreateSignInInput = {
   identifier?: unknown
@@ -37,7 +36,6 @@ export type CreateSignInInput = {
   rpId?: string | undefined
 }
 
-const signInTtlMs = 24 * 3600_000
 /** Guesses at one identifier's password, from wherever they come. */
 export const passwordLimit = { max: 30, windowMs: 10 * 60_000 }
 
@@ -55,36 +53,48 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
     const begun = await begin(ctx, browser, {
       status: strategy === 'passkey' ? 'needs_first_factor' : 'needs_identifier',
     })
-    return strategy === 'passkey'
-      ? prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, rpId: input.rpId })
-      : begun
+    if (strategy !== 'passkey') return begun
+    const prepared = await prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, rpId: input.rpId })
+    return { ...prepared, issued: begun.issued }
   }
   const identifier = parseIdentifier(ctx.instance, input.identifier)
-  const user = await transaction(ctx, async (tx) => {
+  const password = input.password ? String(input.password) : undefined
+  using watch = watchSessions(ctx)
+  const { user, stored } = await transaction(ctx, async (tx) => {
     await checkMaySignIn(tx, identifier)
-    const found = await findUserByIdentifier(tx, identifier)
-    await refuseSignedIn(tx, browser, found)
-    return found
+    const user = await findUserByIdentifier(tx, identifier)
+    await refuseSignedIn(tx, browser, user)
+    return { user, stored: user && password !== undefined ? await findPassword(tx, user.id) : undefined }
   })
   // An answer about a password takes the same work whether or not there is an account.
-  const password = input.password ? String(input.password) : undefined
-  if (password !== undefined) await checkPassword(ctx, { identifier, user, password, from: browser })
+  if (password !== undefined) await checkPassword(ctx, { identifier, user, stored, password, from: browser })
   const silent = ctx.instance.settings.enumerationProtection || input.signUpIfMissing
   if (!user && !silent) throw identifierNotFound()
   // That an account is locked or banned tells that there is one.
-  if (user && !ctx.instance.settings.enumerationProtection) refuseUnwelcome(ctx, user)
-  const begun = await begin(ctx, browser, {
-    status: 'needs_first_factor',
+  if (user && !ctx.instance.settings.enumerationProtection) refuseUnwelcome(user, ctx.now())
+  const row = {
+    status: 'needs_first_factor' as const,
     identifier: identifier.value,
     userId: user?.id ?? null,
     identificationId: user ? (identificationOf(user, identifier.value) ?? null) : null,
     signUpIfMissing: input.signUpIfMissing ?? false,
-  })
-  if (password !== undefined)
-    return transaction(ctx, (tx) => completeFirstFactor(tx, browser, begun.signIn, { strategy: 'password' }))
+  }
+  if (password !== undefined && stored)
+    return await transaction(ctx, (tx) => {
+      const signIn = { ...newSignIn(tx, browser, row), user, byPassword: { passwordHash: stored.hash, watch } }
+      return completeFirstFactor(tx, browser, signIn, { strategy: 'password' })
+    })
+  const begun = await begin(ctx, browser, row)
   if (!strategy || strategy === 'password') return begun
   const { redirectUrl, publicUrl, rpId } = input
-  return prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, redirectUrl, publicUrl, rpId })
+  const prepared = await prepareFirstFactor(ctx, browser, {
+    id: begun.signIn.id,
+    strategy,
+    redirectUrl,
+    publicUrl,
+    rpId,
+  })
+  return { ...prepared, issued: begun.issued }
 }
 
 const identifierNotFound = () =>
@@ -130,38 +140,12 @@ function parseIdentifier({ settings }: Instance, typed: unknown): Identifier {
 }
 
 /** Makes a sign-in on a client that may begin one. */
-function begin(
-  ctx: Ctx,
-  browser: Browser,
-  row: Partial<SignIn> & Pick<SignIn, 'status'>,
-  user?: UserRecord,
-): Promise<SignInOutcome> {
+function begin(ctx: Ctx, browser: Browser, row: SignInValues, user?: UserRecord): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     await refuseSignedIn(tx, browser, user)
-    return { signIn: await withDetails(tx, await insertSignIn(tx, browser, row)) }
+    const made = await insertSignIn(tx, browser, row)
+    return { signIn: await withDetails(tx, made.row), issued: made.issued }
   })
-}
-
-/** Puts a sign-in in the place of what a client had under way. */
-export async function insertSignIn(
-  tx: Tx,
-  browser: Browser,
-  row: Partial<SignIn> & Pick<SignIn, 'status'>,
-): Promise<SignIn> {
-  const now = tx.now()
-  const [made] = await tx.db
-    .insert(signIns)
-    .values({
-      ...row,
-      id: newId('signIn'),
-      instanceId: tx.instance.id,
-      clientId: browser.clientId,
-      createdAt: now,
-      abandonAt: new Date(now.getTime() + signInTtlMs),
-    })
-    .returning()
-  await noteClientFlow(tx, browser.clientId, { signInId: made?.id ?? null })
-  return made as SignIn
 }
 
 /**
@@ -169,6 +153,7 @@ export async function insertSignIn(
  * @throws {UsherError} `session_exists` or `identifier_already_signed_in`
  */
 export async function refuseSignedIn(tx: Tx, browser: Browser, user?: UserRecord): Promise<void> {
+  if (browser.isNew) return
   const { sessions } = await getClient(tx, browser.clientId)
   if (!tx.instance.settings.multiSession) {
     if (sessions.length > 0) throw new UsherError('session_exists', 'You are already signed in.')
@@ -194,6 +179,8 @@ export async function checkPassword(
   input: {
     identifier: Identifier
     user: UserRecord | undefined
+    /** The user's, if it was read already. */
+    stored?: StoredPassword | undefined
     password: string
     /** Told to the owner when this attempt locks the account. */
     from?: { userAgent: string | null; ipAddress: string | null }
@@ -206,11 +193,13 @@ export async function checkPassword(
       param: 'password',
     })
   countAttempt(ctx.database, `${ctx.instance.id}:password:${identifier.value}`, passwordLimit, ctx.now())
-  const matches = await verifyPassword(ctx, { userId: user?.id, password: input.password })
+  const matches = input.stored
+    ? await fitsPassword(ctx, input.stored, input.password)
+    : await verifyPassword(ctx, { userId: user?.id, password: input.password })
   // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise. Where it is not
   // told who has an account, it answers as an unknown one does; its owner was told of the lock by email.
   if (user && enumerationProtection && isLocked(user, ctx.now())) throw eitherIncorrect()
-  if (user && (matches || !enumerationProtection)) refuseUnwelcome(ctx, user)
+  if (user && (matches || !enumerationProtection)) refuseUnwelcome(user, ctx.now())
   // Whoever knows it is told so only when it is right: it is known to more people than its owner.
   if (matches && user?.passwordCompromised)
     throw new UsherError(
@@ -247,12 +236,13 @@ async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Pro
     else await refuseSignedIn(tx, browser, user)
     if (!user) throw new UsherError('invitation_account_not_exists', 'There is no account for this invitation yet.')
     const identifier = byApplication ? null : ticket.emailAddress
-    const signIn = await insertSignIn(tx, browser, { status: 'needs_first_factor', identifier, userId: user.id })
+    const values = { status: 'needs_first_factor' as const, identifier, userId: user.id }
+    const { row } = await insertSignIn(tx, browser, values)
     const spent = await spendTicket(tx, ticket.token.id, user.id)
     return completeFirstFactor(
       tx,
-      browser,
-      { ...signIn, user },
+      { ...browser, isNew: false },
+      { ...row, user },
       {
         strategy: 'ticket',
         // The application's own word needs no second factor; the link of an invitation proves a mailbox alone.
@@ -267,6 +257,7 @@ async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Pro
 
 /** Who acts for somebody already does not go on from there to somebody else; other sessions give way. */
 async function refuseImpersonating(tx: Tx, browser: Browser): Promise<void> {
+  if (browser.isNew) return
   const { sessions } = await getClient(tx, browser.clientId)
   if (sessions.some((s) => s.actor))
     throw new UsherError(

@@ -10,8 +10,8 @@ import { getSignUp } from '../signup/index.ts'
 import { findUserByEmail, findUserByExternalAccount, linkExternalAccount, type UserRecord } from '../users/index.ts'
 import type { VerificationError } from '../verifications/index.ts'
 import { completeFirstFactor } from './complete-sign-in.ts'
-import { insertSignIn, refuseSignedIn } from './create-sign-in.ts'
-import { getSignIn, type SignInOutcome, withDetails } from './queries.ts'
+import { refuseSignedIn } from './create-sign-in.ts'
+import { getSignIn, insertSignIn, type SignInOutcome, withDetails } from './queries.ts'
 import { signIns } from './tables.ts'
 
 export type RoundTripRequest = {
@@ -41,7 +41,7 @@ export async function beginSocialSignIn(ctx: Ctx, browser: Browser, request: Rou
       redirectUrl,
       actionCompleteRedirectUrl,
     } as const
-    return insertSignIn(tx, browser, row)
+    return (await insertSignIn(tx, browser, row)).row
   })
   const externalRedirectUrl = await beginRoundTrip(ctx, {
     ...request,
@@ -183,7 +183,10 @@ export async function transferToSignIn(ctx: Ctx, browser: Browser, signUpId: str
     const user = await findOwner(tx, profile)
     if (!user) throw nothing()
     await refuseSignedIn(tx, browser, user)
-    const signIn = await insertSignIn(tx, browser, { status: 'needs_identifier', firstFactorStrategy: strategy })
+    const { row: signIn } = await insertSignIn(tx, browser, {
+      status: 'needs_identifier',
+      firstFactorStrategy: strategy,
+    })
     await link(tx, user, profile)
     return completeFirstFactor(tx, browser, { ...signIn, user }, { strategy })
   })

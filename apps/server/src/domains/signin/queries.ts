@@ -1,8 +1,9 @@
 import { and, eq } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { insertRow, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import type { NewClientToken } from '../sessions/index.ts'
+import { newId } from '../../kernel/ids.ts'
+import { type Browser, createClient, type NewClientToken, noteClientFlow } from '../sessions/index.ts'
 import { findUsers, type UserRecord } from '../users/index.ts'
 import {
   type CodePurpose,
@@ -14,6 +15,8 @@ import {
 import { signIns } from './tables.ts'
 
 export type SignIn = typeof signIns.$inferSelect
+export type NewSignIn = typeof signIns.$inferInsert
+export type SignInValues = Partial<NewSignIn> & Pick<SignIn, 'status'>
 /** A sign-in with the person that its identifier names and the codes that were sent for it. */
 export type SignInRecord = SignIn & {
   user: UserRecord | undefined
@@ -70,15 +73,45 @@ export async function getOpenSignIn(tx: Tx, input: { clientId: string; id: strin
 
 export const stepOver = () => new UsherError('verification_already_verified', 'This step of the sign-in is over.')
 
-export async function withDetails(tx: Tx, row: SignIn): Promise<SignInRecord> {
-  const [user] = row.userId ? await findUsers(tx, [row.userId]) : []
-  const purpose = codePurposes[row.firstFactorStrategy ?? ''] ?? 'sign_in'
+const signInTtlMs = 24 * 3600_000
+
+/** A sign-in that a client begins, not yet written down. */
+export function newSignIn(tx: Tx, browser: Browser, values: SignInValues): NewSignIn {
+  const now = tx.now()
+  return {
+    id: newId('signIn'),
+    instanceId: tx.instance.id,
+    clientId: browser.clientId,
+    createdAt: now,
+    abandonAt: new Date(now.getTime() + signInTtlMs),
+    ...values,
+  }
+}
+
+/** Writes a sign-in down in the place of what its client had under way; a client that is new is made. */
+export async function insertSignIn(
+  tx: Tx,
+  browser: Browser,
+  values: SignInValues,
+): Promise<{ row: SignIn; issued: NewClientToken | undefined }> {
+  const { clientId, carrier, presentedHash } = browser
+  const made = browser.isNew ? await createClient(tx, { id: clientId, carrier, presentedHash }) : undefined
+  const row = await insertRow(tx, signIns, newSignIn(tx, browser, values))
+  await noteClientFlow(tx, clientId, { signInId: row.id })
+  return { row, issued: made?.issued }
+}
+
+/** @param known the person, if they were read already */
+export async function withDetails(tx: Tx, row: SignIn, known?: UserRecord): Promise<SignInRecord> {
+  const { firstFactorStrategy: strategy } = row
+  const purpose = strategy === null ? undefined : codePurposes[strategy]
   const past = row.status === 'needs_second_factor' || row.status === 'needs_client_trust'
+  const [user] = row.userId ? (known ? [known] : await findUsers(tx, [row.userId])) : []
   return {
     ...row,
     user,
-    code: await findCode(tx, { purpose, subjectId: row.id }),
-    link: row.firstFactorStrategy === 'email_link' ? await findEmailLinkState(tx, row.id) : undefined,
+    code: purpose && (await findCode(tx, { purpose, subjectId: row.id })),
+    link: strategy === 'email_link' ? await findEmailLinkState(tx, row.id) : undefined,
     secondCode: past ? await findCode(tx, { purpose: 'sign_in_second_factor', subjectId: row.id }) : undefined,
   }
 }

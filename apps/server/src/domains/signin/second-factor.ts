@@ -4,9 +4,9 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { useBackupCode, verifyTotp } from '../credentials/index.ts'
 import type { Browser } from '../sessions/index.ts'
-import type { UserRecord } from '../users/index.ts'
+import { refuseUnwelcome, type UserRecord } from '../users/index.ts'
 import { checkCode, sendCode } from '../verifications/index.ts'
-import { completeSignIn, refuseUnwelcome } from './complete-sign-in.ts'
+import { completeSignIn } from './complete-sign-in.ts'
 import { type FurtherFactor, furtherFactorsOf } from './factors.ts'
 import { noteFailure } from './note-failure.ts'
 import { getSignIn, type SignInOutcome, type SignInRecord, stepOver, withDetails } from './queries.ts'
@@ -69,7 +69,7 @@ export async function attemptSecondFactor(
   input: { id: string; strategy: string; code?: unknown },
 ): Promise<SignInOutcome> {
   const signIn = await transaction(ctx, (tx) => getWaiting(tx, browser, input.id))
-  refuseUnwelcome(ctx, signIn.user)
+  refuseUnwelcome(signIn.user, ctx.now())
   const offered = furtherFactorsOf(ctx.instance, signIn.user, signIn.status)
   if (!offered.some((f) => f.strategy === input.strategy)) throw wrongStrategy()
   if (!input.code) throw new UsherError('form_param_nil', 'Enter the code.', { param: 'code' })

@@ -24,7 +24,9 @@ export {
   isLocked,
   lockUser,
   noteFailedAttempt,
+  noteSignIn,
   refuseLocked,
+  refuseUnwelcome,
   unlockUser,
 } from './lockout.ts'
 export { checkMetadataSize, mergeMetadata } from './metadata.ts'
@@ -63,7 +65,6 @@ export {
   deleteUser,
   type MetadataChange,
   mergeUserMetadata,
-  noteSignIn,
   setPrimaryEmailAddress,
   type UpdateUserInput,
   updateUser,

@@ -1,5 +1,5 @@
-import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, eq, gt, isNull, lte, or, type SQL, sql } from 'drizzle-orm'
+import { place, prepared, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
@@ -25,6 +25,12 @@ export function refuseLocked(user: Lockable, now: Date): void {
       : `This account is locked after too many failed attempts. Try again in ${Math.ceil(seconds / 60)} minutes.`,
     { meta: { lockout_expires_in_seconds: seconds } },
   )
+}
+
+/** @throws {UsherError} `user_banned` or `user_locked` */
+export function refuseUnwelcome(user: Lockable & Pick<User, 'banned'>, now: Date): void {
+  if (user.banned) throw new UsherError('user_banned', 'This account is banned.')
+  refuseLocked(user, now)
 }
 
 /**
@@ -72,6 +78,58 @@ export async function clearFailedAttempts(tx: Tx, userId: string): Promise<void>
     .set({ failedAttempts: 0, lockedUntil: null })
     .where(and(eq(users.id, userId), or(gt(users.failedAttempts, 0), sql`${users.lockedUntil} is not null`)))
 }
+
+/**
+ * Notes that somebody signed in; their failed attempts count anew from here.
+ *
+ * @param user as they were read
+ * @param passwordHash what they signed in with, when that was read a while before: it must still be theirs, and a second
+ *   factor that they have set up since must be asked for
+ * @throws {UsherError} `user_banned`, `user_locked` or `conflict` when that came about since they were read
+ */
+export async function noteSignIn(
+  tx: Tx,
+  user: Pick<UserRecord, 'id' | 'twoFactorEnabled'>,
+  passwordHash?: string,
+): Promise<void> {
+  const values = { id: user.id, now: tx.now() }
+  const [noted] =
+    passwordHash === undefined
+      ? await noteIfWelcome(tx, values)
+      : await noteIfUnchanged(tx, { ...values, passwordHash, twoFactorEnabled: user.twoFactorEnabled })
+  if (noted) return
+  refuseUnwelcome(await getUser(tx, user.id), tx.now())
+  throw new UsherError('conflict', 'This account changed a moment ago. Please try again.')
+}
+
+const noteIf = (unchanged?: SQL) =>
+  prepared((db) =>
+    db
+      .update(users)
+      .set({
+        lastSignInAt: place(users.lastSignInAt, 'now'),
+        lastActiveAt: place(users.lastActiveAt, 'now'),
+        failedAttempts: 0,
+        lockedUntil: null,
+      })
+      .where(
+        and(
+          eq(users.id, sql.placeholder('id')),
+          eq(users.banned, false),
+          eq(users.locked, false),
+          or(isNull(users.lockedUntil), lte(users.lockedUntil, sql.placeholder('now'))),
+          unchanged,
+        ),
+      )
+      .returning({ id: users.id }),
+  )
+const noteIfWelcome = noteIf()
+const noteIfUnchanged = noteIf(sql`
+  exists (select 1 from passwords p where p.user_id = ${users.id} and p.hash = ${sql.placeholder('passwordHash')})
+  and ${sql.placeholder('twoFactorEnabled')}::boolean = (
+    exists (select 1 from totps t where t.user_id = ${users.id} and t.verified_at is not null)
+    or exists (select 1 from phone_numbers n
+      where n.user_id = ${users.id} and n.verified_at is not null and n.reserved_for_second_factor))`)
 
 /** Keeps somebody from signing in until they are unlocked. @throws {UsherError} `resource_not_found` */
 export function lockUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {

@@ -1,5 +1,6 @@
-import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, eq, isNotNull, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import { prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { imageUrlOf } from '../../kernel/image-url.ts'
@@ -46,57 +47,43 @@ export type UserRecord = User & {
  */
 export async function findUsers(ctx: Ctx | Tx, ids: readonly string[]): Promise<UserRecord[]> {
   if (ids.length === 0) return []
-  return transaction(ctx, async (tx) => {
-    const rows = await tx.db
-      .select({ user: users, ...factors })
-      .from(users)
-      .where(inArray(users.id, [...ids]))
-    const wanted = [...ids]
-    const addresses = await tx.db
-      .select()
-      .from(emailAddresses)
-      .where(inArray(emailAddresses.userId, wanted))
-      .orderBy(emailAddresses.createdAt, emailAddresses.id)
-    const numbers = rows.some((r) => r.hasPhoneNumbers)
-      ? await tx.db
-          .select()
-          .from(phoneNumbers)
-          .where(inArray(phoneNumbers.userId, wanted))
-          .orderBy(phoneNumbers.createdAt, phoneNumbers.id)
-      : []
-    const accounts = rows.some((r) => r.hasExternalAccounts)
-      ? await tx.db
-          .select()
-          .from(externalAccounts)
-          .where(inArray(externalAccounts.userId, wanted))
-          .orderBy(externalAccounts.createdAt, externalAccounts.id)
-      : []
-    const byId = new Map(
-      rows.map(({ user, passwordUpdatedAt, passkeys, hasPhoneNumbers: _, hasExternalAccounts: __, ...row }) => {
-        const record: UserRecord = {
-          ...user,
-          ...row,
-          imageUrl: imageUrlOf(tx, user.imageId),
-          passwordEnabled: passwordUpdatedAt !== null,
-          passwordUpdatedAt: passwordUpdatedAt === null ? null : new Date(Number(passwordUpdatedAt)),
-          passkeys: typeof passkeys === 'string' ? JSON.parse(passkeys) : (passkeys ?? []),
-          twoFactorEnabled: row.totpEnabled,
-          emailAddresses: [],
-          phoneNumbers: [],
-          externalAccounts: [],
-        }
-        return [user.id, record]
-      }),
-    )
-    for (const address of addresses) byId.get(address.userId)?.emailAddresses.push(address)
-    for (const account of accounts) byId.get(account.userId)?.externalAccounts.push(account)
-    for (const number of numbers) {
-      const user = byId.get(number.userId)
-      user?.phoneNumbers.push(number)
-      if (user && number.reservedForSecondFactor && number.verifiedAt) user.twoFactorEnabled = true
-    }
-    return ids.flatMap((id) => byId.get(id) ?? [])
-  })
+  const users = await transaction(ctx, (tx) => readUsers(tx, byIds, { ids: textArray(ids) }))
+  const byId = new Map(users.map((user) => [user.id, user]))
+  return ids.flatMap((id) => byId.get(id) ?? [])
+}
+
+/** Reads the users whom a condition names. */
+async function readUsers(tx: Tx, readers: Readers, values: Record<string, string>): Promise<UserRecord[]> {
+  const [rows, addresses] = await Promise.all([readers.users(tx, values), readers.addresses(tx, values)])
+  const [numbers, accounts] = await Promise.all([
+    rows.some((r) => r.hasPhoneNumbers) ? readers.numbers(tx, values) : [],
+    rows.some((r) => r.hasExternalAccounts) ? readers.accounts(tx, values) : [],
+  ])
+  const byId = new Map(
+    rows.map(({ user, passwordUpdatedAt, passkeys, hasPhoneNumbers: _, hasExternalAccounts: __, ...row }) => {
+      const record: UserRecord = {
+        ...user,
+        ...row,
+        imageUrl: imageUrlOf(tx, user.imageId),
+        passwordEnabled: passwordUpdatedAt !== null,
+        passwordUpdatedAt: passwordUpdatedAt === null ? null : new Date(Number(passwordUpdatedAt)),
+        passkeys: typeof passkeys === 'string' ? JSON.parse(passkeys) : (passkeys ?? []),
+        twoFactorEnabled: row.totpEnabled,
+        emailAddresses: [],
+        phoneNumbers: [],
+        externalAccounts: [],
+      }
+      return [user.id, record]
+    }),
+  )
+  for (const address of addresses) byId.get(address.userId)?.emailAddresses.push(address)
+  for (const account of accounts) byId.get(account.userId)?.externalAccounts.push(account)
+  for (const number of numbers) {
+    const user = byId.get(number.userId)
+    user?.phoneNumbers.push(number)
+    if (user && number.reservedForSecondFactor && number.verifiedAt) user.twoFactorEnabled = true
+  }
+  return [...byId.values()]
 }
 
 const milliseconds = (column: string) => `(extract(epoch from ${column}) * 1000)::bigint`
@@ -117,6 +104,48 @@ const factors = {
     from passkeys k where k.user_id = users.id and k.verified_at is not null)`,
 }
 
+/** @param named says of a column with a user's id which ones are meant */
+const readersOf = (named: (userId: PgColumn) => SQL) => ({
+  users: prepared((db) =>
+    db
+      .select({ user: users, ...factors })
+      .from(users)
+      .where(named(users.id)),
+  ),
+  addresses: prepared((db) =>
+    db
+      .select()
+      .from(emailAddresses)
+      .where(named(emailAddresses.userId))
+      .orderBy(emailAddresses.createdAt, emailAddresses.id),
+  ),
+  numbers: prepared((db) =>
+    db.select().from(phoneNumbers).where(named(phoneNumbers.userId)).orderBy(phoneNumbers.createdAt, phoneNumbers.id),
+  ),
+  accounts: prepared((db) =>
+    db
+      .select()
+      .from(externalAccounts)
+      .where(named(externalAccounts.userId))
+      .orderBy(externalAccounts.createdAt, externalAccounts.id),
+  ),
+})
+type Readers = ReturnType<typeof readersOf>
+
+const byIds = readersOf((userId) => sql`${userId} = any(${sql.placeholder('ids')}::text[])`)
+// Whom an identifier names is asked within the same statements: they travel together.
+const byEmail = readersOf(
+  (userId) => sql`${userId} = (select e.user_id from email_addresses e
+    where e.email_address = ${sql.placeholder('value')} and e.verified_at is not null limit 1)`,
+)
+const byPhone = readersOf(
+  (userId) => sql`${userId} = (select n.user_id from phone_numbers n
+    where n.phone_number = ${sql.placeholder('value')} and n.verified_at is not null limit 1)`,
+)
+const byUsername = readersOf(
+  (userId) => sql`${userId} = (select u.id from users u where u.username_key = ${sql.placeholder('value')})`,
+)
+
 /** @throws {UsherError} `resource_not_found` */
 export async function getUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
   const [user] = await findUsers(ctx, [id])
@@ -125,30 +154,22 @@ export async function getUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
 }
 
 /** The user who has proven an address; an unproven claim finds nobody. */
-export async function findUserByEmail(ctx: Ctx | Tx, emailAddress: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, (tx) =>
-    tx.db
-      .select({ id: emailAddresses.userId })
-      .from(emailAddresses)
-      .where(and(eq(emailAddresses.emailAddress, emailAddress.toLowerCase()), isNotNull(emailAddresses.verifiedAt))),
-  )
+export function findUserByEmail(ctx: Ctx | Tx, emailAddress: string): Promise<UserRecord | undefined> {
+  return findOne(ctx, byEmail, emailAddress.toLowerCase())
 }
 
 /** The user who has proven a phone number. @param phoneNumber E.164 */
-export async function findUserByPhone(ctx: Ctx | Tx, phoneNumber: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, (tx) =>
-    tx.db
-      .select({ id: phoneNumbers.userId })
-      .from(phoneNumbers)
-      .where(and(eq(phoneNumbers.phoneNumber, phoneNumber), isNotNull(phoneNumbers.verifiedAt))),
-  )
+export function findUserByPhone(ctx: Ctx | Tx, phoneNumber: string): Promise<UserRecord | undefined> {
+  return findOne(ctx, byPhone, phoneNumber)
 }
 
 /** The user with a username, whatever its case. */
-export async function findUserByUsername(ctx: Ctx | Tx, username: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, (tx) =>
-    tx.db.select({ id: users.id }).from(users).where(eq(users.usernameKey, username.toLowerCase())),
-  )
+export function findUserByUsername(ctx: Ctx | Tx, username: string): Promise<UserRecord | undefined> {
+  return findOne(ctx, byUsername, username.toLowerCase())
+}
+
+async function findOne(ctx: Ctx | Tx, readers: Readers, value: string): Promise<UserRecord | undefined> {
+  return (await transaction(ctx, (tx) => readUsers(tx, readers, { value })))[0]
 }
 
 /** The user to whom an account at a provider is linked. */
@@ -156,8 +177,8 @@ export async function findUserByExternalAccount(
   ctx: Ctx | Tx,
   account: { provider: string; providerUserId: string },
 ): Promise<UserRecord | undefined> {
-  return findOne(ctx, (tx) =>
-    tx.db
+  return transaction(ctx, async (tx) => {
+    const [row] = await tx.db
       .select({ id: externalAccounts.userId })
       .from(externalAccounts)
       .where(
@@ -166,16 +187,7 @@ export async function findUserByExternalAccount(
           eq(externalAccounts.providerUserId, account.providerUserId),
           isNotNull(externalAccounts.verifiedAt),
         ),
-      ),
-  )
-}
-
-async function findOne(
-  ctx: Ctx | Tx,
-  query: (tx: Tx) => PromiseLike<{ id: string }[]>,
-): Promise<UserRecord | undefined> {
-  return transaction(ctx, async (tx) => {
-    const [row] = await query(tx)
+      )
     return row && (await findUsers(tx, [row.id]))[0]
   })
 }

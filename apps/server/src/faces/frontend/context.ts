@@ -20,6 +20,7 @@ import { findSignIn } from '../../domains/signin/index.ts'
 import { findSignUp } from '../../domains/signup/index.ts'
 import type { Actor, Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { newId } from '../../kernel/ids.ts'
 import { countAttempt, ipKey } from '../../kernel/rate-limit.ts'
 import { createCtx } from '../../runtime.ts'
 import { errorEnvelope, jsonResponse, toUsherError } from '../http.ts'
@@ -38,7 +39,8 @@ export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) =>
   const runtime = c.get('runtime')
   const instance = c.get('instance')
   const log = c.get('log')
-  const anonymous = createCtx(runtime, instance, { type: 'anonymous' }, log)
+  const request = { ip: callerAddress(c), userAgent: c.req.header('user-agent') }
+  const anonymous = createCtx(runtime, instance, { type: 'anonymous' }, log, request)
   c.set('ctx', anonymous)
   const { carrier, token } = presentedToken(c)
   const identified = token === undefined ? undefined : await identifyClient(anonymous, token, storedCarrier(carrier))
@@ -55,7 +57,7 @@ export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) =>
     issued: undefined,
     forgotten: false,
   })
-  if (session) c.set('ctx', createCtx(runtime, instance, actorOf(session), log))
+  if (session) c.set('ctx', createCtx(runtime, instance, actorOf(session), log, request))
   await next()
   carryToken(c)
 }
@@ -165,6 +167,18 @@ export async function ensureBrowser(c: Context<FrontendEnv>): Promise<Browser> {
     state.issued = made.issued ?? state.issued
   }
   return browserOf(c, state.clientId)
+}
+
+/** The browser that asks; one that is new gets its client with the first thing that is written for it. */
+export function prospectiveBrowser(c: Context<FrontendEnv>): Browser {
+  const { clientId, identified } = c.get('frontend')
+  if (clientId !== undefined) return browserOf(c, clientId)
+  return { ...browserOf(c, newId('client')), isNew: true, presentedHash: identified?.tokenHash }
+}
+
+/** Remembers the client that was made for a {@link prospectiveBrowser}, for the reply. */
+export function noteBrowser(c: Context<FrontendEnv>, { clientId }: Browser): void {
+  c.get('frontend').clientId = clientId
 }
 
 /** The browser that asks, if it has a client. @throws {UsherError} `resource_not_found` */

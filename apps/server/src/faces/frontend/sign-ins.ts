@@ -16,7 +16,16 @@ import {
 } from '../../domains/signin/index.ts'
 import { presentSignIn } from '../presenters/sign-in.ts'
 import { challengeFields, requireHuman } from './bot-check.ts'
-import { ensureBrowser, type FrontendEnv, limitByAddress, noteIssued, reply, requireBrowser } from './context.ts'
+import {
+  ensureBrowser,
+  type FrontendEnv,
+  limitByAddress,
+  noteBrowser,
+  noteIssued,
+  prospectiveBrowser,
+  reply,
+  requireBrowser,
+} from './context.ts'
 import { parseForm } from './forms.ts'
 import { finishForApp } from './oauth-callback.ts'
 import { checkRedirect, redirectsOf } from './redirects.ts'
@@ -79,16 +88,16 @@ export function signInRoutes(): Hono<FrontendEnv> {
     // Such a sign-in goes on for people without an account, and sends codes to whom it names.
     if (signUpIfMissing) await requireHuman(c, form)
     const { publicUrl } = c.var
-    return answer(
-      c,
-      await createSignIn(c.var.ctx, await ensureBrowser(c), {
-        ...input,
-        redirectUrl,
-        publicUrl,
-        signUpIfMissing,
-        rpId,
-      }),
-    )
+    const browser = prospectiveBrowser(c)
+    try {
+      const begun = await createSignIn(c.var.ctx, browser, { ...input, redirectUrl, publicUrl, signUpIfMissing, rpId })
+      noteBrowser(c, browser)
+      return await answer(c, begun)
+    } catch (error) {
+      // A refusal begins nothing, but the browser is known from then on, and its attempts are counted.
+      if (browser.isNew) await ensureBrowser(c)
+      throw error
+    }
   })
   routes.get('/client/sign_ins/:id', async (c) => {
     const { clientId } = requireBrowser(c)

@@ -51,6 +51,39 @@ CREATE TABLE "roles" (
 	CONSTRAINT "roles_namespace" CHECK ((organization_id is not null) = starts_with(key, 'org:org_'))
 );
 --> statement-breakpoint
+CREATE TABLE "audit_chains" (
+	"instance_id" text NOT NULL,
+	"chain" text NOT NULL,
+	"first_place" bigint NOT NULL,
+	"first_previous_hash" text NOT NULL,
+	"last_place" bigint NOT NULL,
+	"last_hash" text NOT NULL,
+	"sealed" text NOT NULL,
+	CONSTRAINT "audit_chains_instance_id_chain_pk" PRIMARY KEY("instance_id","chain")
+);
+--> statement-breakpoint
+CREATE TABLE "audit_cursors" (
+	"instance_id" text PRIMARY KEY NOT NULL,
+	"position" bigint NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "audit_entries" (
+	"id" text NOT NULL,
+	"instance_id" text NOT NULL,
+	"chain" text NOT NULL,
+	"place" bigint NOT NULL,
+	"position" bigint NOT NULL,
+	"action" text NOT NULL,
+	"actor" jsonb NOT NULL,
+	"targets" jsonb NOT NULL,
+	"context" jsonb NOT NULL,
+	"data" jsonb NOT NULL,
+	"occurred_at" timestamp (3) with time zone NOT NULL,
+	"hash" text NOT NULL,
+	"previous_hash" text NOT NULL,
+	CONSTRAINT "audit_entries_instance_id_chain_place_pk" PRIMARY KEY("instance_id","chain","place")
+);
+--> statement-breakpoint
 CREATE TABLE "social_connections" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -127,6 +160,7 @@ CREATE TABLE "events" (
 	"subject" text NOT NULL,
 	"actor" jsonb NOT NULL,
 	"data" jsonb NOT NULL,
+	"context" jsonb,
 	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"position" bigint,
 	"pending" boolean DEFAULT false NOT NULL
@@ -699,7 +733,8 @@ CREATE TABLE "user_search" (
 	"name" text DEFAULT '' NOT NULL,
 	"username" text DEFAULT '' NOT NULL,
 	"email_addresses" text DEFAULT '' NOT NULL,
-	"phone_numbers" text DEFAULT '' NOT NULL
+	"phone_numbers" text DEFAULT '' NOT NULL,
+	"document" text GENERATED ALWAYS AS (name || chr(10) || username || chr(10) || email_addresses || chr(10) || phone_numbers) STORED NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "users" (
@@ -880,6 +915,9 @@ CREATE INDEX "role_set_roles_role" ON "role_set_roles" USING btree ("role_id");-
 CREATE UNIQUE INDEX "role_sets_initial" ON "role_sets" USING btree ("instance_id") WHERE type = 'initial';--> statement-breakpoint
 CREATE UNIQUE INDEX "roles_key" ON "roles" USING btree ("instance_id","key") WHERE organization_id is null;--> statement-breakpoint
 CREATE UNIQUE INDEX "roles_organization_key" ON "roles" USING btree ("organization_id","key") WHERE organization_id is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "audit_entries_id" ON "audit_entries" USING btree ("instance_id","id");--> statement-breakpoint
+CREATE INDEX "audit_entries_occurred" ON "audit_entries" USING btree ("instance_id","chain","occurred_at");--> statement-breakpoint
+CREATE INDEX "audit_entries_action" ON "audit_entries" USING btree ("instance_id","chain","action","place");--> statement-breakpoint
 CREATE UNIQUE INDEX "social_connections_provider" ON "social_connections" USING btree ("instance_id","provider");--> statement-breakpoint
 CREATE INDEX "backup_codes_user" ON "backup_codes" USING btree ("user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_id","credential_id");--> statement-breakpoint
@@ -911,6 +949,8 @@ CREATE INDEX "membership_requests_organization" ON "membership_requests" USING b
 CREATE INDEX "membership_requests_user" ON "membership_requests" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "membership_roles_role" ON "membership_roles" USING btree ("role_id");--> statement-breakpoint
 CREATE INDEX "memberships_user" ON "memberships" USING btree ("user_id");--> statement-breakpoint
+CREATE INDEX "memberships_counted" ON "memberships" USING btree ("instance_id","organization_id");--> statement-breakpoint
+CREATE INDEX "memberships_created" ON "memberships" USING btree ("organization_id","created_at" DESC NULLS FIRST,"id");--> statement-breakpoint
 CREATE INDEX "memberships_role" ON "memberships" USING btree ("role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "organization_domains_verified" ON "organization_domains" USING btree ("instance_id","name") WHERE affiliation_verified_at is not null or ownership_verified_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint

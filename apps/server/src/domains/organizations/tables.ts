@@ -80,6 +80,10 @@ export const memberships = pgTable(
     // What groups refer to, so that a group and its members are of one organization.
     unique('memberships_organization').on(t.id, t.organizationId),
     index('memberships_user').on(t.userId),
+    // Members are counted wherever an organization is shown: without the instance, which row-level security compares,
+    // in the index every row would be read.
+    index('memberships_counted').on(t.instanceId, t.organizationId),
+    index('memberships_created').on(t.organizationId, t.createdAt.desc().nullsFirst(), t.id),
     index('memberships_role').on(t.roleId),
   ],
 )

@@ -130,7 +130,12 @@ export const userSearch = pgTable(
     /** One a line, as numbers are. */
     emailAddresses: text('email_addresses').notNull().default(''),
     phoneNumbers: text('phone_numbers').notNull().default(''),
+    /** All of it. There is a trigram index on it where PostgreSQL has them. */
+    document: text('document')
+      .notNull()
+      .generatedAlwaysAs(sql`name || chr(10) || username || chr(10) || email_addresses || chr(10) || phone_numbers`),
   },
+  // Small, so that users are counted by it.
   (t) => [index('user_search_instance').on(t.instanceId)],
 )
 

@@ -2,7 +2,10 @@ import { Resolver } from 'node:dns/promises'
 
 /** Asks the domain name system. */
 export type Dns = {
-  /** Values of a name's TXT records, each put together from its parts. Empty when there are none. */
+  /**
+   * Values of a name's TXT records; empty when there are none. Bun tells the parts of a value apart as if they were values
+   * (1.4.5), so what is looked for should fit into one part, which holds 255 bytes.
+   */
   txt: (name: string) => Promise<string[]>
 }
 

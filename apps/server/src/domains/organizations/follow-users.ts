@@ -1,6 +1,9 @@
+import { eq } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { registerUserHooks } from '../users/index.ts'
 import { enrollPeopleOf } from './enrollment.ts'
+import { announceEndOfMemberships } from './manage-memberships.ts'
+import { memberships } from './tables.ts'
 
 const waiting = new WeakMap<object, Set<string>>()
 
@@ -22,5 +25,5 @@ function enrollBeforeCommit(tx: Tx, userId: string): void {
 
 registerUserHooks({
   addressProven: enrollBeforeCommit,
-  beforeDelete: async () => {},
+  beforeDelete: (tx, userId) => announceEndOfMemberships(tx, eq(memberships.userId, userId)),
 })

@@ -1,5 +1,6 @@
 import './follow-users.ts'
 
+export { type CreationDefaults, findCreationDefaults } from './creation-defaults.ts'
 export {
   createOrganizationDomain,
   type DomainRecord,
@@ -9,6 +10,7 @@ export {
   type OrganizationDomain,
   updateOrganizationDomain,
 } from './domains.ts'
+export { enroll } from './enrollment.ts'
 export {
   acceptInvitation,
   findInvitationForTicket,
@@ -42,6 +44,7 @@ export {
   listMembershipRequests,
   rejectMembershipRequest,
 } from './membership-requests.ts'
+export { nameSkeleton } from './names.ts'
 export type { MembershipRequest } from './open-requests.ts'
 export {
   findMembership,

@@ -210,13 +210,15 @@ export async function acceptInvitation(
     const [role] = await findRolesByIds(tx, [roleId])
     const known = await findMembership(tx, { organizationId, userId })
     if (!known) {
-      // The invitation held a seat, but the limit may have been lowered since.
-      if (await isFull(tx, organization)) throw quotaExceeded()
+      // Somebody's invitation held a seat, but the limit may have been lowered since; a domain's held none.
+      const full = accepted.domainId ? (await freeSeats(tx, organization)) < 1 : await isFull(tx, organization)
+      if (full) throw quotaExceeded()
       await insertMembership(tx, {
         organizationId,
         userId,
         roleId,
         roleKey: role?.key ?? '',
+        roleSource: accepted.domainId ? 'domain' : 'direct',
         publicMetadata,
         privateMetadata,
       })
@@ -285,7 +287,7 @@ export async function listOrganizationInvitations(
 }
 
 /** Invitations with organization and role: three queries, however many rows. */
-async function findInvitations(tx: Tx, where: SQL | undefined, page?: Pagination): Promise<InvitationRecord[]> {
+export async function findInvitations(tx: Tx, where: SQL | undefined, page?: Pagination): Promise<InvitationRecord[]> {
   const query = tx.db
     .select()
     .from(organizationInvitations)

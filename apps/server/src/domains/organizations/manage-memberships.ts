@@ -1,9 +1,10 @@
-import { eq } from 'drizzle-orm'
+import { eq, type SQL } from 'drizzle-orm'
 import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { getRoleByKey, type RoleRecord } from '../access/index.ts'
+import { roles } from '../access/tables.ts'
 import { emit } from '../events/index.ts'
 import { getUser, mergeMetadata } from '../users/index.ts'
 import { rememberSentAway, settleOffers } from './enrollment.ts'
@@ -110,6 +111,25 @@ export async function removeMember(
     if (!leaving) await rememberSentAway(tx, input)
     return known
   })
+}
+
+/** Announces the end of memberships that go with something else: an organization, a person. */
+export async function announceEndOfMemberships(tx: Tx, where: SQL): Promise<void> {
+  const ending = await tx.db
+    .select({
+      id: memberships.id,
+      organizationId: memberships.organizationId,
+      userId: memberships.userId,
+      role: roles.key,
+    })
+    .from(memberships)
+    .innerJoin(roles, eq(roles.id, memberships.roleId))
+    .where(where)
+    .orderBy(memberships.id)
+  for (const { id, organizationId, userId, role } of ending) {
+    const data = { organization_id: organizationId, user_id: userId, role }
+    emit(tx, { type: 'organizationMembership.deleted', subject: id, data })
+  }
 }
 
 /** Merges metadata deeply; `null` deletes a key. For the application's server only. */

@@ -1,20 +1,26 @@
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
-import { newId, randomBase62 } from '../../kernel/ids.ts'
+import { newId } from '../../kernel/ids.ts'
 import { getRoleByKey } from '../access/index.ts'
 import { emit } from '../events/index.ts'
-import { getUser, mergeMetadata } from '../users/index.ts'
-import { insertMembership } from './manage-memberships.ts'
+import { getUser, mergeMetadata, type User } from '../users/index.ts'
+import { announce } from './domains.ts'
+import { revokeInvitations } from './enrollment.ts'
+import { announceEndOfMemberships, insertMembership } from './manage-memberships.ts'
+import { nameSkeleton, parseName, parseSlug, refuseLookAlike, slugFrom } from './names.ts'
 import { getOrganization, type Organization } from './queries.ts'
 import { requirePermission } from './require-permission.ts'
-import { organizations } from './tables.ts'
+import { lockOrganization } from './seats.ts'
+import { memberships, organizationDomains, organizationInvitations, organizations } from './tables.ts'
 
 export type OrganizationInput = {
   name: string
   /** Lower-case letters, digits, `-` and `_`. Made from the name when absent. */
   slug?: string | null | undefined
+  /** Id in the application's own records. */
+  externalId?: string | null | undefined
   maxAllowedMemberships?: number | undefined
   publicMetadata?: Metadata | undefined
   privateMetadata?: Metadata | undefined
@@ -22,27 +28,12 @@ export type OrganizationInput = {
   createdBy?: string | undefined
 }
 
-/** Slugs that would be taken for something else in an application's addresses. */
-const reservedSlugs = new Set([
-  'admin',
-  'api',
-  'app',
-  'auth',
-  'www',
-  'support',
-  'help',
-  'login',
-  'me',
-  'new',
-  'settings',
-  'usher',
-])
-
 /**
  * Creates an organization; its creator becomes a member with the creator's role.
  *
- * @throws {UsherError} `organization_not_enabled`, `organization_creation_not_allowed`, `organization_slug_taken` or
- *   `form_param_format_invalid`
+ * @throws {UsherError} `organization_not_enabled`, `organization_creation_not_allowed`,
+ *   `organization_creation_quota_exceeded`, `organization_slug_taken`, `organization_name_misleading`, `duplicate_record`
+ *   (external id), `form_param_unknown` (slugs are off) or `form_param_format_invalid`
  */
 export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput): Promise<Organization> {
   const { settings } = ctx.instance
@@ -53,16 +44,20 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
       throw new UsherError('organization_creation_not_allowed', 'Sign in to create an organization.')
     const creatorId = ctx.actor.type === 'user' ? ctx.actor.userId : input.createdBy
     const creator = creatorId ? await getUser(tx, creatorId) : undefined
-    if (ctx.actor.type === 'user' && !creator?.createOrganizationEnabled)
-      throw new UsherError('organization_creation_not_allowed', 'You may not create organizations.')
+    if (ctx.actor.type === 'user' && creator) await requireCreation(tx, creator)
+    const trusted = ctx.actor.type !== 'user'
     const now = tx.now()
     const id = newId('organization')
+    const name = parseName(input.name)
+    await refuseLookAlike(tx, { id, name })
     try {
       await tx.db.insert(organizations).values({
         id,
         instanceId: tx.instance.id,
-        name: parseName(input.name),
-        slug: input.slug ? parseSlug(input.slug) : slugFrom(input.name),
+        name,
+        nameSkeleton: nameSkeleton(name),
+        slug: input.slug ? parseSlug(tx, input.slug) : slugFrom(input.name),
+        externalId: trusted ? (input.externalId ?? null) : null,
         createdBy: creatorId ?? null,
         publicMetadata: input.publicMetadata ?? {},
         privateMetadata: input.privateMetadata ?? {},
@@ -72,7 +67,7 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
         updatedAt: now,
       })
     } catch (error) {
-      throw slugTaken(error)
+      throw taken(error)
     }
     if (creator) {
       const role = await getRoleByKey(tx, settings.organizations.creatorRole)
@@ -81,6 +76,19 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
     emit(tx, { type: 'organization.created', subject: id, data: {} })
     return getOrganization(tx, id)
   })
+}
+
+/** @throws {UsherError} `organization_creation_not_allowed` or `organization_creation_quota_exceeded` */
+async function requireCreation(tx: Tx, creator: User): Promise<void> {
+  const { creation, creationLimit } = tx.instance.settings.organizations
+  if (!creation || !creator.createOrganizationEnabled)
+    throw new UsherError('organization_creation_not_allowed', 'You may not create organizations.')
+  const limit = creator.createOrganizationsLimit ?? creationLimit
+  if (limit === 0) return
+  // Of organizations that one person creates at once, each sees those before it.
+  await tx.db.execute(sql`select 1 from users where id = ${creator.id} for no key update`)
+  if ((await tx.db.$count(organizations, eq(organizations.createdBy, creator.id))) >= limit)
+    throw new UsherError('organization_creation_quota_exceeded', `You can create ${limit} organizations at most.`)
 }
 
 export type UpdateOrganizationInput = { id: string } & Partial<OrganizationInput> & {
@@ -96,13 +104,16 @@ export async function updateOrganization(
     await requirePermission(tx, id, 'org:sys_profile:manage')
     // What a browser may not set is not read from it, whoever calls.
     const trusted = tx.actor.type === 'backend'
+    const name = change.name === undefined ? undefined : parseName(change.name)
+    if (name !== undefined) await refuseLookAlike(tx, { id, name })
     try {
       const changed = await tx.db
         .update(organizations)
         .set({
-          ...(change.name !== undefined && { name: parseName(change.name) }),
-          ...(change.slug && { slug: parseSlug(change.slug) }),
+          ...(name !== undefined && { name, nameSkeleton: nameSkeleton(name) }),
+          ...(change.slug && { slug: parseSlug(tx, change.slug) }),
           ...(trusted && {
+            externalId: change.externalId,
             maxAllowedMemberships: change.maxAllowedMemberships,
             publicMetadata: change.publicMetadata,
             privateMetadata: change.privateMetadata,
@@ -114,7 +125,7 @@ export async function updateOrganization(
         .returning({ id: organizations.id })
       if (changed.length === 0) throw new UsherError('resource_not_found', 'There is no such organization.')
     } catch (error) {
-      throw slugTaken(error)
+      throw taken(error)
     }
     emit(tx, { type: 'organization.updated', subject: id, data: {} })
     return getOrganization(tx, id)
@@ -155,56 +166,38 @@ export async function mergeOrganizationMetadata(
   })
 }
 
-/** Deletes an organization with its memberships and invitations. @throws {UsherError} as {@link updateOrganization} */
+/**
+ * Deletes an organization with its memberships, invitations and domains, each of which is announced as well: whoever
+ * keeps a copy of one of them hears of its end.
+ *
+ * @throws {UsherError} as {@link updateOrganization}
+ */
 export async function deleteOrganization(ctx: Ctx | Tx, id: string): Promise<Organization> {
   return transaction(ctx, async (tx) => {
     const membership = await requirePermission(tx, id, 'org:sys_profile:delete')
+    // Of parallel calls one deletes and announces it, and nobody joins meanwhile.
+    await lockOrganization(tx, id)
     const organization = await getOrganization(tx, id)
     if (membership && !organization.adminDeleteEnabled)
       throw new UsherError('forbidden', 'This organization can be deleted by the application only.')
-    // Of parallel calls one deletes and announces it.
-    const deleted = await tx.db
-      .delete(organizations)
-      .where(eq(organizations.id, id))
-      .returning({ id: organizations.id })
-    if (deleted.length === 0) throw new UsherError('resource_not_found', 'There is no such organization.')
+    await announceEnd(tx, id)
+    await tx.db.delete(organizations).where(eq(organizations.id, id))
     emit(tx, { type: 'organization.deleted', subject: id, data: {} })
     return organization
   })
 }
 
-function parseName(name: string): string {
-  const trimmed = name.trim()
-  if (trimmed === '') throw new UsherError('form_param_nil', 'Enter a name.', { param: 'name' })
-  if (trimmed.length > 256)
-    throw new UsherError('form_param_max_length_exceeded', 'A name has 256 characters at most.', { param: 'name' })
-  return trimmed
+async function announceEnd(tx: Tx, id: string): Promise<void> {
+  await announceEndOfMemberships(tx, eq(memberships.organizationId, id))
+  await revokeInvitations(tx, eq(organizationInvitations.organizationId, id))
+  const domains = await tx.db.select().from(organizationDomains).where(eq(organizationDomains.organizationId, id))
+  for (const domain of domains) announce(tx, 'deleted', domain)
 }
 
-function parseSlug(slug: string): string {
-  const valid = /^[a-z0-9][a-z0-9_-]{0,99}$/.test(slug) && !slug.startsWith('org_') && !reservedSlugs.has(slug)
-  if (!valid)
-    throw new UsherError(
-      'form_param_format_invalid',
-      'A slug has lower-case letters, digits and hyphens, and is not a reserved word.',
-      { param: 'slug' },
-    )
-  return slug
-}
-
-/** A name may be taken many times, its slug once: a suffix makes it so without asking. */
-function slugFrom(name: string): string {
-  const words = name
-    .normalize('NFKD')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '')
-    .slice(0, 60)
-  const suffix = randomBase62(8).toLowerCase()
-  return words ? `${words}-${suffix}` : suffix
-}
-
-function slugTaken(error: unknown): unknown {
-  if (!isUniqueViolation(error, 'organizations_slug')) return error
-  return new UsherError('organization_slug_taken', 'That slug is taken. Please try another.', { param: 'slug' })
+function taken(error: unknown): unknown {
+  if (isUniqueViolation(error, 'organizations_slug'))
+    return new UsherError('organization_slug_taken', 'That slug is taken. Please try another.', { param: 'slug' })
+  if (isUniqueViolation(error, 'organizations_external_id'))
+    return new UsherError('duplicate_record', 'Another organization has this external id.', { param: 'external_id' })
+  return error
 }

@@ -1,16 +1,20 @@
 import { expect, test } from 'bun:test'
 import { testInstance } from '../../testing/server.ts'
-import { updateUser } from '../users/index.ts'
+import { deleteUser, updateUser } from '../users/index.ts'
 import {
   createOrganization,
+  createOrganizationDomain,
   deleteOrganization,
+  findCreationDefaults,
   findMembership,
   getOrganization,
+  inviteMembers,
   listOrganizations,
   mergeOrganizationMetadata,
   updateOrganization,
+  updateOrganizationDomain,
 } from './index.ts'
-import { frontiers, outcome, outcomes, type Person } from './testing.ts'
+import { allowDomains, announced, frontiers, outcome, outcomes, type Person, person } from './testing.ts'
 
 const page = { limit: 100, offset: 0 }
 
@@ -91,4 +95,83 @@ test('metadata merged at the same time all arrives', async () => {
   const keys = Array.from({ length: 20 }, (_, i) => `k${i}`)
   await Promise.all(keys.map((key) => mergeOrganizationMetadata(t.ctx(), { id, privateMetadata: { [key]: 1 } })))
   expect(Object.keys((await getOrganization(t.ctx(), id)).privateMetadata).sort()).toEqual(keys.sort())
+})
+
+test('a person creates as many organizations as are allowed, also when they ask for all at once', async () => {
+  const t = await testInstance()
+  const { ada, bob, eve } = await frontiers(t)
+  const set = (organizations: Record<string, unknown>) =>
+    t.server.runtime.instances.changeSettings(t.ctx().instance.id, { organizations })
+  await set({ creationLimit: 3 })
+  const create = (by: Person) => () => createOrganization(by.ctx(), { name: 'One of many' })
+  // She has one already, and deleting one makes room.
+  expect(await outcomes(10, create(ada))).toEqual({ done: 2, organization_creation_quota_exceeded: 8 })
+  const [own] = (await listOrganizations(t.ctx(), { ...page, userIds: [ada.id] })).data
+  await deleteOrganization(ada.ctx(), own?.id ?? '')
+  expect(await outcomes(3, create(ada))).toEqual({ done: 1, organization_creation_quota_exceeded: 2 })
+  // What is said of a person counts before what is said of all; 0 is no limit.
+  await updateUser(t.ctx(), { id: bob.id, createOrganizationsLimit: 1 })
+  await updateUser(t.ctx(), { id: eve.id, createOrganizationsLimit: 0 })
+  expect(await outcomes(5, create(bob))).toEqual({ done: 1, organization_creation_quota_exceeded: 4 })
+  expect(await outcomes(5, create(eve))).toEqual({ done: 5 })
+  // The application's own server is asked for nothing.
+  expect(await outcome(createOrganization(t.ctx(), { name: 'More', createdBy: bob.id }))).toBe('done')
+  await set({ creation: false })
+  expect(await outcome(create(eve)())).toBe('organization_creation_not_allowed')
+  expect(await outcome(createOrganization(t.ctx(), { name: 'More', createdBy: eve.id }))).toBe('done')
+})
+
+test('an external id is the application’s to give, and is one organization’s', async () => {
+  const [t, other] = [await testInstance(), await testInstance()]
+  const { ada } = await frontiers(t)
+  const create = () => createOrganization(t.ctx(), { name: 'Acme', externalId: 'crm-1' })
+  expect(await outcomes(10, create)).toEqual({ done: 1, duplicate_record: 9 })
+  expect((await listOrganizations(t.ctx(), { ...page, externalIds: ['crm-1'] })).totalCount).toBe(1)
+  expect((await createOrganization(other.ctx(), { name: 'Acme', externalId: 'crm-1' })).externalId).toBe('crm-1')
+  const mine = await createOrganization(ada.ctx(), { name: 'Mine', externalId: 'crm-2' })
+  expect(mine.externalId).toBeNull()
+  expect((await updateOrganization(ada.ctx(), { id: mine.id, externalId: 'crm-2' })).externalId).toBeNull()
+  expect(await outcome(updateOrganization(t.ctx(), { id: mine.id, externalId: 'crm-1' }))).toBe('duplicate_record')
+  expect((await updateOrganization(t.ctx(), { id: mine.id, externalId: 'crm-2' })).externalId).toBe('crm-2')
+  expect((await updateOrganization(t.ctx(), { id: mine.id, name: 'Still mine' })).externalId).toBe('crm-2')
+  expect((await updateOrganization(t.ctx(), { id: mine.id, externalId: null })).externalId).toBeNull()
+})
+
+test('what goes with an organization or a person is announced, each membership by itself', async () => {
+  const t = await testInstance()
+  const { organization, ada, bob } = await frontiers(t)
+  await allowDomains(t)
+  const organizationId = organization.id
+  await createOrganizationDomain(t.ctx(), { organizationId, name: 'acme.example' })
+  const invitation = { organizationId, role: 'org:member', publicUrl: 'http://localhost:3913' }
+  await inviteMembers(ada.ctx(), [{ ...invitation, emailAddress: 'carol@example.com' }])
+  await deleteUser(t.ctx(), bob.id)
+  const data = (userId: string, role: string) => ({ organization_id: organizationId, user_id: userId, role })
+  const ended = () => announced(t, /^organizationMembership\.deleted/)
+  expect(await ended()).toEqual([{ type: 'organizationMembership.deleted', data: data(bob.id, 'org:member') }])
+  await deleteOrganization(ada.ctx(), organizationId)
+  expect(await ended()).toContainEqual({ type: 'organizationMembership.deleted', data: data(ada.id, 'org:admin') })
+  expect(
+    (await announced(t, /(Invitation\.revoked|Domain\.deleted|organization\.deleted)$/)).map((e) => e.type),
+  ).toEqual(['organizationInvitation.revoked', 'organizationDomain.deleted', 'organization.deleted'])
+})
+
+test('the form for a new organization begins with a name from the address, and says who has its domain', async () => {
+  const t = await testInstance()
+  const nia = await person(t, 'nia@acme-labs.co.uk')
+  const defaults = (who: Person) => findCreationDefaults(who.ctx(), who.id)
+  const nothing = { name: '', slug: '', existing: null }
+  expect(await defaults(nia)).toEqual(nothing)
+  await allowDomains(t, { creationDefaults: true })
+  expect(await defaults(nia)).toEqual({ name: 'Acme Labs', slug: 'acme-labs', existing: null })
+  expect(await defaults(await person(t, 'oke@gmail.com'))).toEqual(nothing)
+  const made = await createOrganization(t.ctx(), { name: 'Acme', slug: 'acme-labs' })
+  const input = { organizationId: made.id, name: 'acme-labs.co.uk', verified: true }
+  const domain = await createOrganizationDomain(t.ctx(), input)
+  // One that people are only invited to is told to nobody.
+  expect(await defaults(nia)).toEqual({ name: 'Acme Labs', slug: '', existing: null })
+  const key = { organizationId: made.id, domainId: domain.id }
+  await updateOrganizationDomain(t.ctx(), { ...key, enrollmentMode: 'automatic_suggestion' })
+  expect((await defaults(nia)).existing).toEqual({ name: 'Acme', domain: 'acme-labs.co.uk' })
+  expect((await defaults(await person(t, 'pia@other.example'))).existing).toBeNull()
 })

@@ -73,6 +73,9 @@ const orderable = {
 export type ListOrganizationsInput = Pagination & {
   /** Part of a name, slug or id. */
   query?: string | undefined
+  ids?: string[] | undefined
+  /** Ids in the application's own records. */
+  externalIds?: string[] | undefined
   /** Organizations of these users. */
   userIds?: string[] | undefined
   orderBy?: string | undefined
@@ -93,6 +96,8 @@ export async function listOrganizations(ctx: Ctx | Tx, input: ListOrganizationsI
           eq(organizations.id, input.query ?? ''),
         )
       : undefined,
+    input.ids?.length ? inArray(organizations.id, input.ids) : undefined,
+    input.externalIds?.length ? inArray(organizations.externalId, input.externalIds) : undefined,
     input.userIds?.length
       ? sql`exists (select 1 from ${memberships} where ${memberships.organizationId} = ${organizations.id} and ${inArray(memberships.userId, input.userIds)})`
       : undefined,
@@ -172,6 +177,29 @@ export async function findMembership(
     const [found] = await readers.byOrganizationAndUser(tx, { organizationId, userId })
     return found && toRecord(tx, found)
   })
+}
+
+/** What a membership allows, and nothing else of it: for those who ask often. */
+export type MembershipAccess = Pick<MembershipRecord, 'organizationId' | 'role' | 'permissions' | 'features'>
+
+const accessReader = prepared((db) =>
+  db
+    .select({ role: { id: roles.id, key: roles.key, name: roles.name }, ...accessColumns })
+    .from(memberships)
+    .innerJoin(roles, eq(roles.id, memberships.roleId))
+    .where(
+      sql`${memberships.organizationId} = ${sql.placeholder('organizationId')} and ${memberships.userId} = ${sql.placeholder('userId')}`,
+    ),
+)
+
+export async function findMembershipAccess(
+  tx: Tx,
+  { organizationId, userId }: { organizationId: string; userId: string },
+): Promise<MembershipAccess | undefined> {
+  const [row] = await accessReader(tx, { organizationId, userId })
+  if (!row) return undefined
+  const { permissions, features } = readAccess(row)
+  return { organizationId, role: row.role, permissions, features }
 }
 
 /** @throws {UsherError} `resource_not_found` */

@@ -15,13 +15,17 @@ export async function lockOrganization(tx: Tx, id: string): Promise<typeof organ
   return locked
 }
 
-/** How many more people fit; Infinity when there is no limit. */
+/**
+ * How many more people fit; Infinity when there is no limit. Invitations that a domain brought about hold no seat: they are
+ * as many as the domain has people.
+ */
 export async function freeSeats(tx: Tx, organization: { id: string; maxAllowedMemberships: number }): Promise<number> {
   if (organization.maxAllowedMemberships === 0) return Number.POSITIVE_INFINITY
   const [row] = await tx.db.execute<{ taken: number }>(sql`
     select (select count(*) from memberships where organization_id = ${organization.id})::int +
       (select count(*) from organization_invitations
-        where organization_id = ${organization.id} and status = 'pending' and expires_at > ${tx.now()})::int as taken`)
+        where organization_id = ${organization.id} and status = 'pending' and expires_at > ${tx.now()}
+          and domain_id is null)::int as taken`)
   return organization.maxAllowedMemberships - (row?.taken ?? 0)
 }
 

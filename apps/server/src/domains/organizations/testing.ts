@@ -1,6 +1,8 @@
+import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import type { TestInstance } from '../../testing/server.ts'
 import { createRole, listPermissions } from '../access/index.ts'
+import { events } from '../events/tables.ts'
 import { createUser } from '../users/index.ts'
 import { addMember, createOrganization, type Organization } from './index.ts'
 
@@ -8,7 +10,7 @@ import { addMember, createOrganization, type Organization } from './index.ts'
 export type Person = { id: string; emailAddress: string; ctx: () => Ctx }
 
 export async function person(t: TestInstance, name: string): Promise<Person> {
-  const emailAddress = `${name}@example.com`
+  const emailAddress = name.includes('@') ? name : `${name}@example.com`
   const { id } = await createUser(t.ctx(), { emailAddresses: [{ emailAddress, verifiedBy: 'admin' }] })
   const actor = { type: 'user' as const, userId: id, sessionId: 'sess_x', clientId: 'client_x', organizationId: null }
   return { id, emailAddress, ctx: () => t.ctx(actor) }
@@ -22,6 +24,18 @@ export async function frontiers(
   const organization = await createOrganization(ada.ctx(), { name: 'Frontiers' })
   await addMember(t.ctx(), { organizationId: organization.id, userId: bob.id, role: 'org:member' })
   return { organization, ada, bob, eve }
+}
+
+/** Switches domains on, with what else is to be set. */
+export async function allowDomains(t: TestInstance, settings: Record<string, unknown> = {}): Promise<void> {
+  const organizations = { domains: true, ...settings }
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { organizations })
+}
+
+/** Types and subjects of what was announced in an instance, in no particular order. */
+export async function announced(t: TestInstance, type: RegExp): Promise<{ type: string; data: unknown }[]> {
+  const rows = await transaction(t.ctx(), (tx) => tx.db.select().from(events))
+  return rows.filter((row) => type.test(row.type)).map((row) => ({ type: row.type, data: row.data }))
 }
 
 /** A role that may manage members and nothing else. */

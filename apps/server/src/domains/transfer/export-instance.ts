@@ -109,6 +109,7 @@ function organizationLine(row: typeof organizations.$inferSelect) {
     id: row.id,
     name: row.name,
     slug: row.slug,
+    external_id: row.externalId,
     created_by: row.createdBy,
     public_metadata: row.publicMetadata,
     private_metadata: row.privateMetadata,

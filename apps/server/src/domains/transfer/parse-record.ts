@@ -171,6 +171,7 @@ const OrganizationRecord = z.object({
     .string()
     .regex(/^[a-z0-9][a-z0-9_-]*$/)
     .max(256),
+  external_id: text.nullish(),
   created_by: text.nullish(),
   public_metadata: Metadata,
   private_metadata: Metadata,

@@ -3,6 +3,7 @@ import type { Tx } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
 import { permissions, roles } from '../access/tables.ts'
 import { emit } from '../events/index.ts'
+import { nameSkeleton } from '../organizations/index.ts'
 import { organizations } from '../organizations/tables.ts'
 import { insertRows } from './insert-rows.ts'
 import type { OrganizationRecord, ParsedRecord, PermissionRecord, RoleRecord } from './parse-record.ts'
@@ -43,7 +44,9 @@ async function writeOrganization(
     id,
     instanceId: tx.instance.id,
     name: record.name,
+    nameSkeleton: nameSkeleton(record.name),
     slug: record.slug,
+    externalId: record.external_id ?? null,
     // A creator's id means somebody only where ids are kept.
     createdBy: options.keepIds ? (record.created_by ?? null) : null,
     publicMetadata: record.public_metadata ?? {},
@@ -53,7 +56,7 @@ async function writeOrganization(
     createdAt,
     updatedAt: record.updated_at ?? createdAt,
   }
-  const [made] = await insertRows(tx, organizations, [row], 'on conflict (instance_id, slug) do nothing returning id')
+  const [made] = await insertRows(tx, organizations, [row], 'on conflict do nothing returning id')
   if (made && options.events) emit(tx, { type: 'organization.created', subject: String(id), data: {} })
 }
 
@@ -75,7 +78,7 @@ async function writeRole(tx: Tx, record: RoleRecord): Promise<string | undefined
   const { permissions: granted, is_creator_eligible: isCreatorEligible, ...fields } = record
   const id = newId('role')
   const row = { id, instanceId: tx.instance.id, ...fields, isCreatorEligible, createdAt: now, updatedAt: now }
-  const [made] = await insertRows(tx, roles, [row], 'on conflict (instance_id, key) do nothing returning id')
+  const [made] = await insertRows(tx, roles, [row], 'on conflict do nothing returning id')
   if (!made) return undefined
   const known = (await tx.db.execute(sql`
     insert into role_permissions (instance_id, role_id, permission_id)

@@ -8,6 +8,7 @@ import {
   type Domain,
   deleteDomain,
   deleteRedirectUrl,
+  EnrollmentMode,
   getRedirectUrl,
   type Instance,
   listDomains,
@@ -37,6 +38,9 @@ const OrganizationSettingsInput = z.object({
   admin_delete_enabled: z.boolean().nullish(),
   creator_role_id: z.string().nullish(),
   domains_default_role_id: z.string().nullish(),
+  domains_enabled: z.boolean().nullish(),
+  domains_enrollment_modes: z.array(EnrollmentMode).nullish(),
+  slug_disabled: z.boolean().nullish(),
 })
 const DomainInput = z.object({
   name: z.string().max(300),
@@ -94,6 +98,9 @@ export function instanceRoutes(): Hono<Env> {
       adminDelete: input.admin_delete_enabled,
       creatorRole: await keyOf(input.creator_role_id),
       defaultRole: await keyOf(input.domains_default_role_id),
+      domains: input.domains_enabled,
+      enrollmentModes: input.domains_enrollment_modes,
+      slugs: input.slug_disabled == null ? undefined : !input.slug_disabled,
     })
     const settings = await c.var.runtime.instances.changeSettings(c.var.instance.id, { organizations })
     return jsonResponse(presentOrganizationSettings(settings.organizations))
@@ -165,9 +172,9 @@ function presentOrganizationSettings(organizations: Instance['settings']['organi
     max_allowed_permissions: 1000,
     creator_role: organizations.creatorRole,
     admin_delete_enabled: organizations.adminDelete,
-    domains_enabled: false,
-    slug_disabled: false,
-    domains_enrollment_modes: [],
+    domains_enabled: organizations.domains,
+    slug_disabled: !organizations.slugs,
+    domains_enrollment_modes: organizations.domains ? organizations.enrollmentModes : [],
     domains_default_role: organizations.defaultRole,
   }
 }

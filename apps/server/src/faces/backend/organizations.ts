@@ -32,6 +32,7 @@ const seen = { private: true } as const
 const OrganizationFields = {
   name: Name,
   slug: z.string().max(100).nullish(),
+  external_id: z.string().min(1).max(256).nullish(),
   max_allowed_memberships: z.number().int().min(0).max(1_000_000).nullish(),
   public_metadata: Metadata.optional(),
   private_metadata: Metadata.optional(),
@@ -63,6 +64,8 @@ export function organizationRoutes(): Hono<Env> {
     const page = await listOrganizations(c.var.ctx, {
       ...Pagination.parse(c.req.query()),
       query: c.req.query('query'),
+      ids: repeated(c, 'organization_id'),
+      externalIds: repeated(c, 'external_id'),
       userIds: repeated(c, 'user_id'),
       orderBy: c.req.query('order_by'),
     })
@@ -226,6 +229,7 @@ function invite(
 function fieldsOf(input: z.infer<typeof UpdateInput>) {
   return {
     slug: input.slug ?? undefined,
+    externalId: input.external_id,
     maxAllowedMemberships: input.max_allowed_memberships ?? undefined,
     publicMetadata: input.public_metadata,
     privateMetadata: input.private_metadata,

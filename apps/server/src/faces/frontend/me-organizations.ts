@@ -3,6 +3,8 @@ import { z } from 'zod'
 import {
   acceptInvitation,
   acceptSuggestion,
+  enroll,
+  findCreationDefaults,
   getInvitation,
   listMemberships,
   listOrganizationInvitations,
@@ -39,6 +41,7 @@ export function meOrganizationRoutes(): Hono<FrontendEnv> {
   routes.get('/me/organization_invitations', async (c) => {
     const { userId } = requireSession(c)
     const status = statuses.safeParse(c.req.queries('status') ?? c.req.queries('status[]') ?? []).data
+    await enroll(c.var.ctx, userId)
     const page = await listOrganizationInvitations(c.var.ctx, {
       ...Pagination.parse(c.req.query()),
       emailAddresses: await provenAddresses(c.var.ctx, userId),
@@ -74,9 +77,15 @@ export function meOrganizationRoutes(): Hono<FrontendEnv> {
     const { userId } = requireSession(c)
     return reply(c, presentSuggestion(await acceptSuggestion(c.var.ctx, { suggestionId: c.req.param('id'), userId })))
   })
-  routes.get('/me/organization_creation_defaults', (c) => {
-    requireSession(c)
-    return reply(c, { advisory: null, form: { name: '', slug: '', logo: null, blur_hash: null } })
+  routes.get('/me/organization_creation_defaults', async (c) => {
+    const { userId } = requireSession(c)
+    const { name, slug, existing } = await findCreationDefaults(c.var.ctx, userId)
+    const advisory = existing && {
+      code: 'organization_already_exists',
+      severity: 'warning',
+      meta: { organization_name: existing.name, organization_domain: existing.domain },
+    }
+    return reply(c, { advisory, form: { name, slug, logo: null, blur_hash: null } })
   })
   return routes
 }

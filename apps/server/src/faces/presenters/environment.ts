@@ -249,8 +249,8 @@ function userSettings(instance: Instance) {
     attributes: attributesOf(instance),
     actions: {
       delete_self: settings.users.deleteSelf,
-      create_organization: settings.organizations.enabled,
-      create_organizations_limit: null,
+      create_organization: settings.organizations.enabled && settings.organizations.creation,
+      create_organizations_limit: settings.organizations.creationLimit || null,
     },
     social: Object.fromEntries(instance.connections.map((c) => [`oauth_${c.provider.key}`, presentConnection(c)])),
     saml: { enabled: false },

@@ -24,7 +24,11 @@ export function presentOrganization(organization: Organization, options: Options
     self_serve_sso_enabled: false,
     exclusive_membership: false,
     public_metadata: organization.publicMetadata,
-    ...(options.private && { private_metadata: organization.privateMetadata, created_by: organization.createdBy }),
+    ...(options.private && {
+      private_metadata: organization.privateMetadata,
+      created_by: organization.createdBy,
+      external_id: organization.externalId,
+    }),
     created_at: organization.createdAt.getTime(),
     updated_at: organization.updatedAt.getTime(),
   }

@@ -134,9 +134,12 @@ export function presentPasskey(passkey: PasskeySummary) {
 }
 
 /** A user as they see themselves; with memberships, because the browser's `has()` reads them from here. */
-export function presentUser(_ctx: Ctx, user: UserRecord, memberships: MembershipRecord[]) {
+export function presentUser(ctx: Ctx, user: UserRecord, memberships: MembershipRecord[]) {
+  const common = commonFields(user)
   return {
-    ...commonFields(user),
+    ...common,
+    // The components offer to create an organization where this is true.
+    create_organization_enabled: common.create_organization_enabled && ctx.instance.settings.organizations.creation,
     organization_memberships: memberships.map((m) => presentMembership(m, user)),
   }
 }

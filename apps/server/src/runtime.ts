@@ -4,6 +4,7 @@ import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
 import { useBreachedPasswords } from './domains/credentials/index.ts'
 import { announceOn, EventBus, EventSequencer } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
+import { createPost, type Post } from './domains/webhooks/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
 import { createDns, type Dns } from './kernel/dns.ts'
 import { createEgress, createEgressGuard, type Egress, type EgressGuard } from './kernel/egress.ts'
@@ -26,6 +27,8 @@ export type Runtime = {
   egress: Egress
   /** What decides for it where it may go. */
   egressGuard: EgressGuard
+  /** Delivers a webhook. */
+  webhookPost: Post
   dns: Dns
   /** Absent: no provider of challenges is configured. */
   challenge: Challenge | undefined
@@ -52,18 +55,40 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   useBreachedPasswords(config.breachedPasswords)
   const egressGuard = createEgressGuard({ allow: config.egressAllow })
   const egress = createEgress({ guard: egressGuard })
+  const webhookPost = createPost({ guard: egressGuard })
   const dns = createDns(config.dnsServers)
   const challenge = config.challengeProvider && openChallenge(config.challengeProvider)
   const publicUrl = config.publicUrl ?? ''
   const sequencer = new EventSequencer(database, log)
   const now = () => new Date()
-  return { config, database, instances, bus, sequencer, log, egress, egressGuard, dns, challenge, now, publicUrl }
+  return {
+    config,
+    database,
+    instances,
+    bus,
+    sequencer,
+    log,
+    egress,
+    egressGuard,
+    webhookPost,
+    dns,
+    challenge,
+    now,
+    publicUrl,
+  }
 }
 
-/** The context of one caller. */
-export function createCtx(runtime: Runtime, instance: Instance, actor: Actor, log: Log = runtime.log): Ctx {
+/** The context of one caller. @param request where the caller asks from, if by a request */
+export function createCtx(
+  runtime: Runtime,
+  instance: Instance,
+  actor: Actor,
+  log: Log = runtime.log,
+  request?: Ctx['request'],
+): Ctx {
   const { database, now, egress, egressGuard, dns } = runtime
-  return { instance, actor, database, now, log, publicUrl: publicUrlOf(runtime, instance), egress, egressGuard, dns }
+  const publicUrl = publicUrlOf(runtime, instance)
+  return { instance, actor, request, database, now, log, publicUrl, egress, egressGuard, dns }
 }
 
 /**

@@ -3,13 +3,16 @@ import type { Config } from './config.ts'
 import { bucketStorage, useObjectStorage } from './domains/images/index.ts'
 import { MessageSender, mailTransport, type Transport, textTransport } from './domains/messaging/index.ts'
 import { Upkeep } from './domains/upkeep/index.ts'
+import { WebhookDispatcher } from './domains/webhooks/index.ts'
 import { createApp } from './faces/app.ts'
+import { presentEvents } from './faces/presenters/webhook-event.ts'
 import { openSyncPlane, type SocketData } from './faces/sync/index.ts'
 import { randomBase62 } from './kernel/ids.ts'
 import { createCtx, openRuntime, type Runtime } from './runtime.ts'
 
 export type RunningServer = {
   runtime: Runtime
+  webhooks: WebhookDispatcher
   url: string
   port: number
   /** Lets requests under way finish, tells sockets that the server goes, then stops the database. */
@@ -29,6 +32,15 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   for (const sender of senders) sender.start()
   const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
   if (options.upkeep !== false) upkeep.start()
+  const webhooks = new WebhookDispatcher({
+    ...runtime,
+    ctxOf: (id) => {
+      const instance = runtime.instances.find(id)
+      return instance && createCtx(runtime, instance, { type: 'system', job: 'webhooks' })
+    },
+    present: presentEvents,
+    post: runtime.webhookPost,
+  })
   let draining = false
   const server = Bun.serve<SocketData>({
     port: config.port,
@@ -55,8 +67,10 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
   runtime.bus.start()
   runtime.sequencer.start(runtime.bus)
+  webhooks.start()
   return {
     runtime,
+    webhooks,
     url: runtime.publicUrl,
     port,
     stop: async () => {
@@ -71,6 +85,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
       await server.stop(true)
       await Promise.all(senders.map((sender) => sender.stop()))
       await upkeep.stop()
+      await webhooks.stop()
       await runtime.sequencer.stop()
       await runtime.database.close()
     },

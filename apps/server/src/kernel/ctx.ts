@@ -31,6 +31,8 @@ export type Actor =
 export type Ctx = {
   instance: Instance
   actor: Actor
+  /** The request that all of this is for, if there is one: where it came from stands in every event. */
+  request?: { ip: string; userAgent: string | undefined }
   database: Database
   now: () => Date
   log: Log

@@ -6,6 +6,8 @@ import { events } from './tables.ts'
 const buses = new WeakMap<object, EventBus>()
 /** Rows of one insert: a statement takes 65,535 parameters at most. */
 const batch = 1000
+/** Anybody can send any header. */
+const maxUserAgent = 400
 
 /** Connects a database to this node's bus, so that its own commits are announced without waiting for the next poll. */
 export function announceOn(database: object, bus: EventBus): void {
@@ -44,17 +46,30 @@ function insertFacts(tx: Tx, rows: (typeof events.$inferInsert)[]): Promise<{ id
 }
 
 async function write(tx: Tx): Promise<void> {
-  const facts = [...(pending.get(tx.connection)?.values() ?? [])]
+  const facts = withoutFirstChanges([...(pending.get(tx.connection)?.values() ?? [])])
   pending.delete(tx.connection)
-  const { actor } = tx
+  const { actor, request } = tx
+  const context = request && {
+    ip: request.ip,
+    ...(request.userAgent && { user_agent: request.userAgent.slice(0, maxUserAgent) }),
+  }
   const instanceId = tx.instance.id
   for (let from = 0; from < facts.length; from += batch) {
     const part = facts.slice(from, from + batch)
-    const rows = part.map((fact) => ({ instanceId, ...fact, actor, pending: isStreamed(fact.type) }))
+    const rows = part.map((fact) => ({ instanceId, ...fact, actor, context, pending: isStreamed(fact.type) }))
     const made = await insertFacts(tx, rows)
     tx.afterCommit(() => {
       const bus = buses.get(tx.database)
       for (const [i, { id }] of made.entries()) bus?.deliver({ ...(part[i] as NewEvent), id, instanceId })
     })
   }
+}
+
+/** What was made and completed in one transaction was made: nobody has seen it in between. */
+function withoutFirstChanges(facts: NewEvent[]): NewEvent[] {
+  const made = new Set(facts.filter((f) => f.type.endsWith('.created')).map((f) => `${f.type} ${f.subject}`))
+  if (made.size === 0) return facts
+  return facts.filter(
+    (f) => !made.has(`${f.type.replace(/\.updated$/, '.created')} ${f.subject}`) || !f.type.endsWith('.updated'),
+  )
 }

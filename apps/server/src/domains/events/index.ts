@@ -1,5 +1,7 @@
 export { EventBus, type UsherEvent } from './bus.ts'
+export { deleteOldEvents } from './delete-old-events.ts'
 export { announceOn, busOf, emit } from './emit.ts'
 export { isStreamed } from './event-types.ts'
 export { findEvents, findHead, type ListEventsInput, listEvents, type StreamEvent } from './list-events.ts'
 export { EventSequencer } from './sequencer.ts'
+export { type EventContext, eventStreams } from './tables.ts'

@@ -2,6 +2,9 @@ import { sql } from 'drizzle-orm'
 import { bigint, boolean, index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { instanceId, instant, json } from '../../database/columns.ts'
 
+/** From where something was done. */
+export type EventContext = { ip: string; user_agent?: string }
+
 /** The outbox: one row for each fact that changed, written in the transaction that changed it. */
 export const events = pgTable(
   'events',
@@ -15,6 +18,8 @@ export const events = pgTable(
     /** Who did it. */
     actor: json<Record<string, unknown>>('actor').notNull(),
     data: json<Record<string, unknown>>('data').notNull(),
+    /** The request by which it was done, if one did it. */
+    context: json<EventContext>('context'),
     /** The database's own clock: nodes poll by it. */
     createdAt: instant('created_at').notNull().defaultNow(),
     /**

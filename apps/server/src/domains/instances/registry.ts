@@ -259,5 +259,5 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 /** Tells running servers, this one included, to read the instances again. */
 async function announce(db: Db, instanceId: string, type: 'instance.created' | 'instance.updated') {
   const actor = { type: 'system', job: 'operator' }
-  await db.insert(events).values({ instanceId, type, subject: instanceId, actor, data: {} })
+  await db.insert(events).values({ instanceId, type, subject: instanceId, actor, data: {}, pending: true })
 }

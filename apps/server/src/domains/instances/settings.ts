@@ -184,10 +184,26 @@ export const InstanceSettings = z.strictObject({
     /** How people of a domain may join; `manual_invitation`: as anybody. */
     enrollmentModes: z.array(EnrollmentMode).default([...EnrollmentMode.options]),
   }),
+  audit: section({
+    /** Days that entries of the audit logs are kept; 0: for good. */
+    retentionDays: z.number().int().min(0).max(36_500).default(365),
+  }),
   sync: section({
     rules: z.array(SyncRule).max(100).default([]),
     /** Seconds that a token for a document lives. */
     tokenLifetime: z.number().int().min(10).max(300).default(120),
+  }),
+  events: section({
+    /** Days for which what happened can be read again and replayed. */
+    retentionDays: z.number().int().min(7).max(3650).default(30),
+  }),
+  webhooks: section({
+    /** Who is told when an endpoint is disabled. Absent: `supportEmail`. */
+    noticeEmail: z.email().optional(),
+    /** An endpoint that accepts nothing for so long gets no more deliveries. */
+    disableAfterHours: z.number().int().min(1).max(720).default(120),
+    /** Days for which it can be seen what was delivered. */
+    logDays: z.number().int().min(1).max(365).default(14),
   }),
   rateLimits: section({
     /** Attempts per minute and IP address (IPv6: /64) at sign-in, sign-up and code entry. */

@@ -32,6 +32,8 @@ export type TemplateData = {
   /** `provider` as people know it, e.g. Google; `account`: how the account is called there. */
   external_account_linked: { provider: string; account: string } & Happening
   external_account_removed: { provider: string; account: string } & Happening
+  /** For whoever runs the application. */
+  webhook_endpoint_disabled: { url: string }
 }
 export type TemplateName = keyof TemplateData
 /** Those that are also sent as text messages. */
@@ -87,6 +89,7 @@ export const catalog: { [T in TemplateName]: Entry } = {
   backup_codes_regenerated: { label: 'New backup codes', variables: happening },
   external_account_linked: { label: 'Social account connected', variables: ['provider', 'account', ...happening] },
   external_account_removed: { label: 'Social account removed', variables: ['provider', 'account', ...happening] },
+  webhook_endpoint_disabled: { label: 'Webhook endpoint disabled', ...link },
 }
 
 const textTemplates: readonly string[] = ['verification_code', 'reset_password_code'] satisfies TextTemplateName[]
@@ -128,4 +131,5 @@ export const sampleData: TemplateData = {
   backup_codes_regenerated: when,
   external_account_linked: { provider: 'Google', account: 'ada@example.com', ...when },
   external_account_removed: { provider: 'Google', account: 'ada@example.com', ...when },
+  webhook_endpoint_disabled: { url: 'https://example.com/api/webhooks' },
 }

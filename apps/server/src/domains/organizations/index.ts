@@ -5,6 +5,7 @@ export {
   createOrganizationDomain,
   type DomainRecord,
   deleteOrganizationDomain,
+  findDomains,
   getDomain,
   listOrganizationDomains,
   type OrganizationDomain,
@@ -14,6 +15,7 @@ export { enroll } from './enrollment.ts'
 export {
   acceptInvitation,
   findInvitationForTicket,
+  findInvitations,
   getInvitation,
   type InvitationRecord,
   type InviteInput,
@@ -49,6 +51,7 @@ export type { MembershipRequest } from './open-requests.ts'
 export {
   findMembership,
   findMembershipsOfUsers,
+  findOrganizations,
   getMembership,
   getOrganization,
   type ListMembershipsInput,
@@ -58,6 +61,7 @@ export {
   type Membership,
   type MembershipRecord,
   type Organization,
+  withOrganizationAndRole,
 } from './queries.ts'
 export { requireMember, requirePermission } from './require-permission.ts'
 export {

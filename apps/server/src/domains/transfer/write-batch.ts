@@ -149,11 +149,11 @@ async function writeEvents(tx: Tx, all: PreparedUser[], members: Member[]) {
   const seats = JSON.stringify(members.map((m) => ({ o: m.organization.id, u: m.userId, r: m.role.key, m: m.id })))
   const actor = sql`${JSON.stringify(tx.actor)}::text::jsonb`
   await tx.db.execute(sql`
-    insert into events (instance_id, type, subject, actor, data)
-    select ${tx.instance.id}, 'user.created', id, ${actor}, jsonb_build_object('user_id', id)
+    insert into events (instance_id, type, subject, actor, data, pending)
+    select ${tx.instance.id}, 'user.created', id, ${actor}, jsonb_build_object('user_id', id), true
     from json_array_elements_text(${users}::text::json) id
     union all
     select ${tx.instance.id}, 'organizationMembership.created', m, ${actor},
-      jsonb_build_object('organization_id', o, 'user_id', u, 'role', r)
+      jsonb_build_object('organization_id', o, 'user_id', u, 'role', r), true
     from json_to_recordset(${seats}::text::json) as seat (m text, o text, u text, r text)`)
 }

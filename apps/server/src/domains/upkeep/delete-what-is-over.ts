@@ -1,11 +1,13 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { deleteOldEvents } from '../events/index.ts'
 import { deleteOwnerlessImages } from '../images/index.ts'
 import { deleteOldMessages } from '../messaging/index.ts'
 import { deleteOverSessions } from '../sessions/index.ts'
 import { deleteOverSignIns } from '../signin/index.ts'
 import { deleteOverSignUps } from '../signup/index.ts'
 import { deleteOverVerifications } from '../verifications/index.ts'
+import { deleteOldDeliveries } from '../webhooks/index.ts'
 
 /** Small enough that nobody waits for a lock on what a batch deletes. */
 const batchSize = 500
@@ -17,11 +19,14 @@ const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
   deleteOverSessions,
   deleteOldMessages,
   deleteOwnerlessImages,
+  deleteOldEvents,
+  deleteOldDeliveries,
 ]
 
 /**
  * Deletes what is over in an instance: codes, one-time tokens, sign-ins, sign-ups, client tokens, sessions and clients
- * that nothing is left of, old messages, and pictures whose owner is gone. Each batch is a transaction of its own.
+ * that nothing is left of, old messages, pictures whose owner is gone, old events and the log of webhooks. Each batch is a
+ * transaction of its own.
  *
  * @param options.mayGoOn asked before each batch, so that a server that stops need not wait
  * @returns how many rows went

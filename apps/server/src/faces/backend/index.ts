@@ -3,6 +3,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
+import { eventRoutes } from './events.ts'
 import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
 import { jwtTemplateRoutes } from './jwt-templates.ts'
@@ -19,6 +20,7 @@ import { userFactorRoutes } from './user-factors.ts'
 import { userListRoutes } from './user-lists.ts'
 import { userRoutes } from './users.ts'
 import { waitlistRoutes } from './waitlist.ts'
+import { webhookRoutes } from './webhooks.ts'
 
 /** The server API under `/v1`, for an application's own server with its secret key. */
 export function backendFace(): Hono<Env> {
@@ -49,6 +51,8 @@ export function backendFace(): Hono<Env> {
     waitlistRoutes,
     signUpRoutes,
     templateRoutes,
+    eventRoutes,
+    webhookRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face

@@ -97,6 +97,10 @@ export const de: Language = {
       subject: '{{provider}} wurde aus deinem Konto bei {{application_name}} entfernt',
       body: `Mit dem {{provider}}-Konto {{account}} kann man sich nicht mehr bei deinem Konto anmelden.\n\n${details}\n\n${notYou}`,
     },
+    webhook_endpoint_disabled: {
+      subject: 'Ein Webhook-Ziel von {{application_name}} wurde abgeschaltet',
+      body: `Ein Ziel hat lange keine Webhooks angenommen und bekommt deshalb keine mehr:\n\n{{url}}\n\nVerloren ist nichts: Schalte es wieder ein, sobald es funktioniert, dann bekommt es alles, was seither geschehen ist, soweit die Ereignisse noch aufbewahrt werden.`,
+    },
   },
   texts: {
     verification_code: '{{code}} ist dein Code für {{application_name}}. Gib ihn niemandem weiter.',

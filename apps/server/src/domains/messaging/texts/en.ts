@@ -97,6 +97,10 @@ export const en: Language = {
       subject: '{{provider}} was removed from your {{application_name}} account',
       body: `The {{provider}} account {{account}} can no longer be used to sign in to your account.\n\n${details}\n\n${notYou}`,
     },
+    webhook_endpoint_disabled: {
+      subject: 'A webhook endpoint of {{application_name}} was disabled',
+      body: `An endpoint accepted no webhooks for a long time, so it gets no more of them:\n\n{{url}}\n\nNothing is lost: enable it again once it works, and it gets what happened in the meantime, as far back as events are kept.`,
+    },
   },
   texts: {
     verification_code: '{{code}} is your code for {{application_name}}. Do not share it with anybody.',

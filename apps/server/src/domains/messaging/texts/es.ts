@@ -97,6 +97,10 @@ export const es: Language = {
       subject: '{{provider}} se ha eliminado de tu cuenta de {{application_name}}',
       body: `Ya no se puede iniciar sesión en tu cuenta con la cuenta de {{provider}} {{account}}.\n\n${details}\n\n${notYou}`,
     },
+    webhook_endpoint_disabled: {
+      subject: 'Se ha desactivado un destino de webhooks de {{application_name}}',
+      body: `Un destino no ha aceptado webhooks durante mucho tiempo, así que no recibirá más:\n\n{{url}}\n\nNo se ha perdido nada: actívalo de nuevo cuando funcione y recibirá lo ocurrido mientras tanto, en la medida en que se conserven los eventos.`,
+    },
   },
   texts: {
     verification_code: '{{code}} es tu código para {{application_name}}. No lo compartas con nadie.',

@@ -97,6 +97,10 @@ export const fr: Language = {
       subject: '{{provider}} a été retiré de votre compte {{application_name}}',
       body: `Le compte {{provider}} {{account}} ne permet plus de se connecter à votre compte.\n\n${details}\n\n${notYou}`,
     },
+    webhook_endpoint_disabled: {
+      subject: 'Une destination de webhooks de {{application_name}} a été désactivée',
+      body: `Une destination n’a accepté aucun webhook depuis longtemps, elle n’en reçoit donc plus :\n\n{{url}}\n\nRien n’est perdu : réactivez-la dès qu’elle fonctionne et elle recevra ce qui s’est passé entre-temps, tant que les événements sont conservés.`,
+    },
   },
   texts: {
     verification_code: '{{code}} est votre code pour {{application_name}}. Ne le communiquez à personne.',

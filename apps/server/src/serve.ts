@@ -1,5 +1,6 @@
 import type { Server } from 'bun'
 import type { Config } from './config.ts'
+import { AuditRecorder } from './domains/audit/index.ts'
 import { bucketStorage, useObjectStorage } from './domains/images/index.ts'
 import { MessageSender, mailTransport, type Transport, textTransport } from './domains/messaging/index.ts'
 import { Upkeep } from './domains/upkeep/index.ts'
@@ -22,7 +23,7 @@ export type RunningServer = {
 /** Longest time that a shutdown waits for requests under way. */
 const drainMs = 10_000
 
-/** Starts everything on one port. @param options.upkeep whether what is over is deleted from time to time */
+/** Starts everything on one port. @param options.upkeep whether the audit logs are written and what is over is deleted */
 export async function serve(config: Config, options: { upkeep?: boolean } = {}): Promise<RunningServer> {
   const runtime = await openRuntime(config)
   if (config.imageBucket) useObjectStorage(runtime.database, bucketStorage(config.imageBucket))
@@ -32,6 +33,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   for (const sender of senders) sender.start()
   const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
   if (options.upkeep !== false) upkeep.start()
+  const audit = new AuditRecorder({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'audit' }) })
   const webhooks = new WebhookDispatcher({
     ...runtime,
     ctxOf: (id) => {
@@ -67,6 +69,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
   runtime.bus.start()
   runtime.sequencer.start(runtime.bus)
+  if (options.upkeep !== false) audit.start()
   webhooks.start()
   return {
     runtime,
@@ -85,6 +88,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
       await server.stop(true)
       await Promise.all(senders.map((sender) => sender.stop()))
       await upkeep.stop()
+      await audit.stop()
       await webhooks.stop()
       await runtime.sequencer.stop()
       await runtime.database.close()

@@ -16,6 +16,7 @@ const systemTables = [
   'role_set_roles',
   'events',
   'event_streams',
+  'audit_cursors',
   'webhook_endpoints',
   'webhook_lanes',
   'webhook_deliveries',

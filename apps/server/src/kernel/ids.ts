@@ -45,6 +45,7 @@ export const idPrefixes = {
   domain: 'dmn',
   device: 'dvc',
   webhookEndpoint: 'whep',
+  auditEntry: 'audit',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

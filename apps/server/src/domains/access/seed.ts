@@ -16,6 +16,7 @@ export const systemPermissions = {
   'org:sys_api_keys:manage': 'Manage API keys',
   'org:sys_entconns:read': 'Read enterprise connections',
   'org:sys_entconns:manage': 'Manage enterprise connections',
+  'org:sys_audit_log:read': 'Read the audit log',
 } as const
 
 export type SystemPermission = keyof typeof systemPermissions

@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
+import { auditLogRoutes } from './audit-logs.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
 import { eventRoutes } from './events.ts'
 import { instanceRoutes } from './instance.ts'
@@ -30,7 +31,8 @@ export function backendFace(): Hono<Env> {
     // The path decided on this face, and only a secret key leads here; checked again so that the face stands alone.
     if (!secretKeyOf(c.req.header('authorization')))
       throw new UsherError('clerk_key_invalid', 'A secret key is needed here.')
-    c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'backend' }, c.var.log))
+    const request = { ip: c.env.ip, userAgent: c.req.header('user-agent') }
+    c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'backend' }, c.var.log, request))
     await next()
   })
   const resources = [
@@ -44,6 +46,7 @@ export function backendFace(): Hono<Env> {
     tokenRoutes,
     organizationRoutes,
     organizationDomainRoutes,
+    auditLogRoutes,
     roleRoutes,
     invitationRoutes,
     instanceRoutes,

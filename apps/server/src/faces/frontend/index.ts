@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { jsonResponse, resolveInstance } from '../http.ts'
+import { auditLogRoutes } from './audit-logs.ts'
 import { clientRoutes } from './client.ts'
 import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
 import { environmentRoutes } from './environment.ts'
@@ -60,6 +61,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', mePhoneNumberRoutes())
   face.route('/v1', meOrganizationRoutes())
   face.route('/v1', organizationRoutes())
+  face.route('/v1', auditLogRoutes())
   face.route('/v1', organizationDomainRoutes())
   return face
 }

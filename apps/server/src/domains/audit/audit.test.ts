@@ -1,0 +1,241 @@
+import { expect, test } from 'bun:test'
+import { and, eq } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import { type TestInstance, testInstance } from '../../testing/server.ts'
+import { emit } from '../events/index.ts'
+import { createOrganization, updateOrganization } from '../organizations/index.ts'
+import { createUser } from '../users/index.ts'
+import { deleteOldEntries, listEntries, recordEvents, verifyChains } from './index.ts'
+import { auditChains, auditEntries } from './tables.ts'
+import { recordAll } from './testing.ts'
+
+const day = 86_400_000
+
+/** An organization whose log has `size` entries: its making, its creator's membership, and changes. */
+async function organizationWithLog(size = 8) {
+  const t = await testInstance()
+  const user = await createUser(t.ctx(), { emailAddresses: [{ emailAddress: 'ada@example.com', verifiedBy: 'admin' }] })
+  const { id } = await createOrganization(t.ctx(), { name: 'Acme', createdBy: user.id })
+  for (let i = 3; i <= size; i += 1) await updateOrganization(t.ctx(), { id, name: `Acme ${i}` })
+  await recordAll(t)
+  return { t, organizationId: id, userId: user.id }
+}
+
+const entriesOf = async (t: TestInstance, organizationId: string) =>
+  (await listEntries(t.ctx(), { organizationId, limit: 500 })).data.toReversed()
+
+const at = (t: TestInstance, organizationId: string, place: number) =>
+  and(
+    eq(auditEntries.instanceId, t.ctx().instance.id),
+    eq(auditEntries.chain, organizationId),
+    eq(auditEntries.place, place),
+  )
+
+/** As somebody who got hold of the database would. */
+const tamper = (t: TestInstance, work: (tx: Tx) => Promise<unknown>) => transaction(t.ctx(), work)
+
+test('what happens in an organization stands in its log: who, what, to whom, in order, each once', async () => {
+  const { t, organizationId, userId } = await organizationWithLog(5)
+  const entries = await entriesOf(t, organizationId)
+  expect(entries.map(({ place }) => place)).toEqual([1, 2, 3, 4, 5])
+  expect(entries.map(({ action }) => action).sort()).toEqual([
+    'organization.created',
+    ...Array(3).fill('organization.updated'),
+    'organizationMembership.created',
+  ])
+  const membership = entries.find(({ action }) => action === 'organizationMembership.created')
+  expect(membership).toMatchObject({
+    actor: { type: 'backend' },
+    targets: [{ type: 'organization_membership' }, { type: 'user', id: userId, name: 'ada@example.com' }],
+    data: { role: 'org:admin' },
+  })
+  // Nothing is written twice, and reading again finds nothing new.
+  await recordAll(t)
+  expect(await entriesOf(t, organizationId)).toEqual(entries)
+})
+
+test('of two servers that write at once, one does', async () => {
+  const { t, organizationId } = await organizationWithLog(2)
+  for (let i = 0; i < 20; i += 1) await updateOrganization(t.ctx(), { id: organizationId, name: `Acme ${i}` })
+  await t.server.runtime.sequencer.assign()
+  await Promise.all([recordEvents(t.ctx()), recordEvents(t.ctx()), recordEvents(t.ctx())])
+  await recordAll(t)
+  const places = (await entriesOf(t, organizationId)).map(({ place }) => place)
+  expect(places).toEqual(Array.from({ length: 22 }, (_, i) => i + 1))
+  expect((await verifyChains(t.ctx())).problems).toEqual([])
+})
+
+test('a log that nobody touched is sound', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  const { problems, entries, heads } = await verifyChains(t.ctx(), { organizationId })
+  expect(problems).toEqual([])
+  expect(entries).toBe(8)
+  expect(heads).toMatchObject([{ chain: organizationId, place: 8 }])
+})
+
+test('an entry that was changed is named, whatever of it was changed', async () => {
+  const changes: Partial<typeof auditEntries.$inferInsert>[] = [
+    { action: 'organization.deleted' },
+    { actor: { type: 'user', id: 'user_somebody_else' } },
+    { targets: [] },
+    { context: { ip: '192.0.2.1' } },
+    { data: { role: 'org:member' } },
+    { occurredAt: new Date(0) },
+    { position: 9_999_999 },
+    { hash: 'f'.repeat(64) },
+    { previousHash: 'f'.repeat(64) },
+  ]
+  for (const change of changes) {
+    const { t, organizationId } = await organizationWithLog(4)
+    const [, second] = await entriesOf(t, organizationId)
+    await tamper(t, (tx) =>
+      tx.db
+        .update(auditEntries)
+        .set(change)
+        .where(at(t, organizationId, 2)),
+    )
+    const { problems } = await verifyChains(t.ctx(), { organizationId })
+    expect(problems).toContainEqual({ chain: organizationId, place: 2, id: second?.id, problem: 'was changed' })
+  }
+})
+
+test('entries that were removed are named, also the first, the last and all of them', async () => {
+  for (const place of [1, 4, 8]) {
+    const { t, organizationId } = await organizationWithLog()
+    await tamper(t, (tx) => tx.db.delete(auditEntries).where(at(t, organizationId, place)))
+    const { problems } = await verifyChains(t.ctx(), { organizationId })
+    expect(problems).toContainEqual({ chain: organizationId, place, problem: `entry ${place} was removed` })
+  }
+  const { t, organizationId } = await organizationWithLog()
+  await tamper(t, (tx) => tx.db.delete(auditEntries).where(eq(auditEntries.chain, organizationId)))
+  expect((await verifyChains(t.ctx(), { organizationId })).problems).toEqual([
+    { chain: organizationId, place: 1, problem: 'entries 1 to 8 were removed' },
+  ])
+})
+
+test('entries that changed places are named, with the places that they had', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  const entries = await entriesOf(t, organizationId)
+  await tamper(t, async (tx) => {
+    for (const [from, to] of [
+      [3, 99],
+      [5, 3],
+      [99, 5],
+    ] as const)
+      await tx.db
+        .update(auditEntries)
+        .set({ place: to })
+        .where(at(t, organizationId, from))
+  })
+  const { problems } = await verifyChains(t.ctx(), { organizationId })
+  expect(problems).toContainEqual({
+    chain: organizationId,
+    place: 3,
+    id: entries[4]?.id,
+    problem: 'was moved here from place 5',
+  })
+  expect(problems).toContainEqual({
+    chain: organizationId,
+    place: 5,
+    id: entries[2]?.id,
+    problem: 'was moved here from place 3',
+  })
+})
+
+test('who rewrites the whole chain, hashes and ends included, cannot seal it without USHER_SECRET', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  await tamper(t, async (tx) => {
+    await tx.db.delete(auditEntries).where(at(t, organizationId, 8))
+    const [last] = await tx.db
+      .select()
+      .from(auditEntries)
+      .where(at(t, organizationId, 7))
+    await tx.db
+      .update(auditChains)
+      .set({ lastPlace: 7, lastHash: last?.hash ?? '' })
+      .where(eq(auditChains.chain, organizationId))
+  })
+  const { problems } = await verifyChains(t.ctx(), { organizationId })
+  expect(problems.map(({ problem }) => problem)).toEqual([
+    'its recorded beginning and end are not those that Usher sealed',
+  ])
+
+  await tamper(t, (tx) => tx.db.delete(auditChains).where(eq(auditChains.chain, organizationId)))
+  expect((await verifyChains(t.ctx())).problems.map(({ chain }) => chain)).toEqual([organizationId])
+})
+
+test('old entries go by the retention of the instance, the oldest first, and what stays is sound', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  const deleteAll = async () => {
+    for (let gone = 1; gone > 0; ) gone = await transaction(t.ctx(), (tx) => deleteOldEntries(tx, 2))
+  }
+  await deleteAll()
+  expect(await entriesOf(t, organizationId)).toHaveLength(8)
+  // Time passes for the first five.
+  await transaction(t.ctx(), async (tx) => {
+    emit(tx, { type: 'organization.updated', subject: organizationId, data: {} })
+  })
+  await recordAll(t)
+  t.advance(364 * day)
+  await deleteAll()
+  expect(await entriesOf(t, organizationId)).toHaveLength(9)
+  t.advance(3 * day)
+  await deleteAll()
+  expect(await entriesOf(t, organizationId)).toHaveLength(0)
+  expect((await verifyChains(t.ctx())).problems).toEqual([])
+  // The chain goes on where it was.
+  await updateOrganization(t.ctx(), { id: organizationId, name: 'Acme again' })
+  await recordAll(t)
+  expect((await entriesOf(t, organizationId)).map(({ place }) => place)).toEqual([10])
+  expect((await verifyChains(t.ctx())).problems).toEqual([])
+
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { audit: { retentionDays: 0 } })
+  t.advance(10_000 * day)
+  await deleteAll()
+  expect(await entriesOf(t, organizationId)).toHaveLength(1)
+})
+
+test('what people do with their own accounts is in no log, and what is decided for the instance is in its own', async () => {
+  const t = await testInstance()
+  const user = await createUser(t.ctx(), { emailAddresses: [{ emailAddress: 'ada@example.com', verifiedBy: 'admin' }] })
+  await transaction(t.ctx(), async (tx) => {
+    emit(tx, { type: 'session.created', subject: 'sess_1', data: { user_id: user.id } })
+    emit(tx, { type: 'role.created', subject: 'role_1', data: { key: 'org:editor' } })
+  })
+  const impersonated = {
+    type: 'user',
+    userId: user.id,
+    sessionId: 'sess_2',
+    clientId: 'client_1',
+    organizationId: null,
+  }
+  await transaction(t.ctx({ ...impersonated, impersonatorId: 'user_support' } as never), async (tx) => {
+    emit(tx, { type: 'user.updated', subject: user.id, data: {} })
+  })
+  await recordAll(t)
+  const { data } = await listEntries(t.ctx(), { limit: 10 })
+  expect(data.slice(0, 2).map(({ action, actor }) => [action, actor])).toEqual([
+    ['user.updated', { type: 'user', id: user.id, name: 'ada@example.com', impersonator: 'user_support' }],
+    ['role.created', { type: 'backend', id: 'backend' }],
+  ])
+})
+
+test('a log of ten thousand entries is searched at once', async () => {
+  const { t, organizationId } = await organizationWithLog(2)
+  await transaction(t.ctx(), async (tx) => {
+    for (let i = 0; i < 10_000; i += 1)
+      emit(tx, { type: 'organization.updated', subject: organizationId, data: { change: `number ${i}` } })
+  })
+  for (let more = 1; more > 0; ) more = await t.server.runtime.sequencer.assign()
+  await recordAll(t)
+  const startedAt = performance.now()
+  const { data } = await listEntries(t.ctx(), {
+    organizationId,
+    query: 'number 77',
+    actions: ['organization.*'],
+    limit: 50,
+  })
+  expect(performance.now() - startedAt).toBeLessThan(500)
+  expect(data.length).toBe(50)
+  expect((await verifyChains(t.ctx(), { organizationId })).problems).toEqual([])
+}, 60_000)

@@ -1,0 +1,96 @@
+import { transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { emit } from '../events/index.ts'
+import type { AuditEntry } from './chain.ts'
+import { type AuditFilter, readableChain, readEntries } from './list-entries.ts'
+
+export type ExportFormat = 'csv' | 'jsonl'
+
+const batchSize = 500
+
+/**
+ * A log as text, part after part, the oldest entry first. That somebody took it stands in the log itself.
+ *
+ * @throws {UsherError} as `listEntries`, before the first part
+ */
+export async function exportEntries(
+  ctx: Ctx,
+  { organizationId, format, ...filter }: AuditFilter & { organizationId?: string | undefined; format: ExportFormat },
+): Promise<AsyncIterable<string>> {
+  const chain = await transaction(ctx, async (tx) => {
+    const readable = await readableChain(tx, organizationId)
+    emit(tx, {
+      type: 'auditLog.exported',
+      subject: readable,
+      data: { ...(organizationId !== undefined && { organization_id: organizationId }), format },
+    })
+    return readable
+  })
+  return parts(ctx, chain, filter, format)
+}
+
+async function* parts(ctx: Ctx, chain: string, filter: AuditFilter, format: ExportFormat): AsyncIterable<string> {
+  if (format === 'csv') yield `${columns.join(',')}\r\n`
+  for (let after = 0; ; ) {
+    const entries = await transaction(ctx, (tx) => readEntries(tx, chain, { ...filter, after, limit: batchSize }))
+    const last = entries.at(-1)
+    if (!last) return
+    yield entries.map(format === 'csv' ? csvRow : jsonLine).join('')
+    if (entries.length < batchSize) return
+    after = last.place
+  }
+}
+
+const jsonLine = (entry: AuditEntry) => `${JSON.stringify(exportedEntry(entry))}\n`
+
+/** All that the hash of an entry is made of, by the names that it has on the wire. */
+export function exportedEntry({ previousHash, occurredAt, ...entry }: AuditEntry) {
+  const { id, chain, place, position, action, actor, targets, context, data, hash } = entry
+  const at = occurredAt.toISOString()
+  return {
+    id,
+    chain,
+    place,
+    position,
+    occurred_at: at,
+    action,
+    actor,
+    targets,
+    context,
+    data,
+    hash,
+    previous_hash: previousHash,
+  }
+}
+
+const columns = [
+  ...[
+    'id',
+    'chain',
+    'place',
+    'position',
+    'occurred_at',
+    'action',
+    'actor_type',
+    'actor_id',
+    'actor_name',
+    'impersonator',
+  ],
+  ...['targets', 'ip', 'user_agent', 'data', 'hash', 'previous_hash'],
+]
+
+function csvRow(entry: AuditEntry): string {
+  const { actor, targets, context, data } = entry
+  const cells = [
+    ...[entry.id, entry.chain, entry.place, entry.position, entry.occurredAt.toISOString(), entry.action],
+    ...[actor.type, actor.id, actor.name ?? '', actor.impersonator ?? '', JSON.stringify(targets)],
+    ...[context.ip ?? '', context.user_agent ?? '', JSON.stringify(data), entry.hash, entry.previousHash],
+  ]
+  return `${cells.map((cell) => csvCell(String(cell))).join(',')}\r\n`
+}
+
+/** RFC 4180; and what a spreadsheet would take for a formula begins with an apostrophe. */
+export function csvCell(text: string): string {
+  const harmless = /^[\s]*[=+\-@]|^[\t\r\n]/.test(text) ? `'${text}` : text
+  return /[",\r\n']/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+}

@@ -1,0 +1,7 @@
+export type { AuditEntry } from './chain.ts'
+export { deleteOldEntries } from './delete-old-entries.ts'
+export { type ExportFormat, exportEntries } from './export-entries.ts'
+export { type AuditFilter, type ListEntriesInput, listEntries } from './list-entries.ts'
+export { recordEvents } from './record-events.ts'
+export { AuditRecorder } from './recorder.ts'
+export { type Tampering, type Verification, verifyChains } from './verify-chains.ts'

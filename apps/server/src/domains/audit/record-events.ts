@@ -1,0 +1,112 @@
+import { and, eq, inArray } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { newId } from '../../kernel/ids.ts'
+import { listEvents, type StreamEvent } from '../events/index.ts'
+import { findUsers } from '../users/index.ts'
+import { type AuditEntry, type Chain, hashEntry, noHash, sealEnds } from './chain.ts'
+import { actorOf, chainOf, detailsOf, targetsOf } from './describe-event.ts'
+import { type AuditContext, type AuditObject, auditChains, auditCursors, auditEntries } from './tables.ts'
+
+const batchSize = 500
+
+/**
+ * Writes what the stream has told since the last time into the log. Of several servers one does it at a time.
+ *
+ * @returns how many events were read; 0 also when another server is at it
+ */
+export async function recordEvents(ctx: Ctx): Promise<number> {
+  return transaction(ctx, async (tx) => {
+    const after = await claimCursor(tx)
+    if (after === undefined) return 0
+    const { data: found } = await listEvents(tx, { after, limit: batchSize })
+    const last = found.at(-1)
+    if (!last) return 0
+    await append(tx, found)
+    await tx.db.update(auditCursors).set({ position: last.position }).where(eq(auditCursors.instanceId, tx.instance.id))
+    return found.length
+  })
+}
+
+/** Holds the cursor until the transaction ends. Undefined: somebody else does. */
+async function claimCursor(tx: Tx): Promise<number | undefined> {
+  const instanceId = tx.instance.id
+  await tx.db.insert(auditCursors).values({ instanceId, position: 0 }).onConflictDoNothing()
+  const [cursor] = await tx.db.select().from(auditCursors).for('update', { skipLocked: true })
+  return cursor?.position
+}
+
+async function append(tx: Tx, found: StreamEvent[]): Promise<void> {
+  const told = found.flatMap((event) => {
+    const chain = chainOf(event)
+    return chain === undefined ? [] : [{ event, chain }]
+  })
+  if (told.length === 0) return
+  const nameOf = await namesOf(
+    tx,
+    told.map(({ event }) => event),
+  )
+  const chains = await readChains(tx, [...new Set(told.map(({ chain }) => chain))])
+  const rows: AuditEntry[] = []
+  for (const { event, chain: name } of told) {
+    const chain = chains.get(name) ?? begin(tx, name)
+    const entry = {
+      id: newId('auditEntry'),
+      chain: name,
+      place: chain.lastPlace + 1,
+      position: event.position,
+      action: event.type,
+      actor: nameOf(actorOf(event)),
+      targets: targetsOf(event).map(nameOf),
+      context: (event.context ?? {}) as AuditContext,
+      data: detailsOf(event),
+      occurredAt: event.createdAt,
+      previousHash: chain.lastHash,
+    }
+    const hash = hashEntry(tx.instance.id, entry)
+    rows.push({ ...entry, hash })
+    chains.set(name, { ...chain, lastPlace: entry.place, lastHash: hash })
+  }
+  await tx.db.insert(auditEntries).values(rows.map((row) => ({ ...row, instanceId: tx.instance.id })))
+  for (const chain of chains.values()) await saveChain(tx, chain)
+}
+
+function begin(tx: Tx, chain: string): Chain {
+  const ends = { chain, firstPlace: 1, firstPreviousHash: noHash, lastPlace: 0, lastHash: noHash }
+  return { instanceId: tx.instance.id, ...ends, sealed: '' }
+}
+
+async function readChains(tx: Tx, names: string[]): Promise<Map<string, Chain>> {
+  const rows = await tx.db
+    .select()
+    .from(auditChains)
+    .where(and(eq(auditChains.instanceId, tx.instance.id), inArray(auditChains.chain, names)))
+    .for('update')
+  return new Map(rows.map((row) => [row.chain, row]))
+}
+
+/** Writes where a chain begins and ends now. */
+export async function saveChain(tx: Tx, chain: Chain): Promise<void> {
+  const row = { ...chain, sealed: sealEnds(tx, chain) }
+  await tx.db
+    .insert(auditChains)
+    .values(row)
+    .onConflictDoUpdate({ target: [auditChains.instanceId, auditChains.chain], set: row })
+}
+
+/** People are known by an address or a name, as long as they are there; the log keeps it. */
+async function namesOf(tx: Tx, found: StreamEvent[]): Promise<<T extends AuditObject>(named: T) => T> {
+  const people = found.flatMap((event) => [actorOf(event), ...targetsOf(event)]).filter(({ type }) => type === 'user')
+  const users = await findUsers(tx, [...new Set(people.map(({ id }) => id))])
+  const names = new Map(users.map((user) => [user.id, nameOfUser(user)]))
+  return (named) => {
+    const name = named.type === 'user' ? names.get(named.id) : undefined
+    return name === undefined ? named : { ...named, name }
+  }
+}
+
+function nameOfUser(user: Awaited<ReturnType<typeof findUsers>>[number]): string | undefined {
+  const primary = user.emailAddresses.find(({ id }) => id === user.primaryEmailAddressId) ?? user.emailAddresses[0]
+  const whole = [user.firstName, user.lastName].filter(Boolean).join(' ')
+  return primary?.emailAddress ?? user.username ?? (whole || undefined)
+}

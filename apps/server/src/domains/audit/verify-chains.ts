@@ -1,0 +1,101 @@
+import { asc, eq } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { type AuditEntry, areEndsSealed, type Chain, hashEntry } from './chain.ts'
+import { readEntries } from './list-entries.ts'
+import { auditChains, auditEntries } from './tables.ts'
+
+/** What is wrong at a place of a chain. `id` of the entry, unless it is gone. */
+export type Tampering = { chain: string; place: number; id?: string; problem: string }
+export type Verification = {
+  chains: number
+  entries: number
+  /** Empty: everything is as it was written. */
+  problems: Tampering[]
+  /** Where each chain ends. Kept elsewhere, it shows later whether a chain was cut and sealed again. */
+  heads: { chain: string; place: number; hash: string }[]
+}
+
+const batchSize = 1000
+/** How far around a place an entry's former place is looked for. */
+const nearby = 500
+/** More would say nothing new. */
+const maxProblems = 1000
+
+/**
+ * Reads the chains of an instance and computes every hash again: an entry that was changed, removed, put in between or
+ * moved is named.
+ *
+ * @param input.organizationId only its chain
+ */
+export async function verifyChains(
+  ctx: Ctx,
+  input: { organizationId?: string | undefined } = {},
+): Promise<Verification> {
+  return transaction(
+    ctx,
+    async (tx) => {
+      const known = await tx.db.select().from(auditChains).orderBy(asc(auditChains.chain))
+      const chains = known.filter(({ chain }) => input.organizationId === undefined || chain === input.organizationId)
+      const result: Verification = { chains: chains.length, entries: 0, problems: [], heads: [] }
+      for (const chain of chains) await verifyChain(tx, chain, result)
+      const orphans = input.organizationId === undefined ? await chainsWithoutEnds(tx, known) : []
+      for (const chain of orphans)
+        result.problems.push({ chain, place: 1, problem: 'has entries, and nothing says where it begins and ends' })
+      return result
+    },
+    { snapshot: true },
+  )
+}
+
+async function verifyChain(tx: Tx, chain: Chain, result: Verification): Promise<void> {
+  const say = (place: number, problem: string, id?: string) => {
+    if (result.problems.length < maxProblems)
+      result.problems.push({ chain: chain.chain, place, problem, ...(id && { id }) })
+  }
+  if (!areEndsSealed(tx, chain)) say(chain.lastPlace, 'its recorded beginning and end are not those that Usher sealed')
+  let place = chain.firstPlace
+  let previousHash = chain.firstPreviousHash
+  for (let after = 0; ; ) {
+    const entries = await readEntries(tx, chain.chain, { after, limit: batchSize })
+    for (const entry of entries) {
+      result.entries += 1
+      if (entry.place > place) say(place, gap(place, entry.place - 1))
+      if (entry.place < chain.firstPlace) say(entry.place, 'stands before the beginning of the chain', entry.id)
+      const broken = problemOf(tx, entry)
+      if (broken) say(entry.place, broken, entry.id)
+      else if (entry.place === place && entry.previousHash !== previousHash)
+        say(entry.place - 1, `what entry ${entry.id} was written after has been replaced`)
+      place = entry.place + 1
+      previousHash = entry.hash
+    }
+    const last = entries.at(-1)
+    if (!last || entries.length < batchSize) break
+    after = last.place
+  }
+  if (place <= chain.lastPlace) say(place, gap(place, chain.lastPlace))
+  else if (place > chain.lastPlace + 1) say(chain.lastPlace + 1, 'entries were added after the end of the chain')
+  else if (previousHash !== chain.lastHash) say(chain.lastPlace, 'the last entry is not the one that was written last')
+  result.heads.push({ chain: chain.chain, place: chain.lastPlace, hash: chain.lastHash })
+}
+
+const gap = (from: number, to: number) =>
+  from === to ? `entry ${from} was removed` : `entries ${from} to ${to} were removed`
+
+function problemOf(tx: Tx, { hash, ...entry }: AuditEntry): string | undefined {
+  const { id } = tx.instance
+  if (hashEntry(id, entry) === hash) return undefined
+  for (let step = 1; step <= nearby; step += 1)
+    for (const place of [entry.place - step, entry.place + step])
+      if (place > 0 && hashEntry(id, { ...entry, place }) === hash) return `was moved here from place ${place}`
+  return 'was changed'
+}
+
+async function chainsWithoutEnds(tx: Tx, known: Chain[]): Promise<string[]> {
+  const rows = await tx.db
+    .selectDistinct({ chain: auditEntries.chain })
+    .from(auditEntries)
+    .where(eq(auditEntries.instanceId, tx.instance.id))
+  const names = new Set(known.map(({ chain }) => chain))
+  return rows.map(({ chain }) => chain).filter((chain) => !names.has(chain))
+}

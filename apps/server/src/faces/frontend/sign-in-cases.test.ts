@@ -1,7 +1,13 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
-import { importTotp, removePassword, setPassword, verifyPassword } from '../../domains/credentials/index.ts'
-import { type Browser, createClient } from '../../domains/sessions/index.ts'
+import {
+  hashPassword,
+  importTotp,
+  removePassword,
+  setPassword,
+  verifyPassword,
+} from '../../domains/credentials/index.ts'
+import { type Browser, createClient, listSessions } from '../../domains/sessions/index.ts'
 import {
   attemptFirstFactor,
   attemptSecondFactor,
@@ -19,6 +25,7 @@ import {
   getUser,
   lockUser,
   setPrimaryEmailAddress,
+  unlockUser,
   updateUser,
 } from '../../domains/users/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
@@ -273,4 +280,41 @@ test('whoever has a number and no mailbox vouches for a new device by it', async
   const attempt = { strategy: 'phone_code', code: '424242' }
   const done = await browser.post(`${path}/attempt_second_factor`, attempt)
   expect(done.body.response.status).toBe('complete')
+})
+
+test('what happens to an account while its password is looked at counts', async () => {
+  const { t, userId } = await withAda()
+  const ctx = t.ctx()
+  const secret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
+  const hash = await hashPassword(fresh)
+  const changes: [string, () => Promise<unknown>, () => Promise<unknown>][] = [
+    ['user_banned', () => ban(ctx, userId), () => updateUser(ctx, { id: userId, banned: false })],
+    ['user_locked', () => lockUser(ctx, userId), () => unlockUser(ctx, userId)],
+    ['conflict', () => setPasswordHash(ctx, { userId, hash }), () => setPassword(ctx, { userId, password })],
+    ['conflict', () => transaction(ctx, (tx) => importTotp(tx, { userId, secret })), async () => {}],
+  ]
+  for (const [code, change, back] of changes) {
+    // The sign-in has read the account and waits for a thread that hashes.
+    const busy = Promise.all(Array.from({ length: 40 }, () => hashPassword(password)))
+    const attempt = new TestBrowser(t).post('/client/sign_ins', { identifier: ada, password })
+    await Bun.sleep(100)
+    await change()
+    const { body } = await attempt
+    expect(body.errors?.[0].code ?? body.response.status).toBe(code)
+    await busy
+    await back()
+  }
+})
+
+test('sign-ins of one browser at once leave one session', async () => {
+  const { t, browser } = await withAda()
+  await browser.post('/client/sign_ins', { identifier: ada })
+  const attempts = await Promise.all(
+    Array.from({ length: 6 }, () => browser.post('/client/sign_ins', { identifier: ada, password })),
+  )
+  expect(attempts.some(({ body }) => body.response?.status === 'complete')).toBe(true)
+  const { data } = await listSessions(t.ctx(), { status: 'active', limit: 50, offset: 0 })
+  // The other one is that of the sign-up, in another browser.
+  expect(new Set(data.map((s) => s.clientId)).size).toBe(2)
+  expect(data).toHaveLength(2)
 })

@@ -1,4 +1,5 @@
-import { and, asc, count, desc, eq, ilike, inArray, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { contains } from '../../database/contains.ts'
 import { prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -6,7 +7,7 @@ import { imageUrlOf } from '../../kernel/image-url.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
 import type { Grant } from '../access/index.ts'
 import { roles } from '../access/tables.ts'
-import { emailAddresses, users } from '../users/tables.ts'
+import { findMatches, isAnyOf, searchCondition } from '../users/index.ts'
 import { type AccessColumns, accessColumns, readAccess } from './grants.ts'
 import { memberships, organizations } from './tables.ts'
 
@@ -87,15 +88,8 @@ export async function listOrganizations(ctx: Ctx | Tx, input: ListOrganizationsI
   if (!Object.hasOwn(orderable, name))
     throw new UsherError('form_param_value_invalid', 'Organizations cannot be ordered by that.', { param: 'order_by' })
   const column = orderable[name as keyof typeof orderable]
-  const pattern = input.query && `%${input.query.replace(/[\\%_]/g, '\\$&')}%`
   const where = and(
-    pattern
-      ? or(
-          ilike(organizations.name, pattern),
-          ilike(organizations.slug, pattern),
-          eq(organizations.id, input.query ?? ''),
-        )
-      : undefined,
+    input.query ? named(input.query) : undefined,
     input.ids?.length ? inArray(organizations.id, input.ids) : undefined,
     input.externalIds?.length ? inArray(organizations.externalId, input.externalIds) : undefined,
     input.userIds?.length
@@ -107,6 +101,12 @@ export async function listOrganizations(ctx: Ctx | Tx, input: ListOrganizationsI
     const data = await findOrganizations(tx, where, { ...input, order: sign === '-' ? desc(column) : asc(column) })
     return { data, totalCount: total?.n ?? 0 }
   })
+}
+
+/** Organizations with a text in their name or slug, or with this id. */
+function named(text: string): SQL {
+  const found = sql`select organization_id from searchable_organizations where ${contains('document', text)}`
+  return sql`${organizations.id} in (${text.startsWith('org_') ? sql`${found} union select ${text}` : found})`
 }
 
 /** Memberships with their organizations and all that they allow, in one statement however many there are. */
@@ -223,25 +223,17 @@ export type ListMembershipsInput = Pagination & {
 }
 
 export async function listMemberships(ctx: Ctx | Tx, input: ListMembershipsInput): Promise<Page<MembershipRecord>> {
-  const pattern = input.query && `%${input.query.replace(/[\\%_]/g, '\\$&')}%`
   const roleKeys = input.roles?.map((key) => sql`${key}`)
-  const where = and(
+  const scope = and(
     input.organizationId === undefined ? undefined : eq(memberships.organizationId, input.organizationId),
     input.userIds?.length ? inArray(memberships.userId, input.userIds) : undefined,
     roleKeys?.length
       ? sql`exists (select 1 from roles r where r.id = ${memberships.roleId} and r.key in (${sql.join(roleKeys, sql`, `)}))`
       : undefined,
-    pattern
-      ? sql`exists (select 1 from ${users} where ${users.id} = ${memberships.userId} and (${or(
-          ilike(users.firstName, pattern),
-          ilike(users.lastName, pattern),
-          ilike(users.username, pattern),
-          sql`exists (select 1 from ${emailAddresses} where ${emailAddresses.userId} = ${users.id} and ${ilike(emailAddresses.emailAddress, pattern)})`,
-        )}))`
-      : undefined,
   )
   const oldestFirst = input.orderBy === 'created_at' || input.orderBy === '+created_at'
   return transaction(ctx, async (tx) => {
+    const where = and(scope, input.query ? await calledBy(tx, input.query) : undefined)
     const [total] = await tx.db.select({ n: count() }).from(memberships).where(where)
     const rows = await tx.db
       .select()
@@ -252,4 +244,15 @@ export async function listMemberships(ctx: Ctx | Tx, input: ListMembershipsInput
       .offset(input.offset)
     return { data: await withOrganizationAndRole(tx, rows), totalCount: total?.n ?? 0 }
   })
+}
+
+/** As many people as are looked up one by one among the members of an organization. */
+const fewPeople = 5_000
+
+/** Memberships of people with a text in their name, username, address or number. */
+async function calledBy(tx: Tx, text: string): Promise<SQL> {
+  const found = await findMatches(tx, { query: text }, fewPeople)
+  return found === 'many'
+    ? sql`exists (select 1 from searchable_users s where s.user_id = ${memberships.userId} and ${searchCondition({ query: text })})`
+    : isAnyOf(memberships.userId, found)
 }

@@ -17,6 +17,7 @@ export {
   linkExternalAccount,
   unlinkExternalAccount,
 } from './external-accounts.ts'
+export { findMatches, isAnyOf, searchCondition, type UserSearch } from './find-matches.ts'
 export { registerUserHooks, type UserHooks } from './hooks.ts'
 export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
 export {

@@ -15,10 +15,19 @@ export function parsePermissionKey(value: string): string {
   return value
 }
 
-/** @throws {UsherError} `form_param_format_invalid` */
-export function parseRoleKey(value: string): string {
-  const key = value.startsWith('org:') ? value : `org:${value}`
-  if (!roleKey.test(key))
-    throw new UsherError('form_param_format_invalid', 'A role key looks like org:reader.', { param: 'key' })
+/** What the keys of roles begin with that one organization made for itself: no role of the instance can be taken for one. */
+const ownPrefix = 'org:org_'
+
+/**
+ * @param own whether the role is one organization's own; its key then gets the prefix of such keys
+ * @throws {UsherError} `form_param_format_invalid`
+ */
+export function parseRoleKey(value: string, own = false): string {
+  const plain = value.startsWith('org:') ? value : `org:${value}`
+  const key = own && !plain.startsWith(ownPrefix) ? plain.replace(/^org:/, ownPrefix) : plain
+  if (!roleKey.test(key) || key === ownPrefix || (!own && key.startsWith(ownPrefix)))
+    throw new UsherError('form_param_format_invalid', 'A role key looks like org:reader, and never org:org_….', {
+      param: 'key',
+    })
   return key
 }

@@ -1,4 +1,5 @@
-import { asc, count, eq, inArray, type SQL } from 'drizzle-orm'
+import { and, asc, count, desc, eq, ilike, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -9,9 +10,47 @@ export type Permission = typeof permissions.$inferSelect
 export type Role = typeof roles.$inferSelect
 export type RoleRecord = Role & { permissions: Permission[] }
 
+/** How the lists of this domain are searched and ordered. */
+export type ListInput = Pagination & {
+  /** The whole id, or part of the name or key. */
+  query?: string | undefined
+  /** `created_at`, `name` or `key`, with `-` for the last first. */
+  orderBy?: string | undefined
+}
+
+type Named = { id: PgColumn; key: PgColumn; name: PgColumn; createdAt: PgColumn }
+
+/** The condition that a search makes. */
+export function matching(table: Named, query: string | undefined): SQL | undefined {
+  if (!query) return undefined
+  const pattern = `%${query.replace(/[\\%_]/g, '\\$&')}%`
+  return or(eq(table.id, query), ilike(table.name, pattern), ilike(table.key, pattern))
+}
+
+/** @throws {UsherError} `form_param_value_invalid` for an unknown order */
+export function orderOf(table: Named, orderBy = 'created_at'): SQL[] {
+  const [, sign, name = ''] = orderBy.match(/^([+-]?)(\w+)$/) ?? []
+  const column = new Map([
+    ['created_at', table.createdAt],
+    ['name', table.name],
+    ['key', table.key],
+  ]).get(name)
+  if (!column) throw new UsherError('form_param_value_invalid', 'That is no order.', { param: 'order_by' })
+  return [sign === '-' ? desc(column) : asc(column), asc(table.key)]
+}
+
 /** Roles with their permissions: two queries, however many roles. */
-async function findRoles(tx: Tx, where: SQL | undefined, page?: Pagination): Promise<RoleRecord[]> {
-  const query = tx.db.select().from(roles).where(where).orderBy(asc(roles.createdAt), asc(roles.key)).$dynamic()
+export async function findRoles(
+  tx: Tx,
+  where: SQL | undefined,
+  page?: Pagination & { orderBy?: string | undefined },
+): Promise<RoleRecord[]> {
+  const query = tx.db
+    .select()
+    .from(roles)
+    .where(where)
+    .orderBy(...orderOf(roles, page?.orderBy))
+    .$dynamic()
   const rows = await (page ? query.limit(page.limit).offset(page.offset) : query)
   if (rows.length === 0) return []
   const granted = await tx.db
@@ -31,11 +70,47 @@ async function findRoles(tx: Tx, where: SQL | undefined, page?: Pagination): Pro
   }))
 }
 
-export async function listRoles(ctx: Ctx | Tx, page: Pagination): Promise<Page<RoleRecord>> {
+/** The roles of the instance; or those that one organization made for itself. */
+export async function listRoles(
+  ctx: Ctx | Tx,
+  { organizationId, query, ...page }: ListInput & { organizationId?: string | undefined },
+): Promise<Page<RoleRecord>> {
+  const whose = organizationId === undefined ? isNull(roles.organizationId) : eq(roles.organizationId, organizationId)
+  return listWhere(ctx, and(whose, matching(roles, query)), page)
+}
+
+async function listWhere(ctx: Ctx | Tx, where: SQL | undefined, page: ListInput): Promise<Page<RoleRecord>> {
   return transaction(ctx, async (tx) => {
-    const [total] = await tx.db.select({ n: count() }).from(roles)
-    return { data: await findRoles(tx, undefined, page), totalCount: total?.n ?? 0 }
+    const [total] = await tx.db.select({ n: count() }).from(roles).where(where)
+    return { data: await findRoles(tx, where, page), totalCount: total?.n ?? 0 }
   })
+}
+
+/** Roles that an organization may give: those of its role set, and its own. */
+const offeredTo = (organizationId: string) =>
+  or(
+    eq(roles.organizationId, organizationId),
+    sql`${roles.id} in (select rsr.role_id from role_set_roles rsr where rsr.role_set_id = coalesce(
+      (select o.role_set_id from organizations o where o.id = ${organizationId}),
+      (select rs.id from role_sets rs where rs.type = 'initial')))`,
+  )
+
+export async function listOfferedRoles(
+  ctx: Ctx | Tx,
+  { organizationId, query, ...page }: ListInput & { organizationId: string },
+): Promise<Page<RoleRecord>> {
+  return listWhere(ctx, and(offeredTo(organizationId), matching(roles, query)), page)
+}
+
+/** @throws {UsherError} `form_param_value_invalid` naming the parameter `role`; also for roles of other organizations */
+export async function getOfferedRole(
+  ctx: Ctx | Tx,
+  { organizationId, key }: { organizationId: string; key: unknown },
+): Promise<RoleRecord> {
+  const find = (tx: Tx) => findRoles(tx, and(eq(roles.key, String(key)), offeredTo(organizationId)))
+  const [role] = typeof key === 'string' ? await transaction(ctx, find) : []
+  if (!role) throw new UsherError('form_param_value_invalid', 'There is no such role.', { param: 'role' })
+  return role
 }
 
 /** @throws {UsherError} `resource_not_found` */
@@ -45,8 +120,9 @@ export async function getRole(ctx: Ctx | Tx, id: string): Promise<RoleRecord> {
   return role
 }
 
+/** A role of the instance. */
 export async function findRoleByKey(ctx: Ctx | Tx, key: string): Promise<RoleRecord | undefined> {
-  const [role] = await transaction(ctx, (tx) => findRoles(tx, eq(roles.key, key)))
+  const [role] = await transaction(ctx, (tx) => findRoles(tx, and(eq(roles.key, key), isNull(roles.organizationId))))
   return role
 }
 
@@ -62,17 +138,32 @@ export async function findRolesByIds(tx: Tx, ids: string[]): Promise<RoleRecord[
   return ids.length === 0 ? [] : findRoles(tx, inArray(roles.id, ids))
 }
 
-export async function listPermissions(ctx: Ctx | Tx, page: Pagination): Promise<Page<Permission>> {
+export async function listPermissions(ctx: Ctx | Tx, page: ListInput): Promise<Page<Permission>> {
+  const where = matching(permissions, page.query)
   return transaction(ctx, async (tx) => {
     const data = await tx.db
       .select()
       .from(permissions)
-      .orderBy(asc(permissions.createdAt), asc(permissions.key))
+      .where(where)
+      .orderBy(...orderOf(permissions, page.orderBy))
       .limit(page.limit)
       .offset(page.offset)
-    const [total] = await tx.db.select({ n: count() }).from(permissions)
+    const [total] = await tx.db.select({ n: count() }).from(permissions).where(where)
     return { data, totalCount: total?.n ?? 0 }
   })
+}
+
+/** By id or key. @throws {UsherError} `form_param_value_invalid` naming the parameter `permission` */
+export async function getPermissionByKey(ctx: Ctx | Tx, idOrKey: unknown): Promise<Permission> {
+  const column = typeof idOrKey === 'string' && idOrKey.startsWith('perm_') ? permissions.id : permissions.key
+  const find = (tx: Tx) =>
+    tx.db
+      .select()
+      .from(permissions)
+      .where(eq(column, String(idOrKey)))
+  const [found] = typeof idOrKey === 'string' ? await transaction(ctx, find) : []
+  if (!found) throw new UsherError('form_param_value_invalid', 'There is no such permission.', { param: 'permission' })
+  return found
 }
 
 /** @throws {UsherError} `resource_not_found` */

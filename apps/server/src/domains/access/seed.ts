@@ -1,6 +1,6 @@
 import type { Db } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
-import { permissions, rolePermissions, roles } from './tables.ts'
+import { permissions, rolePermissions, roleSetRoles, roleSets, roles } from './tables.ts'
 
 /** The permissions that the components know by name. They are part of memberships, never of tokens. */
 export const systemPermissions = {
@@ -46,10 +46,15 @@ export async function seedAccess(db: Db, instanceId: string, now: Date): Promise
       })),
     )
     .returning({ id: permissions.id, key: permissions.key })
+  const roleSetId = newId('roleSet')
+  await db
+    .insert(roleSets)
+    .values({ id: roleSetId, key: 'role_set:default', name: 'Default', type: 'initial', ...stamps })
   for (const { permissions: granted, ...role } of systemRoles) {
     const roleId = newId('role')
     await db.insert(roles).values({ id: roleId, ...role, ...stamps })
     const rows = made.filter((p) => granted.includes(p.key)).map((p) => ({ instanceId, roleId, permissionId: p.id }))
     await db.insert(rolePermissions).values(rows)
+    await db.insert(roleSetRoles).values({ instanceId, roleSetId, roleId })
   }
 }

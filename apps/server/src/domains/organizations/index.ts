@@ -13,6 +13,20 @@ export {
 } from './domains.ts'
 export { enroll } from './enrollment.ts'
 export {
+  addGroupMember,
+  addGroupRole,
+  createGroup,
+  deleteGroup,
+  type Group,
+  getGroup,
+  type ListGroupsInput,
+  listGroupMembers,
+  listGroups,
+  removeGroupMember,
+  removeGroupRole,
+  updateGroup,
+} from './groups.ts'
+export {
   acceptInvitation,
   findInvitationForTicket,
   findInvitations,
@@ -25,6 +39,7 @@ export {
   type OrganizationInvitation,
   revokeOrganizationInvitation,
 } from './invitations.ts'
+export { addMemberPermission, addMemberRole, removeMemberPermission, removeMemberRole } from './manage-grants.ts'
 export {
   addMember,
   changeMemberRole,
@@ -49,7 +64,14 @@ export {
 export { nameSkeleton } from './names.ts'
 export type { MembershipRequest } from './open-requests.ts'
 export {
+  createOrganizationRole,
+  deleteOrganizationRole,
+  listOrganizationRoles,
+  updateOrganizationRole,
+} from './own-roles.ts'
+export {
   findMembership,
+  findMembershipAccess,
   findMembershipsOfUsers,
   findOrganizations,
   getMembership,
@@ -59,11 +81,13 @@ export {
   listMemberships,
   listOrganizations,
   type Membership,
+  type MembershipAccess,
   type MembershipRecord,
   type Organization,
   withOrganizationAndRole,
 } from './queries.ts'
 export { requireMember, requirePermission } from './require-permission.ts'
+export { replaceRoleInRoleSet, replaceRoleSet } from './role-sets.ts'
 export {
   acceptSuggestion,
   listSuggestions,

@@ -4,7 +4,12 @@ import { accessByRules, type Standing } from './access.ts'
 const member = (...permissions: string[]): Standing => ({
   isSignedIn: true,
   userId: 'user_1',
-  membership: { organizationId: 'org_1', permissions: new Set(permissions) },
+  membership: {
+    organizationId: 'org_1',
+    role: { id: 'role_1', key: 'org:member', name: 'Member' },
+    permissions,
+    features: [],
+  },
 })
 const stranger: Standing = { isSignedIn: true, userId: 'user_2', membership: undefined }
 const rules = [

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { decide, standingOf } from '../access/index.ts'
 import type { SyncRule } from '../instances/index.ts'
+import { findMembershipAccess, type MembershipAccess } from '../organizations/index.ts'
 import type { Access } from './connection.ts'
 
 /** What is known about a person at this moment, as far as documents are concerned. */
@@ -10,8 +12,8 @@ export type Standing = {
   /** False once the session ended, or the person is gone or banned. */
   isSignedIn: boolean
   userId: string
-  /** The organization of the document, if the person belongs to it; with the permissions of the role there. */
-  membership: { organizationId: string; permissions: ReadonlySet<string> } | undefined
+  /** The organization of the document, if the person belongs to it; with what they may do there. */
+  membership: MembershipAccess | undefined
 }
 
 /** Names what a person may do in the document's organization: it differs as soon as the role or its rights do. */
@@ -42,7 +44,8 @@ export function accessByRules(rules: readonly SyncRule[], docId: string, standin
   const { membership } = standing
   if (membership?.organizationId !== owner.id) return undefined
   const rule = rules.find(({ pattern }) => matches(pattern, docId))
-  const may = (permission: string | undefined) => permission === undefined || membership.permissions.has(permission)
+  const held = standingOf(membership, [])
+  const may = (permission: string | undefined) => permission === undefined || decide(held, { permission }) === 'pass'
   if (!may(rule?.read)) return undefined
   return may(rule?.write) ? 'write' : 'read'
 }
@@ -66,30 +69,25 @@ function matches(pattern: string, docId: string): boolean {
 }
 
 /**
- * Reads a person's standing for a document, in one query over the tables themselves: what other domains keep in memory
- * is dropped by the same event that makes us ask, and may not be dropped yet.
+ * Reads a person's standing for a document from the tables themselves: what other domains keep in memory is dropped by
+ * the same event that makes us ask, and may not be dropped yet. Both queries travel together.
  */
 export async function findStanding(
   ctx: Ctx,
   input: { docId: string; userId: string; sessionId: string | undefined },
 ): Promise<Standing> {
+  const { userId, sessionId = null } = input
   const owner = ownerOf(input.docId)
   const organizationId = owner?.type === 'organization' ? owner.id : null
-  const [row] = await transaction(ctx, (tx) =>
-    tx.db.execute<{ signed_in: boolean; is_member: boolean; permissions: string[] | null }>(sql`
-      select not u.banned and (${input.sessionId ?? null}::text is null or exists (
-          select from sessions s where s.id = ${input.sessionId ?? null} and s.user_id = u.id and s.status = 'active'
-            and least(s.expire_at, s.abandon_at) > ${ctx.now().toISOString()}::timestamptz)) as signed_in,
-        m.id is not null as is_member,
-        (select array_agg(p.key) from role_permissions rp join permissions p on p.id = rp.permission_id
-          where rp.role_id = m.role_id) as permissions
-      from users u left join memberships m on m.user_id = u.id and m.organization_id = ${organizationId}
-      where u.id = ${input.userId}`),
+  const [[person], membership] = await transaction(ctx, (tx) =>
+    Promise.all([
+      tx.db.execute<{ signed_in: boolean }>(sql`
+        select not u.banned and (${sessionId}::text is null or exists (
+            select from sessions s where s.id = ${sessionId} and s.user_id = u.id and s.status = 'active'
+              and least(s.expire_at, s.abandon_at) > ${ctx.now().toISOString()}::timestamptz)) as signed_in
+        from users u where u.id = ${userId}`),
+      organizationId === null ? undefined : findMembershipAccess(tx, { organizationId, userId }),
+    ]),
   )
-  return {
-    isSignedIn: row?.signed_in ?? false,
-    userId: input.userId,
-    membership:
-      row?.is_member && organizationId ? { organizationId, permissions: new Set(row.permissions ?? []) } : undefined,
-  }
+  return { isSignedIn: person?.signed_in ?? false, userId, membership }
 }

@@ -36,11 +36,12 @@ export async function judgeConnection(
 }
 
 /** Kinds of events after which connections are judged again. */
-const kinds = /^(session|user|organization|organizationMembership|role|permission|instance)\./
+const kinds =
+  /^(session|user|organization|organizationMembership|group|groupMembership|featureGrant|feature|role|permission|instance)\./
 /** Frequent ones that take nothing from anybody. */
-const harmless = /^(session\.(created|touched)|(user|organization|role|permission|instance)\.created)$/
+const harmless = /^(session\.(created|touched)|(user|organization|group|role|permission|instance)\.created)$/
 /** Events that name no person: they concern everybody in the instance. */
-const wide = /^(role|permission|instance)\./
+const wide = /^(role|permission|feature|instance)\./
 
 /** Whose connections an event may concern; undefined: nobody's. */
 export function changesRights(event: UsherEvent): Set<string> | 'everyone' | undefined {

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { unseal } from '../../kernel/secrets.ts'
@@ -80,7 +80,7 @@ async function exportPermissions(tx: Tx) {
 }
 
 async function exportRoles(tx: Tx) {
-  const rows = await tx.db.select().from(roles).orderBy(asc(roles.key))
+  const rows = await tx.db.select().from(roles).where(isNull(roles.organizationId)).orderBy(asc(roles.key))
   const granted = await tx.db
     .select({ roleId: rolePermissions.roleId, key: permissions.key })
     .from(rolePermissions)

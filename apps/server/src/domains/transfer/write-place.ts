@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
+import { addToInitialRoleSet } from '../access/index.ts'
 import { permissions, roles } from '../access/tables.ts'
 import { emit } from '../events/index.ts'
 import { nameSkeleton } from '../organizations/index.ts'
@@ -80,6 +81,7 @@ async function writeRole(tx: Tx, record: RoleRecord): Promise<string | undefined
   const row = { id, instanceId: tx.instance.id, ...fields, isCreatorEligible, createdAt: now, updatedAt: now }
   const [made] = await insertRows(tx, roles, [row], 'on conflict do nothing returning id')
   if (!made) return undefined
+  await addToInitialRoleSet(tx, id)
   const known = (await tx.db.execute(sql`
     insert into role_permissions (instance_id, role_id, permission_id)
     select ${tx.instance.id}, ${id}, id from permissions

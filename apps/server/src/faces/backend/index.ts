@@ -5,13 +5,17 @@ import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { auditLogRoutes } from './audit-logs.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
 import { eventRoutes } from './events.ts'
+import { featureRoutes } from './features.ts'
+import { groupRoutes } from './groups.ts'
 import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
 import { jwtTemplateRoutes } from './jwt-templates.ts'
 import { organizationDomainRoutes } from './organization-domains.ts'
+import { memberGrantRoutes } from './member-grants.ts'
 import { organizationRoutes } from './organizations.ts'
 import { phoneNumberRoutes } from './phone-numbers.ts'
 import { restrictionRoutes } from './restrictions.ts'
+import { roleSetRoutes } from './role-sets.ts'
 import { roleRoutes } from './roles.ts'
 import { sessionRoutes } from './sessions.ts'
 import { signUpRoutes } from './sign-ups.ts'
@@ -48,6 +52,10 @@ export function backendFace(): Hono<Env> {
     organizationDomainRoutes,
     auditLogRoutes,
     roleRoutes,
+    roleSetRoutes,
+    groupRoutes,
+    memberGrantRoutes,
+    featureRoutes,
     invitationRoutes,
     instanceRoutes,
     restrictionRoutes,

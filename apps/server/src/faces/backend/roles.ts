@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import {
   createPermission,
@@ -25,7 +25,12 @@ const RoleInput = z.object({
   name: Name.min(1),
   description: Description.nullish(),
   permissions: z.array(z.string()).max(500).nullish(),
+  include_in_initial_role_set: z.boolean().nullish(),
 })
+const RoleChange = RoleInput.extend({
+  key: RoleInput.shape.key.nullish(),
+  name: RoleInput.shape.name.nullish(),
+}).partial()
 const PermissionInput = z.object({ key: z.string().max(120), name: Name.min(1), description: Description.nullish() })
 
 /** `/v1/organization_roles` and `/v1/organization_permissions` for the application's server. */
@@ -33,16 +38,17 @@ export function roleRoutes(): Hono<Env> {
   const routes = new Hono<Env>()
 
   routes.get('/organization_roles', async (c) => {
-    const { data, totalCount } = await listRoles(c.var.ctx, Pagination.parse(c.req.query()))
+    const { data, totalCount } = await listRoles(c.var.ctx, listInput(c))
     return jsonResponse({ data: data.map(presentRole), total_count: totalCount })
   })
   routes.post('/organization_roles', async (c) => {
-    const { key, name, description, permissions } = await parseBody(c, RoleInput)
+    const { key, name, description, permissions, include_in_initial_role_set } = await parseBody(c, RoleInput)
     const made = await createRole(c.var.ctx, {
       key,
       name,
       ...(description && { description }),
       permissionIds: permissions ?? [],
+      inInitialRoleSet: include_in_initial_role_set ?? undefined,
     })
     return jsonResponse(presentRole(made))
   })
@@ -50,7 +56,7 @@ export function roleRoutes(): Hono<Env> {
     jsonResponse(presentRole(await getRole(c.var.ctx, c.req.param('id')))),
   )
   routes.patch('/organization_roles/:id', async (c) => {
-    const { key, name, description, permissions } = await parseBody(c, RoleInput.partial())
+    const { key, name, description, permissions } = await parseBody(c, RoleChange)
     const changed = await updateRole(c.var.ctx, {
       id: c.req.param('id'),
       ...(key && { key }),
@@ -74,7 +80,7 @@ export function roleRoutes(): Hono<Env> {
   })
 
   routes.get('/organization_permissions', async (c) => {
-    const { data, totalCount } = await listPermissions(c.var.ctx, Pagination.parse(c.req.query()))
+    const { data, totalCount } = await listPermissions(c.var.ctx, listInput(c))
     return jsonResponse({ data: data.map(presentPermission), total_count: totalCount })
   })
   routes.post('/organization_permissions', async (c) => {
@@ -102,3 +108,9 @@ export function roleRoutes(): Hono<Env> {
   })
   return routes
 }
+
+const listInput = (c: Context<Env>) => ({
+  ...Pagination.parse(c.req.query()),
+  query: c.req.query('query'),
+  orderBy: c.req.query('order_by'),
+})

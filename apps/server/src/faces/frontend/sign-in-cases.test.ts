@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
 import {
-  hashPassword,
+  findPassword,
   importTotp,
   removePassword,
   setPassword,

@@ -22,6 +22,9 @@ const usage = `usher <command>
   promote [--from NAME] [--to NAME] [--host HOST] [--yes] [--json]
                                                              make the production instance like the development one
   doctor [--instance NAME] [--offline] [--json]              what production demands and is missing; exits with 1
+  audit verify [--instance NAME] [--organization ID] [--against FILE] [--json]
+                                                             whether every entry of the audit logs is as it was written
+  audit export [--instance NAME] [--organization ID] [--format jsonl | csv] [--out FILE]
   import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--again] [--rejects FILE] [--no-events] [--json]
                                                              CSV, JSON Lines or JSON; goes on where it was stopped
   export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
@@ -48,6 +51,9 @@ const options = {
   from: { type: 'string' },
   to: { type: 'string' },
   force: { type: 'boolean' },
+  organization: { type: 'string' },
+  against: { type: 'string' },
+  format: { type: 'string' },
   offline: { type: 'boolean' },
   yes: { type: 'boolean' },
   rejects: { type: 'string' },
@@ -91,6 +97,8 @@ async function main() {
       return (await import('./commands/diff.ts')).diff(loadConfig(process.env, flags), values)
     case 'apply':
       return (await import('./commands/apply.ts')).apply(loadConfig(process.env, flags), values)
+    case 'audit':
+      return (await import('./commands/audit.ts')).audit(loadConfig(process.env, flags), rest, values)
     case 'promote':
       return (await import('./commands/promote.ts')).promote(loadConfig(process.env, flags), values)
     case 'doctor':

@@ -35,19 +35,21 @@ async function* parts(ctx: Ctx, chain: string, filter: AuditFilter, format: Expo
     const entries = await transaction(ctx, (tx) => readEntries(tx, chain, { ...filter, after, limit: batchSize }))
     const last = entries.at(-1)
     if (!last) return
-    yield entries.map(format === 'csv' ? csvRow : jsonLine).join('')
+    const render = format === 'csv' ? csvRow : jsonLine
+    yield entries.map((entry) => render(ctx.instance.id, entry)).join('')
     if (entries.length < batchSize) return
     after = last.place
   }
 }
 
-const jsonLine = (entry: AuditEntry) => `${JSON.stringify(exportedEntry(entry))}\n`
+const jsonLine = (instanceId: string, entry: AuditEntry) => `${JSON.stringify(exportedEntry(instanceId, entry))}\n`
 
 /** All that the hash of an entry is made of, by the names that it has on the wire. */
-export function exportedEntry({ previousHash, occurredAt, ...entry }: AuditEntry) {
+function exportedEntry(instanceId: string, { previousHash, occurredAt, ...entry }: AuditEntry) {
   const { id, chain, place, position, action, actor, targets, context, data, hash } = entry
   const at = occurredAt.toISOString()
   return {
+    instance_id: instanceId,
     id,
     chain,
     place,
@@ -76,15 +78,15 @@ const columns = [
     'actor_name',
     'impersonator',
   ],
-  ...['targets', 'ip', 'user_agent', 'data', 'hash', 'previous_hash'],
+  ...['targets', 'ip', 'user_agent', 'data', 'hash', 'previous_hash', 'instance_id'],
 ]
 
-function csvRow(entry: AuditEntry): string {
+function csvRow(instanceId: string, entry: AuditEntry): string {
   const { actor, targets, context, data } = entry
   const cells = [
     ...[entry.id, entry.chain, entry.place, entry.position, entry.occurredAt.toISOString(), entry.action],
     ...[actor.type, actor.id, actor.name ?? '', actor.impersonator ?? '', JSON.stringify(targets)],
-    ...[context.ip ?? '', context.user_agent ?? '', JSON.stringify(data), entry.hash, entry.previousHash],
+    ...[context.ip ?? '', context.user_agent ?? '', JSON.stringify(data), entry.hash, entry.previousHash, instanceId],
   ]
   return `${cells.map((cell) => csvCell(String(cell))).join(',')}\r\n`
 }

@@ -12,9 +12,10 @@ export type Verification = {
   entries: number
   /** Empty: everything is as it was written. */
   problems: Tampering[]
-  /** Where each chain ends. Kept elsewhere, it shows later whether a chain was cut and sealed again. */
-  heads: { chain: string; place: number; hash: string }[]
+  /** Where each chain ends. Kept elsewhere, it shows later whether a chain was put back to an earlier state. */
+  heads: Head[]
 }
+export type Head = { chain: string; place: number; hash: string }
 
 const batchSize = 1000
 /** How far around a place an entry's former place is looked for. */
@@ -27,10 +28,11 @@ const maxProblems = 1000
  * moved is named.
  *
  * @param input.organizationId only its chain
+ * @param input.heads of an earlier verification: what they name must still be there
  */
 export async function verifyChains(
   ctx: Ctx,
-  input: { organizationId?: string | undefined } = {},
+  input: { organizationId?: string | undefined; heads?: readonly Head[] | undefined } = {},
 ): Promise<Verification> {
   return transaction(
     ctx,
@@ -42,6 +44,10 @@ export async function verifyChains(
       const orphans = input.organizationId === undefined ? await chainsWithoutEnds(tx, known) : []
       for (const chain of orphans)
         result.problems.push({ chain, place: 1, problem: 'has entries, and nothing says where it begins and ends' })
+      for (const head of input.heads ?? []) {
+        const isOther = input.organizationId !== undefined && head.chain !== input.organizationId
+        if (!isOther) await compareHead(tx, head, known, result)
+      }
       return result
     },
     { snapshot: true },
@@ -77,6 +83,22 @@ async function verifyChain(tx: Tx, chain: Chain, result: Verification): Promise<
   else if (place > chain.lastPlace + 1) say(chain.lastPlace + 1, 'entries were added after the end of the chain')
   else if (previousHash !== chain.lastHash) say(chain.lastPlace, 'the last entry is not the one that was written last')
   result.heads.push({ chain: chain.chain, place: chain.lastPlace, hash: chain.lastHash })
+}
+
+/** An older copy of the whole chain is sound in itself, and shorter than it was known to be. */
+async function compareHead(tx: Tx, head: Head, known: Chain[], { problems }: Verification): Promise<void> {
+  const { chain, place } = head
+  const ends = known.find((k) => k.chain === chain)
+  // What went with its time is not missed, but its hash may be that of the beginning.
+  if (ends && place < ends.firstPlace - 1) return
+  const [entry] = await readEntries(tx, chain, { after: place - 1, limit: 1 })
+  const hash = ends && place === ends.firstPlace - 1 ? ends.firstPreviousHash : entry?.place === place && entry.hash
+  if (hash !== head.hash)
+    problems.push({
+      chain,
+      place,
+      problem: 'the log was known to reach here with another entry: it was put back or rewritten',
+    })
 }
 
 const gap = (from: number, to: number) =>

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { createRole, listPermissions } from '../access/index.ts'
 import { listMessages } from '../messaging/index.ts'
+import { addEmailAddress, deleteEmailAddress } from '../users/index.ts'
 import {
   attemptAffiliation,
   changeMemberRole,
@@ -210,4 +211,32 @@ test('an organization names fifty domains at most, however many at once', async 
   const { ada, organizationId } = await withDomains()
   const add = (i: number) => createOrganizationDomain(ada.ctx(), { organizationId, name: `d${i}.example` })
   expect(await outcomes(55, add)).toEqual({ done: 50, organization_domain_quota_exceeded: 5 })
+})
+
+test('whoever has shown a mailbox at a domain needs no second code; the word of others is no mailbox', async () => {
+  const { t, ada, bob, organizationId } = await withDomains()
+  const add = (by: Person) => createOrganizationDomain(by.ctx(), { organizationId, name })
+  const remove = ({ id }: { id: string }) => deleteOrganizationDomain(t.ctx(), { organizationId, domainId: id })
+  for (const verifiedBy of [null, 'admin', 'ticket', 'from_oauth_google'] as const) {
+    const { id } = await addEmailAddress(t.ctx(), { userId: ada.id, emailAddress: `ada@${name}`, verifiedBy })
+    const made = await add(ada)
+    expect([verifiedBy, made.affiliationVerifiedAt]).toEqual([verifiedBy, null])
+    await remove(made)
+    await deleteEmailAddress(t.ctx(), id)
+  }
+  await addEmailAddress(t.ctx(), { userId: ada.id, emailAddress: `ada@sub.${name}`, verifiedBy: 'email_code' })
+  // Somebody else's mailbox is not the caller's.
+  await addEmailAddress(t.ctx(), { userId: bob.id, emailAddress: `bob@${name}`, verifiedBy: 'email_code' })
+  const unproven = await add(ada)
+  expect(unproven.affiliationVerifiedAt).toBeNull()
+  await remove(unproven)
+  await addEmailAddress(t.ctx(), { userId: ada.id, emailAddress: `ada@${name}`, verifiedBy: 'email_link' })
+  expect(await add(ada)).toMatchObject({
+    affiliationEmailAddress: `ada@${name}`,
+    affiliationStrategy: 'email_code',
+    affiliationVerifiedAt: expect.any(Date),
+  })
+  const { id } = await createOrganization(ada.ctx(), { name: 'Second' })
+  const second = createOrganizationDomain(ada.ctx(), { organizationId: id, name })
+  expect(await outcome(second)).toBe('organization_domain_taken')
 })

@@ -6,6 +6,7 @@ import { newId } from '../../kernel/ids.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
 import { emit } from '../events/index.ts'
 import { EnrollmentMode } from '../instances/index.ts'
+import { getUser } from '../users/index.ts'
 import { parseDomainName } from './domain-name.ts'
 import { enrollPeopleOf, withdrawOffers } from './enrollment.ts'
 import { requirePermission } from './require-permission.ts'
@@ -103,7 +104,8 @@ export type CreateDomainInput = {
 }
 
 /**
- * Names a domain as an organization's. Nothing comes of it until it is verified.
+ * Names a domain as an organization's. Nothing comes of it until it is verified, which it is at once for somebody who has
+ * shown a mailbox at it when they proved their own address.
  *
  * @throws {UsherError} `organization_domains_not_enabled`, `forbidden`, `enrollment_mode_not_enabled`,
  *   `duplicate_record`, `organization_domain_taken` (verified by another organization),
@@ -123,6 +125,7 @@ export async function createOrganizationDomain(ctx: Ctx | Tx, input: CreateDomai
     const id = newId('organizationDomain')
     const { organizationId } = input
     const trusted = input.verified === true && tx.actor.type === 'backend'
+    const own = await findOwnMailbox(tx, name)
     await unlessTaken(name, () =>
       tx.db.insert(organizationDomains).values({
         id,
@@ -130,15 +133,31 @@ export async function createOrganizationDomain(ctx: Ctx | Tx, input: CreateDomai
         organizationId,
         name,
         enrollmentMode,
+        ...(own && {
+          affiliationEmailAddress: own,
+          affiliationVerifiedAt: now,
+          affiliationStrategy: 'email_code' as const,
+        }),
         ...(trusted && { affiliationVerifiedAt: now, affiliationStrategy: 'admin' as const }),
         createdAt: now,
         updatedAt: now,
       }),
     )
     announce(tx, 'created', { id, organizationId, name })
-    if (trusted) await enrollPeopleOf(tx, { domainId: id })
+    if (trusted || own) await enrollPeopleOf(tx, { domainId: id })
     return readDomain(tx, { organizationId, domainId: id })
   })
+}
+
+/** An address of the caller at a domain that was proven by a message to it, and not by the word of somebody else. */
+async function findOwnMailbox(tx: Tx, name: string): Promise<string | undefined> {
+  if (tx.actor.type !== 'user' || tx.actor.impersonatorId !== undefined) return undefined
+  const { emailAddresses } = await getUser(tx, tx.actor.userId)
+  const byMessage = ['email_code', 'email_link']
+  return emailAddresses.find(
+    ({ emailAddress, verifiedAt, verificationStrategy }) =>
+      verifiedAt !== null && byMessage.includes(verificationStrategy ?? '') && emailAddress.split('@')[1] === name,
+  )?.emailAddress
 }
 
 export type UpdateDomainInput = DomainKey & {

@@ -27,7 +27,7 @@ const modes = z.array(z.enum(['manual_invitation', 'automatic_invitation', 'auto
 const requestStatuses = z.array(z.enum(['pending', 'accepted', 'rejected']))
 const flag = z.preprocess((v) => v === true || v === 'true' || v === '1', z.boolean())
 
-const CreateInput = z.object({ name: z.unknown(), enrollment_mode: z.unknown() })
+const CreateInput = z.object({ name: z.unknown(), enrollment_mode: z.unknown().optional() })
 const ModeInput = z.object({ enrollment_mode: z.string().max(100), delete_pending: flag })
 const PrepareInput = z.object({ affiliation_email_address: z.unknown() })
 const AttemptInput = z.object({ code: z.unknown() })

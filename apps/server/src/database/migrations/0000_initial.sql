@@ -956,6 +956,7 @@ CREATE UNIQUE INDEX "organization_domains_verified" ON "organization_domains" US
 CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "organization_invitations_email" ON "organization_invitations" USING btree ("instance_id","email_address");--> statement-breakpoint
 CREATE INDEX "organization_invitations_domain" ON "organization_invitations" USING btree ("domain_id");--> statement-breakpoint
+CREATE INDEX "organization_invitations_pending" ON "organization_invitations" USING btree ("instance_id","organization_id","expires_at") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "organization_suggestions_user" ON "organization_suggestions" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "organization_suggestions_domain" ON "organization_suggestions" USING btree ("domain_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "organizations_external_id" ON "organizations" USING btree ("instance_id","external_id");--> statement-breakpoint

@@ -16,6 +16,8 @@ export type Organization = typeof organizations.$inferSelect & {
   pendingInvitationsCount: number
   /** Where the logo is served; null: there is none. */
   imageUrl: string | null
+  /** Key of the roles that it chooses from. */
+  roleSetKey: string
 }
 export type Membership = typeof memberships.$inferSelect
 
@@ -37,18 +39,25 @@ export type MembershipRecord = Membership & {
 const membersCount = sql<number>`(select count(*)::int from memberships m where m.organization_id = organizations.id)`
 const pendingInvitationsCount = sql<number>`(select count(*)::int from organization_invitations i
   where i.organization_id = organizations.id and i.status = 'pending' and i.expires_at > now())`
+const roleSetKey = sql<string>`(select rs.key from role_sets rs
+  where case when organizations.role_set_id is null then rs.type = 'initial' else rs.id = organizations.role_set_id end)`
+
+const counted = sql`(select organization_id, count(*) as members from memberships group by organization_id) counted`
 
 export async function findOrganizations(
   tx: Tx,
   where: SQL | undefined,
   page?: Pagination & { order?: SQL },
+  byMembers = false,
 ): Promise<Organization[]> {
   const query = tx.db
-    .select({ organization: organizations, membersCount, pendingInvitationsCount })
+    .select({ organization: organizations, membersCount, pendingInvitationsCount, roleSetKey })
     .from(organizations)
     .where(where)
     .orderBy(page?.order ?? desc(organizations.createdAt), organizations.id)
     .$dynamic()
+  // To put them in order all must be counted, which is faster at once than one by one.
+  if (byMembers) query.leftJoin(counted, sql`counted.organization_id = organizations.id`)
   const rows = await (page ? query.limit(page.limit).offset(page.offset) : query)
   return rows.map(({ organization, ...counts }) => ({
     ...organization,
@@ -68,7 +77,7 @@ export async function getOrganization(ctx: Ctx | Tx, idOrSlug: string): Promise<
 const orderable = {
   name: organizations.name,
   created_at: organizations.createdAt,
-  members_count: membersCount,
+  members_count: sql`coalesce(counted.members, 0)`,
 } as const
 
 export type ListOrganizationsInput = Pagination & {
@@ -98,7 +107,8 @@ export async function listOrganizations(ctx: Ctx | Tx, input: ListOrganizationsI
   )
   return transaction(ctx, async (tx) => {
     const [total] = await tx.db.select({ n: count() }).from(organizations).where(where)
-    const data = await findOrganizations(tx, where, { ...input, order: sign === '-' ? desc(column) : asc(column) })
+    const order = sign === '-' ? desc(column) : asc(column)
+    const data = await findOrganizations(tx, where, { ...input, order }, name === 'members_count')
     return { data, totalCount: total?.n ?? 0 }
   })
 }
@@ -118,6 +128,7 @@ const readerOf = (which: SQL) =>
         organization: organizations,
         membersCount,
         pendingInvitationsCount,
+        roleSetKey,
         role: { id: roles.id, key: roles.key, name: roles.name },
         ...accessColumns,
       })
@@ -128,7 +139,6 @@ const readerOf = (which: SQL) =>
       .orderBy(asc(memberships.createdAt), memberships.id),
   )
 const readers = {
-  byId: readerOf(sql`${memberships.id} = any(${sql.placeholder('ids')}::text[])`),
   byUser: readerOf(sql`${memberships.userId} = any(${sql.placeholder('userIds')}::text[])`),
   byOrganizationAndUser: readerOf(
     sql`${memberships.organizationId} = ${sql.placeholder('organizationId')} and ${memberships.userId} = ${sql.placeholder('userId')}`,
@@ -140,26 +150,45 @@ type Row = AccessColumns & {
   organization: typeof organizations.$inferSelect
   membersCount: number
   pendingInvitationsCount: number
+  roleSetKey: string
   role: { id: string; key: string; name: string }
 }
 
 function toRecord(tx: Tx, row: Row): MembershipRecord {
-  const { membership, organization, membersCount, pendingInvitationsCount, role } = row
+  const { membership, organization, membersCount, pendingInvitationsCount, roleSetKey, role } = row
   const imageUrl = imageUrlOf(tx, organization.imageId)
   return {
     ...membership,
-    organization: { ...organization, membersCount, pendingInvitationsCount, imageUrl },
+    organization: { ...organization, membersCount, pendingInvitationsCount, roleSetKey, imageUrl },
     role,
     ...readAccess(row),
   }
 }
 
-/** Completes rows with their organizations and what they allow: one query, however many rows. */
-export async function withOrganizationAndRole(tx: Tx, rows: Membership[]): Promise<MembershipRecord[]> {
+/** As {@link readerOf}, without the organizations: in a list of members it is the same one in every row. */
+const bareReader = prepared((db) =>
+  db
+    .select({ membership: memberships, role: { id: roles.id, key: roles.key, name: roles.name }, ...accessColumns })
+    .from(memberships)
+    .innerJoin(roles, eq(roles.id, memberships.roleId))
+    .where(sql`${memberships.id} = any(${sql.placeholder('ids')}::text[])`),
+)
+
+/** Completes rows with their organizations and what they allow: two queries, however many rows. */
+export async function withOrganizationAndRole(
+  tx: Tx,
+  rows: readonly Pick<Membership, 'id' | 'organizationId'>[],
+): Promise<MembershipRecord[]> {
   if (rows.length === 0) return []
-  const found = await readers.byId(tx, { ids: textArray(rows.map((m) => m.id)) })
-  const byId = new Map(found.map((row) => [row.membership.id, toRecord(tx, row)]))
-  return rows.flatMap((row) => byId.get(row.id) ?? [])
+  const organizationIds = [...new Set(rows.map((m) => m.organizationId))]
+  const found = await bareReader(tx, { ids: textArray(rows.map((m) => m.id)) })
+  const places = await findOrganizations(tx, inArray(organizations.id, organizationIds))
+  const byId = new Map(found.map((row) => [row.membership.id, row]))
+  const placesById = new Map(places.map((place) => [place.id, place]))
+  return rows.flatMap(({ id, organizationId }) => {
+    const [row, organization] = [byId.get(id), placesById.get(organizationId)]
+    return row && organization ? [{ ...row.membership, organization, role: row.role, ...readAccess(row) }] : []
+  })
 }
 
 /** Oldest first. */
@@ -233,26 +262,36 @@ export async function listMemberships(ctx: Ctx | Tx, input: ListMembershipsInput
   )
   const oldestFirst = input.orderBy === 'created_at' || input.orderBy === '+created_at'
   return transaction(ctx, async (tx) => {
-    const where = and(scope, input.query ? await calledBy(tx, input.query) : undefined)
-    const [total] = await tx.db.select({ n: count() }).from(memberships).where(where)
+    const where = and(scope, input.query ? await calledBy(tx, input.query, scope) : undefined)
+    // Counted along: what takes time in a search is finding, not counting.
     const rows = await tx.db
-      .select()
+      .select({
+        id: memberships.id,
+        organizationId: memberships.organizationId,
+        ...(input.query && { total: sql<number>`count(*) over ()::int` }),
+      })
       .from(memberships)
       .where(where)
       .orderBy(oldestFirst ? asc(memberships.createdAt) : desc(memberships.createdAt), memberships.id)
       .limit(input.limit)
       .offset(input.offset)
-    return { data: await withOrganizationAndRole(tx, rows), totalCount: total?.n ?? 0 }
+    const totalCount = rows[0]?.total ?? (await tx.db.$count(memberships, where))
+    return { data: await withOrganizationAndRole(tx, rows), totalCount }
   })
 }
 
-/** As many people as are looked up one by one among the members of an organization. */
-const fewPeople = 5_000
+/** As many members as are looked at one by one, and as many people as are looked for among members. */
+const few = { members: 2_000, people: 5_000 }
 
 /** Memberships of people with a text in their name, username, address or number. */
-async function calledBy(tx: Tx, text: string): Promise<SQL> {
-  const found = await findMatches(tx, { query: text }, fewPeople)
+async function calledBy(tx: Tx, text: string, scope: SQL | undefined): Promise<SQL> {
+  const condition = searchCondition({ query: text })
+  // Most organizations are small: a subquery in the selection is run for each of their members, whatever the planner
+  // thinks of the frequency of words.
+  if ((await tx.db.$count(memberships, scope)) <= few.members)
+    return sql`(select ${condition} from searchable_users s where s.user_id = ${memberships.userId})`
+  const found = await findMatches(tx, { query: text }, few.people)
   return found === 'many'
-    ? sql`exists (select 1 from searchable_users s where s.user_id = ${memberships.userId} and ${searchCondition({ query: text })})`
+    ? sql`${memberships.userId} in (select user_id from searchable_users where ${condition})`
     : isAnyOf(memberships.userId, found)
 }

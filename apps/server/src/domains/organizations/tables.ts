@@ -203,6 +203,10 @@ export const organizationInvitations = pgTable(
     uniqueIndex('organization_invitations_open').on(t.organizationId, t.emailAddress).where(sql`status = 'pending'`),
     index('organization_invitations_email').on(t.instanceId, t.emailAddress),
     index('organization_invitations_domain').on(t.domainId),
+    // For counting those that are open.
+    index('organization_invitations_pending')
+      .on(t.instanceId, t.organizationId, t.expiresAt)
+      .where(sql`status = 'pending'`),
   ],
 )
 

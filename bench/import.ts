@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { SQL } from 'bun'
+import type { SQL } from 'bun'
 import { residentBytes, root, temporaryDirectory } from './support/processes.ts'
 import { type Benchmark, compare, type Row } from './support/rows.ts'
-import { main, postgresOf, startUsher } from './support/usher.ts'
+import { connectOwner, main, postgresOf, startUsher } from './support/usher.ts'
 
 const users = process.argv.includes('--full') ? 250_000 : 30_000
 const organizations = 100
@@ -38,17 +38,6 @@ async function writePeople(file: string, from: number, count: number): Promise<v
   await writer.end()
 }
 
-function connect(data: string): SQL {
-  const { host, user } = postgresOf(data)
-  return new SQL({
-    adapter: 'postgres',
-    path: join(host, '.s.PGSQL.5432'),
-    username: user,
-    database: 'postgres',
-    max: 1,
-  })
-}
-
 const environment = { PATH: process.env.PATH, HOME: process.env.HOME, NODE_ENV: 'production', LOG_LEVEL: 'warn' }
 
 function startImport(file: string, data: string) {
@@ -58,7 +47,7 @@ function startImport(file: string, data: string) {
 
 /** Imports a file to its end, and looks at the process' memory on the way. */
 async function importWhole(file: string, data: string, count: number) {
-  const sql = connect(data)
+  const sql = connectOwner(data)
   const startedAt = performance.now()
   const child = startImport(file, data)
   const memory = new Map<number, number>()
@@ -80,7 +69,7 @@ async function importWhole(file: string, data: string, count: number) {
 
 /** Kills an import half-way and runs it again. @returns how many users are there in the end, by distinct address */
 async function killAndResume(file: string, data: string, count: number) {
-  const sql = connect(data)
+  const sql = connectOwner(data)
   const [before] = await sql`select count(*)::int as n from users`
   const child = startImport(file, data)
   for (;;) {
@@ -114,7 +103,7 @@ const columnsOf = async (sql: SQL, table: string): Promise<string> => {
 
 /** Loads the same rows into the same tables of an empty cluster by psql's \copy, without the server. @returns seconds */
 async function copyRaw(data: string, folder: string): Promise<number> {
-  const sql = connect(data)
+  const sql = connectOwner(data)
   const moved = ['roles', 'organizations', ...tables]
   const columns = new Map<string, string>()
   for (const table of moved) columns.set(table, await columnsOf(sql, table))

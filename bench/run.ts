@@ -7,6 +7,7 @@ import { fanOut } from './fan-out.ts'
 import { idleSockets } from './idle-sockets.ts'
 import { importing } from './import.ts'
 import { mint } from './mint.ts'
+import { multiTenant } from './multi-tenant.ts'
 import { passwords } from './passwords.ts'
 import { sessionCheck } from './session-check.ts'
 import { startUp } from './start.ts'
@@ -14,14 +15,17 @@ import { describeMachine } from './support/machine.ts'
 import { endAll } from './support/processes.ts'
 import { type Benchmark, type Row, toMarkdown } from './support/rows.ts'
 import { verify } from './verify.ts'
+import { webhooks } from './webhooks.ts'
 
 const benchmarks: readonly Benchmark[] = [
   mint,
   passwords,
   verify,
   sessionCheck,
+  multiTenant,
   fanOut,
   idleSockets,
+  webhooks,
   importing,
   startUp,
 ]

@@ -18,15 +18,20 @@ export async function startUsher(data: string, env: Record<string, string> = {})
 /** Where that server's PostgreSQL listens; a peer gets a database of its own in the same cluster. */
 export const postgresOf = (data: string) => ({ host: join(data, 'run'), user: 'usher' })
 
-export async function createDatabase(data: string, name: string): Promise<void> {
+/** The superuser of that PostgreSQL, whom row-level security does not bind. */
+export function connectOwner(data: string): SQL {
   const { host, user } = postgresOf(data)
-  const sql = new SQL({
+  return new SQL({
     adapter: 'postgres',
     path: join(host, '.s.PGSQL.5432'),
     username: user,
     database: 'postgres',
     max: 1,
   })
+}
+
+export async function createDatabase(data: string, name: string): Promise<void> {
+  const sql = connectOwner(data)
   await sql.unsafe(`create database ${name}`)
   await sql.close()
 }
@@ -53,10 +58,15 @@ export function createUser(usher: Usher, name: string): Promise<{ id: string }> 
 
 export type SignedIn = { cookie: string; sessionId: string }
 
-/** A browser in which somebody new is signed in: the server API makes the person and a ticket, the browser uses it. */
+/** A browser in which somebody new is signed in. */
 export async function signIn(usher: Usher, name: string): Promise<SignedIn> {
   const { id } = await createUser(usher, name)
-  const { token } = await backend<{ token: string }>(usher, '/sign_in_tokens', { user_id: id })
+  return signInAs(usher, id)
+}
+
+/** A browser in which somebody is signed in: the server API makes a ticket, the browser uses it. */
+export async function signInAs(usher: Usher, userId: string): Promise<SignedIn> {
+  const { token } = await backend<{ token: string }>(usher, '/sign_in_tokens', { user_id: userId })
   const response = await fetch(`http://127.0.0.1:${usher.port}/v1/client/sign_ins`, {
     method: 'POST',
     body: new URLSearchParams({ strategy: 'ticket', ticket: token }),

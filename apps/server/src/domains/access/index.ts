@@ -31,6 +31,8 @@ export {
   addRolesToRoleSet,
   createRoleSet,
   deleteRoleSet,
+  findRolesForNew,
+  getRoleForNew,
   getRoleSet,
   getRoleSetOf,
   listRoleSets,

@@ -1,5 +1,5 @@
 import { and, asc, count, eq, inArray, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -77,6 +77,31 @@ export async function getRoleSetOf(ctx: Ctx | Tx, id: string | null): Promise<Ro
     if (!initial) throw new UsherError('internal_error', 'The instance has no initial role set.')
     return initial
   })
+}
+
+type RoleName = { id: string; key: string }
+
+/** The roles that newcomers of organizations get: of each the one that its role set names. */
+export async function findRolesForNew(
+  tx: Tx,
+  organizationIds: readonly string[],
+  as: 'member' | 'creator',
+): Promise<Map<string, RoleName>> {
+  const { defaultRole, creatorRole } = tx.instance.settings.organizations
+  const [column, key] = as === 'member' ? ['default_role_id', defaultRole] : ['creator_role_id', creatorRole]
+  const rows = await tx.db.execute<RoleName & { organization_id: string }>(sql`
+    select o.id as organization_id, r.id, r.key from organizations o left join role_sets rs on rs.id = o.role_set_id
+    join roles r on r.id = coalesce(rs.${sql.raw(column)},
+      (select id from roles where key = ${key} and organization_id is null))
+    where o.id = any(${textArray(organizationIds)}::text[])`)
+  return new Map([...rows].map(({ organization_id, id, key }) => [organization_id, { id, key }]))
+}
+
+/** @throws {UsherError} `form_param_value_invalid` when the settings name a role that is not there */
+export async function getRoleForNew(tx: Tx, organizationId: string, as: 'member' | 'creator'): Promise<RoleName> {
+  const role = (await findRolesForNew(tx, [organizationId], as)).get(organizationId)
+  if (!role) throw new UsherError('form_param_value_invalid', 'There is no such role.', { param: 'role' })
+  return role
 }
 
 export type RoleSetInput = {

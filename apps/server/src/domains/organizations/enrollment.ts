@@ -2,7 +2,7 @@ import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
-import { getRoleByKey } from '../access/index.ts'
+import { findRolesForNew } from '../access/index.ts'
 import { emit } from '../events/index.ts'
 import { expireInvitations } from './expire-invitations.ts'
 import { settleRequest } from './open-requests.ts'
@@ -93,7 +93,8 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
     select distinct on (d.organization_id, e.user_id) d.organization_id, e.email_address, d.id as domain_id
     ${matches(scope, 'automatic_invitation', uninvited)} limit ${batch}`)
   if (found.length === 0) return 0
-  const role = await getRoleByKey(tx, tx.instance.settings.organizations.defaultRole)
+  const organizationIds = [...new Set([...found].map((row) => row.organization_id))]
+  const roles = await findRolesForNew(tx, organizationIds, 'member')
   const made = await tx.db
     .insert(organizationInvitations)
     .values(
@@ -102,7 +103,7 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
         instanceId: tx.instance.id,
         organizationId: row.organization_id,
         emailAddress: row.email_address,
-        roleId: role.id,
+        roleId: roles.get(row.organization_id)?.id ?? '',
         status: 'pending' as const,
         domainId: row.domain_id,
         createdAt: now,
@@ -116,7 +117,7 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
     emit(tx, {
       type: 'organizationInvitation.created',
       subject: id,
-      data: { organization_id: organizationId, role: role.key },
+      data: { organization_id: organizationId, role: roles.get(organizationId)?.key },
     })
   return found.length
 }

@@ -10,7 +10,7 @@ import { queueEmail } from '../messaging/index.ts'
 import { findUserByEmail, findUsers, getUser } from '../users/index.ts'
 import { createOneTimeToken, findOneTimeToken, parseEmailAddress, revokeTokensOf } from '../verifications/index.ts'
 import { expireInvitations } from './expire-invitations.ts'
-import { getGrantableRole, insertMembership } from './manage-memberships.ts'
+import { insertMembership } from './manage-memberships.ts'
 import {
   findMembership,
   findOrganizations,
@@ -19,6 +19,7 @@ import {
   type Organization,
 } from './queries.ts'
 import { requirePermission } from './require-permission.ts'
+import { getGrantableRole } from './role-choice.ts'
 import { freeSeats, isFull, lockOrganization, quotaExceeded } from './seats.ts'
 import { organizationInvitations, organizations } from './tables.ts'
 
@@ -77,7 +78,7 @@ async function inviteMember(tx: Tx, input: InviteInput): Promise<{ id: string; u
   const caller = await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
   const emailAddress = parseEmailAddress(input.emailAddress)
   const organization = await lockOrganization(tx, input.organizationId)
-  const role = await getGrantableRole(tx, input.role, caller)
+  const role = await getGrantableRole(tx, organization.id, input.role, caller)
   const existing = await findUserByEmail(tx, emailAddress)
   if (existing && (await findMembership(tx, { organizationId: organization.id, userId: existing.id })))
     throw new UsherError('already_a_member_in_organization', 'This person is a member already.', {

@@ -3,7 +3,6 @@ import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
-import { getRoleByKey, type RoleRecord } from '../access/index.ts'
 import { roles } from '../access/tables.ts'
 import { emit } from '../events/index.ts'
 import { getUser, mergeMetadata } from '../users/index.ts'
@@ -11,6 +10,7 @@ import { rememberSentAway, settleOffers } from './enrollment.ts'
 import { guardian, keepingGuardian } from './guardian.ts'
 import { getMembership, type MembershipRecord } from './queries.ts'
 import { requireMember, requirePermission } from './require-permission.ts'
+import { getGrantableRole } from './role-choice.ts'
 import { freeSeats, lockOrganization, quotaExceeded } from './seats.ts'
 import { memberships } from './tables.ts'
 
@@ -54,7 +54,7 @@ export async function addMember(ctx: Ctx | Tx, input: MembershipInput): Promise<
   return transaction(ctx, async (tx) => {
     const caller = await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
     const organization = await lockOrganization(tx, input.organizationId)
-    const role = await getGrantableRole(tx, input.role, caller)
+    const role = await getGrantableRole(tx, input.organizationId, input.role, caller)
     await getUser(tx, input.userId)
     if ((await freeSeats(tx, organization)) < 1) throw quotaExceeded()
     await insertMembership(tx, {
@@ -72,7 +72,7 @@ export async function changeMemberRole(ctx: Ctx | Tx, input: MembershipInput): P
   return transaction(ctx, async (tx) => {
     const caller = await requirePermission(tx, input.organizationId, 'org:sys_memberships:manage')
     await lockOrganization(tx, input.organizationId)
-    const role = await getGrantableRole(tx, input.role, caller)
+    const role = await getGrantableRole(tx, input.organizationId, input.role, caller)
     const known = await getMembership(tx, input)
     const change = () =>
       tx.db
@@ -157,20 +157,4 @@ export async function mergeMembershipMetadata(
     emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
     return getMembership(tx, input)
   })
-}
-
-/**
- * A role that the caller may hand out: nobody gives what they do not have.
- *
- * @throws {UsherError} `form_param_value_invalid` for an unknown role, `forbidden` for one above the caller's own
- */
-export async function getGrantableRole(
-  tx: Tx,
-  key: unknown,
-  caller: MembershipRecord | undefined,
-): Promise<RoleRecord> {
-  const role = await getRoleByKey(tx, key)
-  const beyond = caller && role.permissions.some((p) => p.type === 'system' && !caller.permissions.includes(p.key))
-  if (beyond) throw new UsherError('forbidden', 'This role allows more than your own.', { param: 'role' })
-  return role
 }

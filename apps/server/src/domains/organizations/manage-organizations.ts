@@ -3,7 +3,7 @@ import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
-import { getRoleByKey } from '../access/index.ts'
+import { getRoleForNew, getRoleSet } from '../access/index.ts'
 import { emit } from '../events/index.ts'
 import { getUser, mergeMetadata, type User } from '../users/index.ts'
 import { announce } from './domains.ts'
@@ -12,8 +12,9 @@ import { announceEndOfMemberships, insertMembership } from './manage-memberships
 import { nameSkeleton, parseName, parseSlug, refuseLookAlike, slugFrom } from './names.ts'
 import { getOrganization, type Organization } from './queries.ts'
 import { requirePermission } from './require-permission.ts'
+import { setRoleSet } from './role-sets.ts'
 import { lockOrganization } from './seats.ts'
-import { memberships, organizationDomains, organizationInvitations, organizations } from './tables.ts'
+import { groups, memberships, organizationDomains, organizationInvitations, organizations } from './tables.ts'
 
 export type OrganizationInput = {
   name: string
@@ -24,6 +25,8 @@ export type OrganizationInput = {
   maxAllowedMemberships?: number | undefined
   publicMetadata?: Metadata | undefined
   privateMetadata?: Metadata | undefined
+  /** Id or key of the roles that it chooses from. */
+  roleSet?: string | undefined
   /** Whom the application's server names as creator; in the browser it is the caller. */
   createdBy?: string | undefined
 }
@@ -59,6 +62,7 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
         slug: input.slug ? parseSlug(tx, input.slug) : slugFrom(input.name),
         externalId: trusted ? (input.externalId ?? null) : null,
         createdBy: creatorId ?? null,
+        roleSetId: trusted && input.roleSet ? (await getRoleSet(tx, input.roleSet)).id : null,
         publicMetadata: input.publicMetadata ?? {},
         privateMetadata: input.privateMetadata ?? {},
         maxAllowedMemberships: input.maxAllowedMemberships ?? settings.organizations.maxAllowedMemberships,
@@ -70,7 +74,7 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
       throw taken(error)
     }
     if (creator) {
-      const role = await getRoleByKey(tx, settings.organizations.creatorRole)
+      const role = await getRoleForNew(tx, id, 'creator')
       await insertMembership(tx, { organizationId: id, userId: creator.id, roleId: role.id, roleKey: role.key })
     }
     emit(tx, { type: 'organization.created', subject: id, data: {} })
@@ -104,6 +108,7 @@ export async function updateOrganization(
     await requirePermission(tx, id, 'org:sys_profile:manage')
     // What a browser may not set is not read from it, whoever calls.
     const trusted = tx.actor.type === 'backend'
+    if (trusted && change.roleSet) await setRoleSet(tx, { organizationId: id, roleSet: change.roleSet })
     const name = change.name === undefined ? undefined : parseName(change.name)
     if (name !== undefined) await refuseLookAlike(tx, { id, name })
     try {
@@ -181,6 +186,9 @@ export async function deleteOrganization(ctx: Ctx | Tx, id: string): Promise<Org
     if (membership && !organization.adminDeleteEnabled)
       throw new UsherError('forbidden', 'This organization can be deleted by the application only.')
     await announceEnd(tx, id)
+    // Its own roles go with it, and by then nothing may hold them.
+    for (const table of [organizationInvitations, groups, memberships])
+      await tx.db.delete(table).where(eq(table.organizationId, id))
     await tx.db.delete(organizations).where(eq(organizations.id, id))
     emit(tx, { type: 'organization.deleted', subject: id, data: {} })
     return organization

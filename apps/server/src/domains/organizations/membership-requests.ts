@@ -3,7 +3,7 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
-import { getRoleByKey } from '../access/index.ts'
+import { getRoleForNew } from '../access/index.ts'
 import { rememberSentAway } from './enrollment.ts'
 import { insertMembership } from './manage-memberships.ts'
 import { announceRequest, type MembershipRequest } from './open-requests.ts'
@@ -55,7 +55,7 @@ export async function acceptMembershipRequest(ctx: Ctx | Tx, input: Answer): Pro
     const { organizationId, userId } = request
     if (await findMembership(tx, { organizationId, userId })) return request
     if ((await freeSeats(tx, organization)) < 1) throw quotaExceeded()
-    const role = await getRoleByKey(tx, tx.instance.settings.organizations.defaultRole)
+    const role = await getRoleForNew(tx, organizationId, 'member')
     await insertMembership(tx, { organizationId, userId, roleId: role.id, roleKey: role.key, roleSource: 'domain' })
     return request
   })

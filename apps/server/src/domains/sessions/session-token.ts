@@ -95,7 +95,11 @@ function accessClaimsOf(
     payloadBytesWithin(ctx.instance, sessionHeader, maxLength) - Buffer.byteLength(JSON.stringify(claims))
   const room = roomBeside(own, maxOwnLength)
   const roomWithCustom = custom ? roomBeside({ ...custom, ...own }, maxTokenLength) : room
-  return encodeAccessClaims(membership?.organization, standingOf(membership, []), Math.min(room, roomWithCustom))
+  return encodeAccessClaims(
+    membership?.organization,
+    standingOf(membership, session.user.features),
+    Math.min(room, roomWithCustom),
+  )
 }
 
 /** No token outlives its session. */

@@ -39,6 +39,8 @@ export type UserRecord = User & {
   backupCodeEnabled: boolean
   /** Whether there is an authenticator or a phone number that takes second-factor codes. */
   twoFactorEnabled: boolean
+  /** Slugs of the features that the person has for themselves. */
+  features: string[]
 }
 
 /**
@@ -60,7 +62,7 @@ async function readUsers(tx: Tx, readers: Readers, values: Record<string, string
     rows.some((r) => r.hasExternalAccounts) ? readers.accounts(tx, values) : [],
   ])
   const byId = new Map(
-    rows.map(({ user, passwordUpdatedAt, passkeys, hasPhoneNumbers: _, hasExternalAccounts: __, ...row }) => {
+    rows.map(({ user, passwordUpdatedAt, passkeys, features, hasPhoneNumbers: _, hasExternalAccounts: __, ...row }) => {
       const record: UserRecord = {
         ...user,
         ...row,
@@ -68,6 +70,7 @@ async function readUsers(tx: Tx, readers: Readers, values: Record<string, string
         passwordEnabled: passwordUpdatedAt !== null,
         passwordUpdatedAt: passwordUpdatedAt === null ? null : new Date(Number(passwordUpdatedAt)),
         passkeys: typeof passkeys === 'string' ? JSON.parse(passkeys) : (passkeys ?? []),
+        features: typeof features === 'string' ? JSON.parse(features) : (features ?? []),
         twoFactorEnabled: row.totpEnabled,
         emailAddresses: [],
         phoneNumbers: [],
@@ -102,6 +105,10 @@ const factors = {
       'createdAt', ${sql.raw(milliseconds('k.created_at'))}, 'updatedAt', ${sql.raw(milliseconds('k.updated_at'))})
       order by k.created_at, k.id)
     from passkeys k where k.user_id = users.id and k.verified_at is not null)`,
+  // As `featureStatesOf` has it; that domain stands above this one.
+  features: sql<string[] | string | null>`(select json_agg(f.slug order by f.slug) from features f
+    where f.enabled and coalesce((select fg.enabled from feature_grants fg
+      where fg.feature_id = f.id and fg.user_id = users.id order by fg.source limit 1), f.default_for in ('everyone', 'users')))`,
 }
 
 /** @param named says of a column with a user's id which ones are meant */

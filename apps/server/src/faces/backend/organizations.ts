@@ -32,6 +32,7 @@ const seen = { private: true } as const
 const OrganizationFields = {
   name: Name,
   slug: z.string().max(100).nullish(),
+  role_set_key: z.string().max(120).nullish(),
   external_id: z.string().min(1).max(256).nullish(),
   max_allowed_memberships: z.number().int().min(0).max(1_000_000).nullish(),
   public_metadata: Metadata.optional(),
@@ -229,6 +230,7 @@ function invite(
 function fieldsOf(input: z.infer<typeof UpdateInput>) {
   return {
     slug: input.slug ?? undefined,
+    roleSet: input.role_set_key ?? undefined,
     externalId: input.external_id,
     maxAllowedMemberships: input.max_allowed_memberships ?? undefined,
     publicMetadata: input.public_metadata,

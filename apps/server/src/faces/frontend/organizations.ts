@@ -1,6 +1,5 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
-import { listRoles } from '../../domains/access/index.ts'
 import { deleteOrganizationLogo, setOrganizationLogo } from '../../domains/images/index.ts'
 import {
   addMember,
@@ -11,6 +10,7 @@ import {
   inviteMembers,
   listMemberships,
   listOrganizationInvitations,
+  listOrganizationRoles,
   type MembershipRecord,
   removeMember,
   requireMember,
@@ -156,7 +156,10 @@ export function organizationRoutes(): Hono<FrontendEnv> {
 
   routes.get('/organizations/:id/roles', async (c) => {
     await requirePermission(c.var.ctx, c.req.param('id'), 'org:sys_memberships:read')
-    const { data, totalCount } = await listRoles(c.var.ctx, Pagination.parse(c.req.query()))
+    const { data, totalCount } = await listOrganizationRoles(c.var.ctx, {
+      ...Pagination.parse(c.req.query()),
+      organizationId: c.req.param('id'),
+    })
     return reply(c, { data: data.map(presentRole), total_count: totalCount, has_role_set_migration: false })
   })
 

@@ -27,6 +27,7 @@ export function presentOrganization(organization: Organization, options: Options
     ...(options.private && {
       private_metadata: organization.privateMetadata,
       created_by: organization.createdBy,
+      role_set_key: organization.roleSetKey,
       external_id: organization.externalId,
     }),
     created_at: organization.createdAt.getTime(),

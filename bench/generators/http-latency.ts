@@ -35,7 +35,8 @@ async function ask({ method, path, headers, body }: LatencyInput['requests'][num
 
 async function lane() {
   // What is very slow is known to be so after fewer requests.
-  for (let request = requests[next++]; request && performance.now() < maxMs; request = requests[next++]) await ask(request)
+  for (let request = requests[next++]; request && performance.now() < maxMs; request = requests[next++])
+    await ask(request)
 }
 
 await Promise.all(Array.from({ length: lanes }, lane))

@@ -913,6 +913,8 @@ ALTER TABLE "webhook_lanes" ADD CONSTRAINT "webhook_lanes_endpoint_id_webhook_en
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
 CREATE INDEX "role_set_roles_role" ON "role_set_roles" USING btree ("role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "role_sets_initial" ON "role_sets" USING btree ("instance_id") WHERE type = 'initial';--> statement-breakpoint
+CREATE INDEX "role_sets_default_role" ON "role_sets" USING btree ("default_role_id");--> statement-breakpoint
+CREATE INDEX "role_sets_creator_role" ON "role_sets" USING btree ("creator_role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "roles_key" ON "roles" USING btree ("instance_id","key") WHERE organization_id is null;--> statement-breakpoint
 CREATE UNIQUE INDEX "roles_organization_key" ON "roles" USING btree ("organization_id","key") WHERE organization_id is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "audit_entries_id" ON "audit_entries" USING btree ("instance_id","id");--> statement-breakpoint
@@ -936,6 +938,7 @@ CREATE UNIQUE INDEX "instances_default" ON "instances" USING btree ((host is nul
 CREATE INDEX "instances_application" ON "instances" USING btree ("application_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "redirect_urls_url" ON "redirect_urls" USING btree ("instance_id","url");--> statement-breakpoint
 CREATE INDEX "instance_secret_keys_instance" ON "instance_secret_keys" USING btree ("instance_id");--> statement-breakpoint
+CREATE INDEX "instance_signing_keys_instance" ON "instance_signing_keys" USING btree ("instance_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "instance_signing_keys_active" ON "instance_signing_keys" USING btree ("instance_id") WHERE state = 'active';--> statement-breakpoint
 CREATE INDEX "messages_due" ON "messages" USING btree ("next_attempt_at") WHERE state = 'queued';--> statement-breakpoint
 CREATE INDEX "messages_recent" ON "messages" USING btree ("instance_id","created_at");--> statement-breakpoint
@@ -956,6 +959,8 @@ CREATE UNIQUE INDEX "organization_domains_verified" ON "organization_domains" US
 CREATE UNIQUE INDEX "organization_invitations_open" ON "organization_invitations" USING btree ("organization_id","email_address") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "organization_invitations_email" ON "organization_invitations" USING btree ("instance_id","email_address");--> statement-breakpoint
 CREATE INDEX "organization_invitations_domain" ON "organization_invitations" USING btree ("domain_id");--> statement-breakpoint
+CREATE INDEX "organization_invitations_role" ON "organization_invitations" USING btree ("role_id");--> statement-breakpoint
+CREATE INDEX "organization_invitations_created" ON "organization_invitations" USING btree ("organization_id","created_at" DESC NULLS FIRST,"id");--> statement-breakpoint
 CREATE INDEX "organization_invitations_pending" ON "organization_invitations" USING btree ("instance_id","organization_id","expires_at") WHERE status = 'pending';--> statement-breakpoint
 CREATE INDEX "organization_suggestions_user" ON "organization_suggestions" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "organization_suggestions_domain" ON "organization_suggestions" USING btree ("domain_id");--> statement-breakpoint
@@ -963,6 +968,7 @@ CREATE UNIQUE INDEX "organizations_external_id" ON "organizations" USING btree (
 CREATE INDEX "organizations_created" ON "organizations" USING btree ("instance_id","created_at");--> statement-breakpoint
 CREATE INDEX "organizations_creator" ON "organizations" USING btree ("instance_id","created_by");--> statement-breakpoint
 CREATE INDEX "organizations_name_skeleton" ON "organizations" USING btree ("instance_id","name_skeleton");--> statement-breakpoint
+CREATE INDEX "organizations_role_set" ON "organizations" USING btree ("role_set_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "allowlist_identifiers_identifier" ON "allowlist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE UNIQUE INDEX "blocklist_identifiers_identifier" ON "blocklist_identifiers" USING btree ("instance_id","identifier");--> statement-breakpoint
 CREATE INDEX "client_tokens_client" ON "client_tokens" USING btree ("client_id");--> statement-breakpoint

@@ -86,6 +86,8 @@ export const roleSets = pgTable(
   (t) => [
     unique('role_sets_key').on(t.instanceId, t.key),
     uniqueIndex('role_sets_initial').on(t.instanceId).where(sql`type = 'initial'`),
+    index('role_sets_default_role').on(t.defaultRoleId),
+    index('role_sets_creator_role').on(t.creatorRoleId),
   ],
 )
 

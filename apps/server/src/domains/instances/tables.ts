@@ -65,7 +65,10 @@ export const signingKeys = pgTable(
     /** When nothing that a retiring key signed is valid any more, so that it can go. */
     retiredAt: instant('retired_at'),
   },
-  (t) => [uniqueIndex('instance_signing_keys_active').on(t.instanceId).where(sql`state = 'active'`)],
+  (t) => [
+    index('instance_signing_keys_instance').on(t.instanceId),
+    uniqueIndex('instance_signing_keys_active').on(t.instanceId).where(sql`state = 'active'`),
+  ],
 )
 
 /** Where applications outside the browser may be sent back to: `myapp://callback`, or a page of another site. */

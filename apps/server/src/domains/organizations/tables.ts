@@ -50,6 +50,7 @@ export const organizations = pgTable(
     index('organizations_created').on(t.instanceId, t.createdAt),
     index('organizations_creator').on(t.instanceId, t.createdBy),
     index('organizations_name_skeleton').on(t.instanceId, t.nameSkeleton),
+    index('organizations_role_set').on(t.roleSetId),
   ],
 )
 
@@ -203,6 +204,8 @@ export const organizationInvitations = pgTable(
     uniqueIndex('organization_invitations_open').on(t.organizationId, t.emailAddress).where(sql`status = 'pending'`),
     index('organization_invitations_email').on(t.instanceId, t.emailAddress),
     index('organization_invitations_domain').on(t.domainId),
+    index('organization_invitations_role').on(t.roleId),
+    index('organization_invitations_created').on(t.organizationId, t.createdAt.desc().nullsFirst(), t.id),
     // For counting those that are open.
     index('organization_invitations_pending')
       .on(t.instanceId, t.organizationId, t.expiresAt)

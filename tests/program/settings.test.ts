@@ -151,6 +151,69 @@ test('G7 secrets come from the environment and are in no file, plan, message or 
     for (const secret of [clientSecret, 'another-secret', 'k'.repeat(40)]) expect(text).not.toContain(secret)
 }, 90_000)
 
+test('features, role sets and webhooks are part of it, each by the name that it has', async () => {
+  await using s = await serverWithFile()
+  await s.pull()
+  expect(readFileSync(s.file, 'utf8')).not.toContain('role_set')
+  const secret = `whsec_${Buffer.from('a secret of twenty-four by').toString('base64')}`
+  s.write(`{
+    features: { reports: { name: 'Reports', defaultFor: 'organizations' }, exports: { name: 'Exports', enabled: false } },
+    permissions: { 'org:reports:read': { name: 'Read reports' } },
+    roles: {
+      'org:reader': { name: 'Reader', permissions: ['org:reports:read'] },
+      'org:lead': { name: 'Lead', permissions: ['org:sys_memberships:manage'] },
+    },
+    roleSets: {
+      'role_set:default': { name: 'Default', roles: ['org:admin', 'org:member', 'org:reader'] },
+      'role_set:agencies': {
+        name: 'Agencies', roles: ['org:lead', 'org:reader'], defaultRole: 'org:reader', creatorRole: 'org:lead',
+      },
+    },
+    webhooks: {
+      'https://hooks.acme.example': { eventTypes: ['user.created', 'organization.*'], secret: env('HOOK_SECRET') },
+      'https://hooks.acme.example/all': { description: 'Everything' },
+    },
+  }`)
+  expect((await s.apply()).stderr).toContain('HOOK_SECRET')
+  const applied = await s.apply({ HOOK_SECRET: secret })
+  expect(applied).toMatchObject({ code: 0 })
+  expect(applied.stdout).not.toContain(secret)
+  expect(await s.diff({ HOOK_SECRET: secret })).toMatchObject({ code: 0, changes: [] })
+  const { data: sets } = await s.backend('/role_sets')
+  expect(sets.map((set: { key: string; roles: unknown[] }) => [set.key, set.roles.length]).sort()).toEqual([
+    ['role_set:agencies', 2],
+    ['role_set:default', 3],
+  ])
+
+  // What is pulled says the same, and names no secret: each instance has its own.
+  await s.pull()
+  const pulled = readFileSync(s.file, 'utf8')
+  expect(pulled).toContain("'https://hooks.acme.example/': {")
+  expect(pulled).not.toContain('whsec_')
+  expect(await s.diff()).toMatchObject({ code: 0, changes: [] })
+
+  // A role leaves a set and goes; the settings may name another in its place at the same time.
+  s.write(`{
+    settings: { organizations: { defaultRole: 'org:lead' } },
+    roles: { 'org:lead': { name: 'Lead', permissions: ['org:sys_memberships:manage'] } },
+    roleSets: { 'role_set:default': { name: 'Default', roles: ['org:admin', 'org:lead', 'org:member'] } },
+    webhooks: { 'https://hooks.acme.example/': { eventTypes: ['organization.*', 'user.created'] } },
+    features: { reports: { name: 'Reports' } },
+  }`)
+  const plan = await s.diff()
+  expect(plan.changes.map((c: { action: string; path: string }) => `${c.action} ${c.path}`).sort()).toEqual([
+    'change features.reports.defaultFor',
+    'change roleSets.role_set:default.roles',
+    'change settings.organizations.defaultRole',
+    'remove features.exports',
+    'remove roleSets.role_set:agencies',
+    'remove roles.org:reader',
+    'remove webhooks.https://hooks.acme.example/all',
+  ])
+  expect(await s.apply()).toMatchObject({ code: 0 })
+  expect(await s.diff()).toMatchObject({ code: 0, changes: [] })
+}, 120_000)
+
 test('of two files applied at once, both arrive whole or one is told that its plan is out of date', async () => {
   await using s = await serverWithFile()
   const other = s.file.replace('usher.config', 'other.config')

@@ -5,7 +5,7 @@ import { emit } from '../events/index.ts'
 import { completeSettings, type InstanceSettings, replaceStoredSettings } from '../instances/index.ts'
 import { beyond } from './canonical.ts'
 import { type PartName, parts } from './parts.ts'
-import { type Plan, planChanges, type State, touched } from './plan.ts'
+import { completed, type Plan, planChanges, type State, touched } from './plan.ts'
 import type { Configuration } from './schema.ts'
 import { lockState } from './state.ts'
 
@@ -27,9 +27,10 @@ export function readConfiguration(ctx: Ctx | Tx): Promise<State> {
  * @throws {UsherError} `conflict` if another plan would be carried out than the confirmed one;
  *   `form_param_value_invalid` where the plan has problems; and what the changed things' own verbs throw
  */
-export function applyConfiguration(ctx: Ctx | Tx, wanted: Configuration, confirmed?: Plan): Promise<Plan> {
+export function applyConfiguration(ctx: Ctx | Tx, said: Configuration, confirmed?: Plan): Promise<Plan> {
   return transaction(ctx, async (tx) => {
     const held = await lockState(tx)
+    const wanted = completed(held, said)
     const plan = planChanges(held, wanted)
     if (confirmed && JSON.stringify(confirmed.changes) !== JSON.stringify(plan.changes))
       throw new UsherError(
@@ -39,12 +40,15 @@ export function applyConfiguration(ctx: Ctx | Tx, wanted: Configuration, confirm
     if (plan.problems.length > 0)
       throw new UsherError('form_param_value_invalid', plan.problems.map((problem) => `  - ${problem}`).join('\n'))
     if (plan.changes.length === 0) return plan
+    // Verbs that look at the settings see those that will be.
+    const next = wanted.settings ? { ...tx, instance: { ...tx.instance, settings: wanted.settings } } : tx
     const work = parts.map((part) => ({ part, ...touched(held, wanted, part.name) }))
     for (const { part, written } of work)
-      for (const key of written) await at(part.name, key, part.write(tx, key, wanted[part.name as PartName]?.[key]))
+      for (const key of written)
+        await at(part.name, key, part.write(next, key, wanted[part.name as PartName]?.[key], wanted))
     // What others refer to goes after those that refer to it.
     for (const { part, removed } of work.toReversed())
-      for (const key of removed) await at(part.name, key, part.remove(tx, key))
+      for (const key of removed) await at(part.name, key, part.remove(next, key))
     if (wanted.settings) await replaceStoredSettings(tx, storedForm(tx.instance.name, wanted.settings))
     else emit(tx, { type: 'instance.updated', subject: tx.instance.id, data: {} })
     await refuseMissingRoles(tx)

@@ -2,16 +2,24 @@ import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Pagination } from '../../kernel/pagination.ts'
 import {
+  addRolesToRoleSet,
   createPermission,
   createRole,
+  createRoleSet,
   deletePermission,
   deleteRole,
+  deleteRoleSet,
   listPermissions,
+  listRoleSets,
   listRoles,
+  type RoleSetRecord,
+  removeRoleFromRoleSet,
   updatePermission,
   updateRole,
+  updateRoleSet,
 } from '../access/index.ts'
 import { knownProviders, readConnections, removeConnection, setConnection } from '../connections/index.ts'
+import { createFeature, deleteFeature, listFeatures, updateFeature } from '../features/index.ts'
 import {
   createJwtTemplate,
   deleteJwtTemplate,
@@ -19,11 +27,19 @@ import {
   openSigningKey,
   updateJwtTemplate,
 } from '../sessions/index.ts'
+import {
+  createWebhookEndpoint,
+  deleteWebhookEndpoint,
+  getWebhookSecret,
+  listWebhookEndpoints,
+  rotateWebhookSecret,
+  updateWebhookEndpoint,
+} from '../webhooks/index.ts'
 import { Secret } from './references.ts'
 import type { Configuration } from './schema.ts'
 
 /** The parts of a file that hold things by key, in the order in which they are made; they go in the opposite order. */
-export type PartName = 'permissions' | 'roles' | 'jwtTemplates' | 'connections'
+export type PartName = 'permissions' | 'features' | 'roles' | 'roleSets' | 'jwtTemplates' | 'connections' | 'webhooks'
 type Item<P extends PartName> = NonNullable<Configuration[P]>[string]
 
 /** How a part is read and changed: by the verbs that every face calls, so their rules hold here too. */
@@ -31,10 +47,12 @@ export type Part<P extends PartName> = {
   name: P
   read: (tx: Tx) => Promise<Record<string, Item<P>>>
   /** Makes a thing, or changes the one that is there. */
-  write: (tx: Tx, key: string, item: Item<P>) => Promise<void>
+  write: (tx: Tx, key: string, item: Item<P>, whole: Configuration) => Promise<void>
   remove: (tx: Tx, key: string) => Promise<void>
   /** Things that stay where a file does not name them. */
   stays?: (key: string) => boolean
+  /** What a file says about a thing, with what it leaves open as it is held. */
+  complete?: (item: Item<P>, held: Item<P> | undefined) => Item<P>
 }
 
 const everything: Pagination = { limit: 100_000, offset: 0 }
@@ -61,6 +79,29 @@ async function permissionIdOf(tx: Tx, key: string): Promise<string | undefined> 
   return data.find((p) => p.key === key)?.id
 }
 
+const features: Part<'features'> = {
+  name: 'features',
+  read: async (tx) => {
+    const { data } = await listFeatures(tx, everything)
+    return Object.fromEntries(
+      data.map(({ slug, name, description, enabled, defaultFor, avatarUrl }) => [
+        slug,
+        { name, description, enabled, defaultFor, avatarUrl: avatarUrl ?? undefined },
+      ]),
+    )
+  },
+  write: async (tx, slug, { avatarUrl = null, ...item }) => {
+    const { data } = await listFeatures(tx, everything)
+    const known = data.find((feature) => feature.slug === slug)
+    await (known
+      ? updateFeature(tx, { id: known.id, avatarUrl, ...item })
+      : createFeature(tx, { slug, avatarUrl, ...item }))
+  },
+  remove: async (tx, slug) => {
+    await deleteFeature(tx, slug)
+  },
+}
+
 const roles: Part<'roles'> = {
   name: 'roles',
   read: async (tx) => {
@@ -72,7 +113,7 @@ const roles: Part<'roles'> = {
       ]),
     )
   },
-  write: async (tx, key, { name, description, permissions: wanted }) => {
+  write: async (tx, key, { name, description, permissions: wanted }, { roleSets: sets }) => {
     const { data } = await listPermissions(tx, everything)
     const permissionIds = wanted.map((permission) => {
       const known = data.find((p) => p.key === permission)
@@ -82,7 +123,8 @@ const roles: Part<'roles'> = {
     })
     const id = await roleIdOf(tx, key)
     await (id === undefined
-      ? createRole(tx, { key, name, description, permissionIds })
+      ? // A file that says what the sets hold says it of this role too.
+        createRole(tx, { key, name, description, permissionIds, inInitialRoleSet: sets === undefined })
       : updateRole(tx, { id, name, description, permissionIds }))
   },
   remove: async (tx, key) => {
@@ -95,6 +137,61 @@ const roles: Part<'roles'> = {
 async function roleIdOf(tx: Tx, key: string): Promise<string | undefined> {
   const { data } = await listRoles(tx, everything)
   return data.find((role) => role.key === key)?.id
+}
+
+const roleSets: Part<'roleSets'> = {
+  name: 'roleSets',
+  read: async (tx) => {
+    const { data } = await listRoleSets(tx, everything)
+    return Object.fromEntries(
+      data.map(({ key, name, description, type, roles: held, defaultRole, creatorRole }) => [
+        key,
+        {
+          name,
+          description,
+          roles: held.map((role) => role.key).sort(),
+          // Those of the initial set stand in the settings.
+          defaultRole: type === 'initial' ? undefined : defaultRole.key,
+          creatorRole: type === 'initial' ? undefined : creatorRole.key,
+        },
+      ]),
+    )
+  },
+  write: async (tx, key, item) => {
+    const known = await roleSetOf(tx, key)
+    await (known ? changeRoleSet(tx, known, item) : createRoleSet(tx, { key, ...item, ...rolesForNew(item) }))
+  },
+  remove: async (tx, key) => {
+    const known = await roleSetOf(tx, key)
+    if (known) await deleteRoleSet(tx, known)
+  },
+  complete: (item) => ({ ...item, roles: item.roles.toSorted() }),
+}
+
+async function roleSetOf(tx: Tx, key: string): Promise<RoleSetRecord | undefined> {
+  const { data } = await listRoleSets(tx, everything)
+  return data.find((set) => set.key === key)
+}
+
+async function changeRoleSet(tx: Tx, known: RoleSetRecord, item: Item<'roleSets'>): Promise<void> {
+  const isInitial = known.type === 'initial'
+  if (isInitial && (item.defaultRole ?? item.creatorRole) !== undefined)
+    throw new UsherError('form_param_value_invalid', 'settings.organizations names the roles of the initial set.')
+  const { id } = known
+  const missing = item.roles.filter((key) => !known.roles.some((role) => role.key === key))
+  const forNew = isInitial ? {} : rolesForNew(item)
+  if (missing.length > 0) await addRolesToRoleSet(tx, { id, roles: missing, ...forNew })
+  const { roleSet } = await updateRoleSet(tx, { id, name: item.name, description: item.description, ...forNew })
+  for (const role of roleSet.roles.filter(({ key }) => !item.roles.includes(key))) {
+    if (role.membersCount > 0)
+      throw new UsherError('role_in_use', `${role.key} cannot leave the set: ${role.membersCount} members have it.`)
+    await removeRoleFromRoleSet(tx, { roleSet, role, to: roleSet.defaultRole })
+  }
+}
+
+function rolesForNew({ defaultRole, creatorRole }: Item<'roleSets'>) {
+  if (defaultRole !== undefined && creatorRole !== undefined) return { defaultRole, creatorRole }
+  throw new UsherError('form_param_value_invalid', 'defaultRole and creatorRole are needed.')
 }
 
 const jwtTemplates: Part<'jwtTemplates'> = {
@@ -169,5 +266,52 @@ const connections: Part<'connections'> = {
   remove: (tx, provider) => removeConnection(tx.db, tx.instance.id, provider),
 }
 
+const webhooks: Part<'webhooks'> = {
+  name: 'webhooks',
+  read: async (tx) => {
+    const items = []
+    for (const [key, { id, description, eventTypes, disabledAt }] of await endpointsByKey(tx)) {
+      const secret = new Secret(await getWebhookSecret(tx, id))
+      const enabled = disabledAt === null
+      items.push([key, { description, eventTypes: eventTypes?.toSorted(), enabled, secret }] as const)
+    }
+    return Object.fromEntries(items)
+  },
+  write: async (tx, key, { description, eventTypes = null, enabled, secret }) => {
+    const known = (await endpointsByKey(tx)).get(key)
+    const given = secret?.reveal()
+    const { id } =
+      known ??
+      (await createWebhookEndpoint(tx, { url: key.replace(/#\d+$/, ''), description, eventTypes, secret: given }))
+        .endpoint
+    await updateWebhookEndpoint(tx, { id, description, eventTypes, disabled: !enabled })
+    // The one before signs beside it for a day.
+    if (known && given !== undefined && given !== (await getWebhookSecret(tx, id)))
+      await rotateWebhookSecret(tx, { id, secret: given })
+  },
+  remove: async (tx, key) => {
+    const known = (await endpointsByKey(tx)).get(key)
+    if (known) await deleteWebhookEndpoint(tx, known.id)
+  },
+  // Usher makes a secret where a file names none, and keeps it.
+  complete: (item, held) => ({
+    ...item,
+    eventTypes: item.eventTypes?.length ? item.eventTypes.toSorted() : undefined,
+    secret: item.secret ?? held?.secret,
+  }),
+}
+
+/** An endpoint goes by its URL; of several with one URL the second has `#2` behind it. */
+async function endpointsByKey(tx: Tx) {
+  const { data } = await listWebhookEndpoints(tx, everything)
+  const byKey = new Map<string, (typeof data)[number]>()
+  for (const endpoint of data) {
+    let key = endpoint.url
+    for (let i = 2; byKey.has(key); i += 1) key = `${endpoint.url}#${i}`
+    byKey.set(key, endpoint)
+  }
+  return byKey
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: each part is asked with items of its own alone.
-export const parts: readonly Part<any>[] = [permissions, roles, jwtTemplates, connections]
+export const parts: readonly Part<any>[] = [permissions, features, roles, roleSets, jwtTemplates, connections, webhooks]

@@ -24,7 +24,8 @@ export type Plan = {
 export type State = Required<Configuration>
 
 /** What would have to change so that an instance is as a file says. Nothing is read or written. */
-export function planChanges(held: State, wanted: Configuration): Plan {
+export function planChanges(held: State, said: Configuration): Plan {
+  const wanted = completed(held, said)
   const changes: Change[] = []
   if (wanted.settings)
     for (const change of differences(held.settings, wanted.settings, 'settings'))
@@ -34,6 +35,18 @@ export function planChanges(held: State, wanted: Configuration): Plan {
     if (part) changes.push(...changesOf(name, held[name as PartName], part, stays))
   }
   return { changes, ...unsetSecrets(held, wanted) }
+}
+
+/** What a file says, with what it leaves open inside of its parts as it is held. */
+export function completed(held: State, said: Configuration): Configuration {
+  const whole: Record<string, unknown> = { ...said }
+  for (const { name, complete } of parts) {
+    const part = said[name as PartName] as Record<string, unknown> | undefined
+    const before = held[name as PartName] as Record<string, unknown>
+    if (part && complete)
+      whole[name] = Object.fromEntries(Object.entries(part).map(([key, item]) => [key, complete(item, before[key])]))
+  }
+  return whole as Configuration
 }
 
 function changesOf(
@@ -58,7 +71,7 @@ function unsetSecrets(held: State, wanted: Configuration): Pick<Plan, 'notes' | 
   const notes: string[] = []
   const problems: string[] = []
   for (const { path, secret, part, key, field } of secretsOf(wanted)) {
-    if (secret.reveal() !== undefined) continue
+    if (secret.reveal() !== undefined || secret.variable === undefined) continue
     const stored = (held[part] as Record<string, Record<string, unknown>>)[key]?.[field] instanceof Secret
     if (stored) notes.push(`${path}: ${secret.variable} is not set here, so the stored secret stays`)
     else problems.push(`${path}: the environment variable ${secret.variable} is not set`)

@@ -28,13 +28,17 @@ export function promoteState(
     wanted: {
       settings,
       permissions: source.permissions,
+      features: source.features,
       roles: source.roles,
+      roleSets: source.roleSets,
       jwtTemplates: promoteTemplates(source.jwtTemplates, environment),
       connections,
     },
-    notes: [...ofSettings, ...ofConnections],
+    notes: [...ofSettings, ...ofConnections, ...Object.keys(source.webhooks).map(webhookStays)],
   }
 }
+
+const webhookStays = (url: string) => `webhooks.${url}: endpoints belong to an environment; make production's own`
 
 function promoteSettings(source: InstanceSettings, target: InstanceSettings) {
   const settings: InstanceSettings = { ...source }

@@ -40,7 +40,7 @@ type Environment = Record<string, string | undefined>
 const secretPaths = [
   /^connections\.[^.]+\.clientSecret$/,
   /^jwtTemplates\.[^.]+\.signingKey$/,
-  /^webhooks\.[^.]+\.secret$/,
+  /^webhooks\..+\.secret$/,
 ]
 
 /**

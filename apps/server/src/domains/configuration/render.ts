@@ -28,12 +28,15 @@ export function describeState(state: State, instanceName: string) {
   const settings = beyond(completeSettings(instanceName, {}), state.settings) ?? {}
   const value: Record<string, unknown> = { settings }
   for (const { name: part } of parts) {
+    if (part === 'roleSets' && isOrdinary(state)) continue
     value[part] = Object.fromEntries(
       Object.entries(state[part as keyof State] as Record<string, object>).map(([key, item]) => [
         key,
         Object.fromEntries(
           Object.entries(item).map(([field, held]) => {
             if (!(held instanceof Secret)) return [field, held]
+            // Usher made it, and each instance has its own.
+            if (part === 'webhooks') return [field, undefined]
             const variable = variableFor(part, key, field)
             variables.push(variable)
             return [field, { $env: variable }]
@@ -45,9 +48,15 @@ export function describeState(state: State, instanceName: string) {
   return { value, variables }
 }
 
+/** One set with every role in it is what an instance has that knows nothing of role sets. */
+function isOrdinary({ roleSets, roles }: State): boolean {
+  const [only, ...others] = Object.values(roleSets)
+  return others.length === 0 && only?.name === 'Default' && only.roles.length === Object.keys(roles).length
+}
+
 /** `GOOGLE_CLIENT_SECRET`, `JWT_SUPABASE_SIGNING_KEY`: the variable that a secret is looked for in. */
 export function variableFor(part: string, key: string, field: string): string {
-  const prefix = { jwtTemplates: 'JWT_', webhooks: 'WEBHOOK_' }[part] ?? ''
+  const prefix = part === 'jwtTemplates' ? 'JWT_' : ''
   const words = `${prefix}${key}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`)}`
   const name = words.toUpperCase().replace(/[^A-Z0-9]+/g, '_')
   return /^[0-9]/.test(name) ? `_${name}` : name

@@ -22,6 +22,29 @@ const Role = z.strictObject({
   permissions: z.array(z.string()).default([]),
 })
 
+const webUrl = z.url({ protocol: /^https?$/ })
+
+const Feature = z.strictObject({
+  name: DisplayName,
+  description: Description,
+  /** Switched off, nobody has it. */
+  enabled: z.boolean().default(true),
+  /** Who has it without being given it. */
+  defaultFor: z.enum(['nobody', 'organizations', 'users', 'everyone']).default('nobody'),
+  avatarUrl: webUrl.optional(),
+})
+
+const RoleSet = z.strictObject({
+  name: DisplayName,
+  description: Description,
+  /** Keys of roles. */
+  roles: z.array(z.string()).min(1),
+  /** What new members get. Of the set that every organization has at first, the settings say it. */
+  defaultRole: z.string().optional(),
+  /** What the maker of an organization gets. */
+  creatorRole: z.string().optional(),
+})
+
 const JwtTemplate = z.strictObject({
   /** Claims with shortcodes such as `{{user.id}}`. */
   claims: z.record(z.string(), z.unknown()),
@@ -33,8 +56,6 @@ const JwtTemplate = z.strictObject({
   /** A key of the application's own; without it the instance's key signs, in RS256. */
   signingKey: secret.optional(),
 })
-
-const webUrl = z.url({ protocol: /^https?$/ })
 
 const CustomProvider = z.strictObject({
   /** OpenID Connect issuer; its discovery document says the rest. */
@@ -74,18 +95,41 @@ const Connection = z.strictObject({
   custom: CustomProvider.optional(),
 })
 
+const Webhook = z.strictObject({
+  description: Description,
+  /** `user.created`, or `user.*`. Without it, of everything. */
+  eventTypes: z.array(z.string()).optional(),
+  enabled: z.boolean().default(true),
+  /** `whsec_…`. Without it, Usher makes one. */
+  secret: secret.optional(),
+})
+
+/** By URL, in the one spelling that URLs have. `#2` is the second endpoint of a URL. */
+const Webhooks = z
+  .record(
+    z.string().refine((key) => URL.canParse(key) && /^https?:/.test(key), 'an endpoint goes by its URL, https://…'),
+    Webhook,
+  )
+  .transform((all) => Object.fromEntries(Object.entries(all).map(([url, webhook]) => [new URL(url).href, webhook])))
+
 /** All that a file can say about an instance. Unknown names are refused. */
 export const Configuration = z.strictObject({
   /** Settings of the instance; what is not named has its default. */
   settings: InstanceSettings.optional(),
   /** Permissions of the application's own by key: `org:tasks:write`. */
   permissions: z.record(z.string(), Permission).optional(),
+  /** Features by slug: `reports`, to which permissions such as `org:reports:read` belong. */
+  features: z.record(z.string(), Feature).optional(),
   /** Roles by key: `org:admin`. The two built-in ones stay as they are where the file does not name them. */
   roles: z.record(z.string(), Role).optional(),
+  /** Which roles organizations choose from, by key: `role_set:default`. */
+  roleSets: z.record(z.string(), RoleSet).optional(),
   /** JWT templates by name. */
   jwtTemplates: z.record(z.string(), JwtTemplate).optional(),
   /** Social providers by key: `google`, or `custom_…` for one of your own. */
   connections: z.record(z.string(), Connection).optional(),
+  /** Endpoints of webhooks by URL. */
+  webhooks: Webhooks.optional(),
 })
 export type ConfigurationInput = z.input<typeof Configuration>
 export type Configuration = z.output<typeof Configuration>

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, isNull, sql } from 'drizzle-orm'
+import { and, asc, count, eq, isNotNull, isNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { parseUrl } from '../../kernel/egress.ts'
@@ -8,7 +8,7 @@ import type { Page, Pagination } from '../../kernel/pagination.ts'
 import { emit, findHead } from '../events/index.ts'
 import { checkEventTypes } from './event-types.ts'
 import { isSigningSecret, newSigningSecret, openSecrets, sealSecret } from './secrets.ts'
-import { webhookEndpoints, webhookLanes } from './tables.ts'
+import { webhookDeliveries, webhookEndpoints, webhookLanes } from './tables.ts'
 
 type Row = typeof webhookEndpoints.$inferSelect
 type Lane = typeof webhookLanes.$inferSelect
@@ -110,8 +110,18 @@ export async function updateWebhookEndpoint(
 
 async function endPause(tx: Tx, id: string): Promise<void> {
   await tx.db
+    .update(webhookDeliveries)
+    .set({ nextAttemptAt: sql`now()` })
+    .where(
+      and(
+        eq(webhookDeliveries.endpointId, id),
+        eq(webhookDeliveries.state, 'waiting'),
+        isNotNull(webhookDeliveries.nextAttemptAt),
+      ),
+    )
+  await tx.db
     .update(webhookLanes)
-    .set({ failures: 0, pauses: 0, failingSince: null, pausedUntil: null })
+    .set({ failures: 0, pauses: 0, failingSince: null, pausedUntil: null, retryAt: sql`now()` })
     .where(eq(webhookLanes.endpointId, id))
 }
 

@@ -42,6 +42,24 @@ test.skipIf(!postgresBin)(
     expect(await run('export', '--format', 'xml')).toMatchObject({ code: 1 })
     expect(await run('shred')).toMatchObject({ code: 1 })
 
+    // What the operator changes stands in the instance's own log: what, and not the values.
+    const settings = join(directory.path, 'usher.config.ts')
+    writeFileSync(
+      settings,
+      `import { defineConfig } from 'usher/config'\nexport default defineConfig({ roles: { 'org:lead': { name: 'Lead' } } })\n`,
+    )
+    expect(await runUsher(['apply', '--file', settings, '--yes', '--data', directory.path], env)).toMatchObject({
+      code: 0,
+    })
+    const own = (await run('export')).stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(own.find(({ action, data }) => action === 'instance.updated' && data.changes)).toMatchObject({
+      actor: { type: 'system', id: 'operator' },
+      data: { changes: ['add roles.org:lead'] },
+    })
+
     // Somebody who owns the database, and does not know the secret.
     const sql = new SQL(postgres.url, { max: 1 })
     try {

@@ -9,7 +9,7 @@ import {
   verifyChains,
 } from '../domains/audit/index.ts'
 import type { Ctx } from '../kernel/ctx.ts'
-import { createCtx } from '../runtime.ts'
+import { createCtx, type Runtime } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
 
 type Flags = {
@@ -33,6 +33,8 @@ export function audit(config: Config, [verb]: string[], flags: Flags): Promise<v
       case 'verify':
         return verify(ctx, flags)
       case 'export':
+        // Where no server runs, nobody else brings the log up to what was committed.
+        await catchUp(ctx, runtime)
         return exportLog(ctx, flags)
       default:
         throw new ConfigError(usage)
@@ -67,10 +69,13 @@ function describe({ chains, entries, problems }: Verification): string {
   return [`${counted}. Not as they were written:`, '', ...lines].join('\n')
 }
 
+async function catchUp(ctx: Ctx, { sequencer }: Runtime): Promise<void> {
+  let more = true
+  while (more) more = (await sequencer.assign()) + (await recordEvents(ctx)) > 0
+}
+
 async function exportLog(ctx: Ctx, { organization, format = 'jsonl', out }: Flags): Promise<void> {
   if (format !== 'jsonl' && format !== 'csv') throw new ConfigError('--format is jsonl or csv.')
-  // Beside no server nobody else brings the log up to the stream.
-  while ((await recordEvents(ctx)) > 0);
   const parts = await exportEntries(ctx, { organizationId: organization, format: format as ExportFormat })
   if (out === undefined) {
     for await (const part of parts) process.stdout.write(part)

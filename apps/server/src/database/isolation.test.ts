@@ -50,8 +50,9 @@ async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]>
     if (name === 'instances' || name === 'applications') continue // they have rows already
     const needed = [...columns.filter((c) => c.table === name), ...(alsoNeeded[name] ?? [])]
     const values = needed.map((c) => (c.name === 'instance_id' ? `'${instanceId}'` : someValue[c.type]))
+    // The server may have made the instance's stream of events meanwhile: that row serves as well.
     await owner.unsafe(
-      `insert into ${name} (${needed.map((c) => `"${c.name}"`).join(', ')}) values (${values.join(', ')})`,
+      `insert into ${name} (${needed.map((c) => `"${c.name}"`).join(', ')}) values (${values.join(', ')}) on conflict do nothing`,
     )
   }
   return tables.map((t) => t.name)

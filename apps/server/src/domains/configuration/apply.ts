@@ -9,6 +9,9 @@ import { completed, type Plan, planChanges, type State, touched } from './plan.t
 import type { Configuration } from './schema.ts'
 import { lockState } from './state.ts'
 
+/** Changes that an event names. */
+const maxTold = 200
+
 /** What would change if a file were applied now. */
 export function planConfiguration(ctx: Ctx | Tx, wanted: Configuration): Promise<Plan> {
   return transaction(ctx, async (tx) => planChanges(await lockState(tx), wanted))
@@ -50,7 +53,9 @@ export function applyConfiguration(ctx: Ctx | Tx, said: Configuration, confirmed
     for (const { part, removed } of work.toReversed())
       for (const key of removed) await at(part.name, key, part.remove(next, key))
     if (wanted.settings) await replaceStoredSettings(tx, storedForm(tx.instance.name, wanted.settings))
-    else emit(tx, { type: 'instance.updated', subject: tx.instance.id, data: {} })
+    // Running servers read the instance again by this, and the log says what was changed, without the values.
+    const changes = plan.changes.map(({ action, path }) => `${action} ${path}`).slice(0, maxTold)
+    emit(tx, { type: 'instance.updated', subject: tx.instance.id, data: { changes } })
     await refuseMissingRoles(tx)
     return plan
   })

@@ -181,7 +181,12 @@ export class InstanceRegistry {
         .update(instances)
         .set({ settings: settings as Partial<InstanceSettings>, updatedAt: new Date() })
         .where(eq(instances.id, id))
-      await announce(db, id, 'instance.updated')
+      await announce(
+        db,
+        id,
+        'instance.updated',
+        Object.keys(change).map((name) => `change settings.${name}`),
+      )
     })
     await this.reload()
     const changed = this.byId.get(id)
@@ -195,7 +200,7 @@ export class InstanceRegistry {
     if (!instance) throw new UsherError('resource_not_found', 'There is no such instance.')
     await this.database.system.transaction(async (db) => {
       await setConnection(db, this.keyring, instance, input, new Date())
-      await announce(db, id, 'instance.updated')
+      await announce(db, id, 'instance.updated', [`change connections.${input.provider}`])
     })
     await this.reload()
   }
@@ -204,7 +209,7 @@ export class InstanceRegistry {
   async removeConnection(id: string, provider: string): Promise<void> {
     await this.database.system.transaction(async (db) => {
       await removeConnection(db, id, provider)
-      await announce(db, id, 'instance.updated')
+      await announce(db, id, 'instance.updated', [`remove connections.${provider}`])
     })
     await this.reload()
   }
@@ -213,7 +218,7 @@ export class InstanceRegistry {
   async rotateSigningKey(input: RotateInput): Promise<Rotation> {
     const rotation = await this.database.system.transaction(async (db) => {
       const made = await rotateSigningKey(db, this.keyring, input, new Date())
-      await announce(db, input.instanceId, 'instance.updated')
+      await announce(db, input.instanceId, 'instance.updated', ['change signing key'])
       return made
     })
     await this.reload()
@@ -224,7 +229,7 @@ export class InstanceRegistry {
   async deleteRetiredKeys(now = new Date()): Promise<number> {
     const changed = await this.database.system.transaction(async (db) => {
       const ids = await deleteRetiredKeys(db, now)
-      for (const id of ids) await announce(db, id, 'instance.updated')
+      for (const id of ids) await announce(db, id, 'instance.updated', ['remove retired signing keys'])
       return ids
     })
     if (changed.length > 0) await this.reload()
@@ -257,7 +262,13 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Tells running servers, this one included, to read the instances again. */
-async function announce(db: Db, instanceId: string, type: 'instance.created' | 'instance.updated') {
+async function announce(
+  db: Db,
+  instanceId: string,
+  type: 'instance.created' | 'instance.updated',
+  changes: string[] = [],
+) {
   const actor = { type: 'system', job: 'operator' }
-  await db.insert(events).values({ instanceId, type, subject: instanceId, actor, data: {}, pending: true })
+  const data = changes.length > 0 ? { changes } : {}
+  await db.insert(events).values({ instanceId, type, subject: instanceId, actor, data, pending: true })
 }

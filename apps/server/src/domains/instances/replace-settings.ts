@@ -1,7 +1,6 @@
 import { eq } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { emit } from '../events/index.ts'
 import type { InstanceSettings } from './settings.ts'
 import { instances } from './tables.ts'
 
@@ -12,8 +11,7 @@ export async function lockStoredSettings(tx: Tx): Promise<Partial<InstanceSettin
   return row.settings
 }
 
-/** Stores settings in the place of all that were stored; running servers read them within a second. */
+/** Stores settings in the place of all that were stored. Whoever calls it tells of `instance.updated`. */
 export async function replaceStoredSettings(tx: Tx, settings: Partial<InstanceSettings>): Promise<void> {
   await tx.db.update(instances).set({ settings, updatedAt: tx.now() }).where(eq(instances.id, tx.instance.id))
-  emit(tx, { type: 'instance.updated', subject: tx.instance.id, data: {} })
 }

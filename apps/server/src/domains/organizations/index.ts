@@ -12,6 +12,7 @@ export {
   updateOrganizationDomain,
 } from './domains.ts'
 export { enroll } from './enrollment.ts'
+export { type AccessCheck, checkAccess } from './check-access.ts'
 export {
   addGroupMember,
   addGroupRole,

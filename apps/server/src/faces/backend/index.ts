@@ -3,6 +3,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { auditLogRoutes } from './audit-logs.ts'
+import { accessRoutes } from './access.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
 import { eventRoutes } from './events.ts'
 import { featureRoutes } from './features.ts'
@@ -53,6 +54,7 @@ export function backendFace(): Hono<Env> {
     auditLogRoutes,
     roleRoutes,
     roleSetRoutes,
+    accessRoutes,
     groupRoutes,
     memberGrantRoutes,
     featureRoutes,

@@ -63,12 +63,12 @@ const lookAlikes: Record<string, string> = {
 }
 
 /**
- * Controls, invisible characters and those that turn the direction of writing: a name with them reads as another one. The
+ * Invisible characters and those that turn the direction of writing: a name with them reads as another one. The
  * joiners that Indic and Persian words need are left to scripts that need them.
  */
 const invisible = new RegExp(
   [
-    '[\\p{Cc}\\p{Cs}\\p{Co}\\p{Cn}\\u00ad\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b\\u200e\\u200f]',
+    '[\\p{Co}\\p{Cn}\\u00ad\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b\\u200e\\u200f]',
     '[\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0e\\ufeff\\uffa0\\u{e0000}-\\u{e0fff}]',
     // The joiner that shows nothing combines with what stands before it, so it is no part of a class.
     '\\u034f',
@@ -88,14 +88,16 @@ export function nameSkeleton(name: string): string {
 }
 
 /**
- * @throws {UsherError} `form_param_nil`, `form_param_max_length_exceeded` or `organization_name_misleading` for invisible
- *   characters and for words of several scripts
+ * @throws {UsherError} `form_param_nil`, `form_param_max_length_exceeded`, `form_param_format_invalid` (control characters) or
+ *   `organization_name_misleading` for invisible characters and for words of several scripts
  */
 export function parseName(name: string): string {
   const trimmed = name.trim()
   if (trimmed === '') throw new UsherError('form_param_nil', 'Enter a name.', { param: 'name' })
   if (trimmed.length > 256)
     throw new UsherError('form_param_max_length_exceeded', 'A name has 256 characters at most.', { param: 'name' })
+  if (/[\p{Cc}\p{Cs}]/u.test(trimmed))
+    throw new UsherError('form_param_format_invalid', 'A name is one line of text.', { param: 'name' })
   const mixed = trimmed
     .split(/[^\p{L}\p{M}]+/u)
     .some((word) => scripts.filter((script) => script.test(word)).length > 1)

@@ -19,7 +19,13 @@ export {
 } from './external-accounts.ts'
 export { findMatches, isAnyOf, searchCondition, type UserSearch } from './find-matches.ts'
 export { registerUserHooks, type UserHooks } from './hooks.ts'
-export { countUsers, type ListUsersInput, listUsers, type UserFilter } from './list-users.ts'
+export {
+  conditionOf as userCondition,
+  countUsers,
+  type ListUsersInput,
+  listUsers,
+  type UserFilter,
+} from './list-users.ts'
 export {
   clearFailedAttempts,
   isLocked,

@@ -134,8 +134,8 @@ function orderOf(orderBy: string): SQL[] {
     : [sql`${column} asc nulls first`, asc(users.id)]
 }
 
-/** Everything but the search. */
-function conditionOf(filter: UserFilter): SQL | undefined {
+/** What a row of `users` has to be like: everything but the search. */
+export function conditionOf(filter: UserFilter): SQL | undefined {
   const withAddress = (condition: SQL | undefined) =>
     sql`exists (select 1 from ${emailAddresses} where ${emailAddresses.userId} = ${users.id} and ${condition})`
   const withNumber = (condition: SQL | undefined) =>

@@ -26,7 +26,7 @@ import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { presentInvitation, presentMembership, presentOrganization } from '../presenters/organization.ts'
 import { readUpload } from '../upload.ts'
-import { Metadata, Name, parseBody, repeated } from './input.ts'
+import { instantOf, Metadata, Name, parseBody, repeated } from './input.ts'
 
 const seen = { private: true } as const
 const OrganizationFields = {
@@ -184,13 +184,36 @@ export function organizationRoutes(): Hono<Env> {
 
 type C = Parameters<typeof repeated>[0]
 
+/** Without what was not given. */
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}
+
 async function membershipPage(c: C, organizationId: string | undefined) {
   const page = await listMemberships(c.var.ctx, {
     ...Pagination.parse(c.req.query()),
     organizationId,
     userIds: repeated(c, 'user_id'),
     roles: repeated(c, 'role'),
-    query: c.req.query('query'),
+    search: given({
+      query: c.req.query('query'),
+      emailAddressQuery: c.req.query('email_address_query'),
+      phoneNumberQuery: c.req.query('phone_number_query'),
+      usernameQuery: c.req.query('username_query'),
+      nameQuery: c.req.query('name_query'),
+    }),
+    people: given({
+      // There are no wallets here, and so nobody with one.
+      userId: repeated(c, 'web3_wallet') && [''],
+      emailAddress: repeated(c, 'email_address'),
+      phoneNumber: repeated(c, 'phone_number'),
+      username: repeated(c, 'username'),
+      createdAtBefore: instantOf(c, 'created_at_before'),
+      createdAtAfter: instantOf(c, 'created_at_after'),
+      lastActiveAtBefore: instantOf(c, 'last_active_at_before'),
+      lastActiveAtAfter: instantOf(c, 'last_active_at_after'),
+    }),
     orderBy: c.req.query('order_by'),
   })
   return { data: await withPeople(c.var.ctx, page.data), total_count: page.totalCount }

@@ -92,3 +92,140 @@ test('a role of a group is a permission in the next token, and is none after it 
   await call('DELETE', `${groups}/${group.id}/members/${user.id}`)
   expect((await auth()).has({ permission: 'org:reports:read' })).toBe(false)
 })
+
+test('features of an organization and of a person are asked for by has(), and take their permissions along', async () => {
+  const { user, organization, auth } = await member()
+  const permission = { key: 'org:exports:run', name: 'Run exports' }
+  await clerk.organizationPermissions.createOrganizationPermission(permission)
+  const path = `/organizations/${organization.id}/memberships/${user.id}`
+  expect((await call('PUT', `${path}/permissions/org:exports:run`)).status).toBe(200)
+  expect((await auth()).has({ permission: 'org:exports:run' })).toBe(true)
+  const made = await call('POST', '/features', { slug: 'exports', name: 'Exports' })
+  expect(made.body).toMatchObject({ object: 'feature', slug: 'exports', enabled: true, default_for: 'nobody' })
+  const before = await auth()
+  expect([before.has({ permission: 'org:exports:run' }), before.has({ feature: 'exports' })]).toEqual([false, false])
+
+  await call('PUT', `/organizations/${organization.id}/features/exports`)
+  const after = await auth()
+  const asked = ['exports', 'org:exports', 'o:exports', 'user:exports', 'other']
+  expect(asked.map((feature) => after.has({ feature }))).toEqual([true, true, true, false, false])
+  expect(after.has({ permission: 'org:exports:run' })).toBe(true)
+  await call('PUT', `/users/${user.id}/features/exports`)
+  expect((await auth()).has({ feature: 'user:exports' })).toBe(true)
+  expect((await call('GET', `/users/${user.id}/features`)).body).toMatchObject({
+    data: [{ object: 'held_feature', slug: 'exports', has: true, source: 'direct' }],
+  })
+  expect((await call('PATCH', '/features/exports', { name: 'CSV', enabled: false })).body).toMatchObject({
+    name: 'CSV',
+  })
+  expect((await auth()).has({ feature: 'exports' })).toBe(false)
+  expect((await call('GET', '/features?query=csv')).body).toMatchObject({ total_count: 1 })
+  expect((await call('GET', '/features/exports')).body).toMatchObject({ enabled: false })
+  expect((await call('DELETE', `/organizations/${organization.id}/features/exports`)).body).toMatchObject({
+    has: false,
+  })
+  expect((await call('GET', `/organizations/${organization.id}/features`)).body).toMatchObject({
+    data: [{ source: 'switched_off' }],
+  })
+  expect((await call('DELETE', `/users/${user.id}/features/exports`)).status).toBe(200)
+  expect((await call('DELETE', '/features/exports')).body).toMatchObject({ deleted: true })
+  expect((await auth()).has({ permission: 'org:exports:run' })).toBe(true)
+  expect((await call('DELETE', `${path}/permissions/org:exports:run`)).body.permissions).not.toContain(
+    'org:exports:run',
+  )
+})
+
+test('the server is told what is held and by what, of system permissions too', async () => {
+  const { user, organization } = await member()
+  const check = async (question: object) => {
+    const { status, body } = await call('POST', '/access/check', { user_id: user.id, ...question })
+    return body.object === 'access_check' ? body : { status, code: body.errors[0].code }
+  }
+  const here = { organization_id: organization.id }
+  const held = await check({ ...here, permission: 'org:sys_memberships:read' })
+  expect(held).toMatchObject({ decision: 'pass', grants: [{ source: 'direct', role: { key: 'org:member' } }] })
+  expect(await check({ ...here, permission: 'org:sys_memberships:manage' })).toMatchObject({ decision: 'fail' })
+  expect(await check({ permission: 'org:sys_memberships:read' })).toMatchObject({ decision: 'absent', grants: [] })
+  expect(await check({ organization_id: 'org_none', role: 'org:member' })).toMatchObject({ decision: 'absent' })
+  expect(await check({ ...here, role: 'member', feature: 'none' })).toMatchObject({ decision: 'fail' })
+  expect(await check(here)).toEqual({ status: 422, code: 'form_param_missing' })
+  const unknown = await call('POST', '/access/check', { user_id: 'user_none', role: 'org:member' })
+  expect(unknown.status).toBe(404)
+  await clerk.users.banUser(user.id)
+  expect(await check({ ...here, role: 'org:member' })).toMatchObject({ decision: 'absent' })
+})
+
+test('a member’s roles, and the roles that an organization makes for itself', async () => {
+  const { user, organization, auth } = await member()
+  const path = `/organizations/${organization.id}`
+  await clerk.organizationPermissions.createOrganizationPermission({ key: 'org:files:read', name: 'Read files' })
+  const made = await call('POST', `${path}/roles`, { key: 'clerk', name: 'Clerk', permissions: ['org:files:read'] })
+  expect(made.body).toMatchObject({ object: 'role', key: 'org:org_clerk', permissions: [{ key: 'org:files:read' }] })
+  const offered = (await call('GET', `${path}/roles?limit=100`)).body.data.map((r: { key: string }) => r.key)
+  expect(offered).toEqual(expect.arrayContaining(['org:admin', 'org:member', 'org:org_clerk']))
+  const listed = await clerk.organizationRoles.getOrganizationRoleList({ limit: 500 })
+  expect(listed.data.map((r) => r.key)).not.toContain('org:org_clerk')
+
+  const roles = `${path}/memberships/${user.id}/roles`
+  await call('PUT', `${roles}/org:org_clerk`)
+  expect((await auth()).has({ permission: 'org:files:read' })).toBe(true)
+  expect((await auth()).has({ role: 'org:org_clerk' })).toBe(false)
+  await call('PUT', `${roles}/org:org_clerk`, { primary: true })
+  expect((await auth()).has({ role: 'org:org_clerk' })).toBe(true)
+  const { body: access } = await call('GET', `${path}/memberships/${user.id}/access`)
+  expect(access).toMatchObject({
+    object: 'membership_access',
+    role: 'org:org_clerk',
+    grants: [{ role: { key: 'org:org_clerk' } }, { role: { key: 'org:member' } }],
+  })
+  expect((await call('DELETE', `${roles}/org:org_clerk`)).status).toBe(422)
+  expect((await call('DELETE', `${path}/roles/${made.body.id}`)).body.errors[0].code).toBe('role_in_use')
+  await call('PUT', `${roles}/org:member`, { primary: true })
+  expect((await call('DELETE', `${roles}/org:org_clerk`)).body.grants).toHaveLength(1)
+  const renamed = await call('PATCH', `${path}/roles/${made.body.id}`, { name: 'Typist', permissions: [] })
+  expect(renamed.body).toMatchObject({ name: 'Typist', permissions: [] })
+  expect((await call('DELETE', `${path}/roles/${made.body.id}`)).body).toMatchObject({ deleted: true })
+})
+
+test('J13 what is searched and ordered by is a value, never a part of a statement', async () => {
+  const { organization } = await member()
+  const lists = [
+    '/organization_roles',
+    '/organization_permissions',
+    '/role_sets',
+    `/organizations/${organization.id}/roles`,
+  ]
+  for (const path of lists) {
+    for (const order of ['id;--', 'key desc', "key' or 1=1", 'constructor', 'permissions.id'])
+      expect((await call('GET', `${path}?order_by=${encodeURIComponent(order)}`)).body.errors[0].code).toBe(
+        'form_param_value_invalid',
+      )
+    for (const query of ["' or 1=1 --", '%', '_', '\\'])
+      expect((await call('GET', `${path}?query=${encodeURIComponent(query)}`)).status).toBe(200)
+    expect((await call('GET', `${path}?query=${encodeURIComponent('%')}`)).body.total_count).toBe(0)
+  }
+})
+
+test('groups over the server API, and nothing of it without the secret key', async () => {
+  const { user, organization } = await member()
+  const groups = `/organizations/${organization.id}/groups`
+  const { body: group } = await call('POST', groups, { name: 'Editors', description: 'Who edits' })
+  expect(group).toMatchObject({ object: 'group', name: 'Editors', source: 'direct', roles: [], members_count: 0 })
+  await call('PUT', `${groups}/${group.id}/members/${user.id}`)
+  expect((await call('GET', `${groups}?user_id=${user.id}&query=EDIT`)).body).toMatchObject({ total_count: 1 })
+  expect((await call('GET', `${groups}/${group.id}`)).body).toMatchObject({ members_count: 1 })
+  expect((await call('GET', `${groups}/${group.id}/members`)).body).toMatchObject({
+    total_count: 1,
+    data: [{ user_id: user.id }],
+  })
+  expect((await call('PATCH', `${groups}/${group.id}`, { name: 'Authors' })).body).toMatchObject({ name: 'Authors' })
+  expect((await call('POST', groups, { name: 'authors' })).body.errors[0].code).toBe('duplicate_record')
+  const unauthorized = await fetch(`${usher.ready.url}/v1${groups}`, {
+    method: 'POST',
+    headers: { origin },
+    body: '{}',
+  })
+  expect([401, 404, 405]).toContain(unauthorized.status)
+  expect((await call('DELETE', `${groups}/${group.id}`)).body).toMatchObject({ deleted: true })
+  expect((await call('GET', `${groups}/${group.id}`)).status).toBe(404)
+})

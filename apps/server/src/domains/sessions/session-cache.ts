@@ -161,6 +161,9 @@ function subjectOf({ type, subject, data }: UsherEvent): Subject | undefined {
       return { keys: [data.user_id ? userKey(data.user_id) : organizationKey(data.organization_id)] }
     case 'role':
     case 'permission':
+      // What was just made nobody has; an organization's own role nobody else has.
+      if (type.endsWith('.created')) return undefined
+      return data.organization_id ? { keys: [organizationKey(data.organization_id)] } : { everybody: true }
     case 'feature':
       return { everybody: true }
     default:

@@ -40,13 +40,13 @@ const kinds =
   /^(session|user|organization|organizationMembership|group|groupMembership|featureGrant|feature|role|permission|instance)\./
 /** Frequent ones that take nothing from anybody. */
 const harmless = /^(session\.(created|touched)|(user|organization|group|role|permission|instance)\.created)$/
-/** Events that name no person: they concern everybody in the instance. */
+/** Events that name no person: they concern everybody in the instance, or in the organization whose own role it is. */
 const wide = /^(role|permission|feature|instance)\./
 
 /** Whose connections an event may concern; undefined: nobody's. */
 export function changesRights(event: UsherEvent): Set<string> | 'everyone' | undefined {
   if (!kinds.test(event.type) || harmless.test(event.type)) return undefined
-  if (wide.test(event.type)) return 'everyone'
+  if (wide.test(event.type) && !event.data.organization_id) return 'everyone'
   const ids = new Set([event.subject])
   collectIds(event.data, ids, 0)
   return ids

@@ -97,6 +97,7 @@ const cases: Record<string, string> = {
   O7: 'impersonation that climbs, nests or leaves no trace',
   O8: 'fields of the application written by the person',
   O10: 'formulas in exported tables',
+  O13: 'what is for development, reached in production',
   O16: 'scripts, languages and time zones that break or disguise what a message says',
 }
 

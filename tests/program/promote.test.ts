@@ -163,10 +163,14 @@ export default defineConfig(({ environment }) => ({
       apiUrl,
       frontendUrl,
     })
-    await using nginx = await startNginx(port, {
-      'auth.acme.test': Number(new URL(apiUrl).port),
-      'app.acme.test': live.port,
-    })
+    const sites = { 'auth.acme.test': Number(new URL(apiUrl).port), 'app.acme.test': live.port }
+    {
+      await using open = await startNginx(port, sites, { refusesOthers: false })
+      const told = await run(['doctor'], { NODE_EXTRA_CA_CERTS: open.authorityFile })
+      expect(told.code).toBe(1)
+      expect(told.stdout).toContain('✗ proxy: whoever asks with "Host: localhost" is led to the development instance')
+    }
+    await using nginx = await startNginx(port, sites)
     const healthy = await run(['doctor'], { NODE_EXTRA_CA_CERTS: nginx.authorityFile })
     expect(healthy.stdout).toContain('Nothing is missing.')
     expect(healthy.code).toBe(0)

@@ -17,12 +17,17 @@ export type Nginx = AsyncDisposable & {
  * A real nginx that ends TLS with a certificate of a local authority and passes hosts on, as docs/production.md says.
  *
  * @param sites port of the plain server behind each host name
+ * @param options.refusesOthers otherwise other host names are passed on to the first site
  */
-export async function startNginx(port: number, sites: Record<string, number>): Promise<Nginx> {
+export async function startNginx(
+  port: number,
+  sites: Record<string, number>,
+  { refusesOthers = true }: { refusesOthers?: boolean } = {},
+): Promise<Nginx> {
   const directory = temporaryDirectory('usher-nginx-')
   const file = (name: string) => join(directory.path, name)
   makeCertificates(file, Object.keys(sites))
-  writeFileSync(file('nginx.conf'), configuration(file, port, sites))
+  writeFileSync(file('nginx.conf'), configuration(file, port, sites, refusesOthers))
   const child = Bun.spawn([nginxPath, '-p', directory.path, '-c', file('nginx.conf'), '-e', file('error.log')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -77,7 +82,17 @@ function openssl(...args: string[]): void {
   if (made.status !== 0) throw new Error(`openssl failed: ${made.stderr}`)
 }
 
-function configuration(file: (name: string) => string, port: number, sites: Record<string, number>): string {
+function configuration(
+  file: (name: string) => string,
+  port: number,
+  sites: Record<string, number>,
+  refusesOthers: boolean,
+): string {
+  const others = `
+  server {
+    listen 127.0.0.1:${port} ssl default_server;
+    return 444;
+  }`
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   const servers = Object.entries(sites).map(
     ([host, upstream]) => `
@@ -108,10 +123,7 @@ ${temporary.map((name) => `  ${name}_temp_path ${file(name)};`).join('\n')}
   ssl_certificate ${file('site.pem')};
   ssl_certificate_key ${file('site.key')};
   map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-  server {
-    listen 127.0.0.1:${port} ssl default_server;
-    return 444;
-  }${servers.join('')}
+  ${refusesOthers ? others : ''}${servers.join('')}
 }
 `
 }

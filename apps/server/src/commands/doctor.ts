@@ -19,7 +19,7 @@ export function doctor(config: Config, flags: Flags): Promise<void> {
       .find((i) => i.applicationId === instance.applicationId && i.environment === 'development')
     const findings = [
       ...settingsFindings(config, instance, development, process.env),
-      ...(flags.offline ? [] : await networkFindings(config, instance)),
+      ...(flags.offline ? [] : await networkFindings(config, instance, development)),
     ]
     const missing = findings.filter(({ state }) => state === 'missing').length
     if (flags.json) console.log(JSON.stringify({ instance: instance.name, missing, findings }))

@@ -10,7 +10,11 @@ import { advice, type Finding, finding } from './finding.ts'
 const timeoutMs = 8000
 
 /** What the network says: the name leads somewhere, TLS is trusted, and it is this instance that answers. */
-export async function networkFindings(config: Config, instance: Instance): Promise<Finding[]> {
+export async function networkFindings(
+  config: Config,
+  instance: Instance,
+  development: Instance | undefined,
+): Promise<Finding[]> {
   const { hostname } = new URL(`https://${instance.host}`)
   const addresses = await addressesOf(hostname, config.dnsServers)
   const dns = finding(
@@ -21,7 +25,7 @@ export async function networkFindings(config: Config, instance: Instance): Promi
   )
   const mail = await mailFindings(config)
   if (addresses.length === 0) return [dns, ...mail]
-  return [dns, ...(await tlsFindings(instance, addresses)), ...mail]
+  return [dns, ...(await tlsFindings(instance, development, addresses)), ...mail]
 }
 
 async function addressesOf(name: string, servers: readonly string[]): Promise<string[]> {
@@ -43,7 +47,11 @@ function resolverOf(servers: readonly string[]): Resolver {
   return resolver
 }
 
-async function tlsFindings(instance: Instance, addresses: string[]): Promise<Finding[]> {
+async function tlsFindings(
+  instance: Instance,
+  development: Instance | undefined,
+  addresses: string[],
+): Promise<Finding[]> {
   const base = `https://${instance.host}`
   let answer: Answer
   try {
@@ -66,7 +74,21 @@ async function tlsFindings(instance: Instance, addresses: string[]): Promise<Fin
   if (days < 14) found.push(advice('HTTPS', `the certificate ends in ${days} days`))
   if (!answer.headers['strict-transport-security'])
     found.push(advice('HTTPS', 'the proxy sends no Strict-Transport-Security'))
+  if (development) found.push(await sideDoorFinding(instance, development, addresses))
   return [...found, ...(await redirectFindings(instance, addresses))]
+}
+
+/** The development instance answers to `localhost`, and everybody may read its messages. */
+async function sideDoorFinding(instance: Instance, development: Instance, addresses: string[]): Promise<Finding> {
+  const url = `https://${instance.host}/.well-known/jwks.json`
+  const answer = await get(url, addresses, 'localhost').catch(() => undefined)
+  const kids = answer ? keyIds(answer.text) : []
+  return finding(
+    'proxy',
+    !development.signingKeys.some((key) => kids.includes(key.kid)),
+    'other hosts are not passed on',
+    `whoever asks with "Host: localhost" is led to the development instance "${development.name}" and its open inbox: let the proxy refuse hosts that it does not know. See docs/production.md`,
+  )
 }
 
 /** Where plain HTTP is open at all, it must lead to HTTPS. */
@@ -106,8 +128,12 @@ function keyIds(text: string): string[] {
 
 type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string; certificateEnds?: number }
 
-/** Asks the address that DNS gave for the name, with the name in SNI and `Host`. No redirect is followed. */
-function get(url: string, addresses: string[]): Promise<Answer> {
+/**
+ * Asks the address that DNS gave for the name, with the name in SNI and `Host`. No redirect is followed.
+ *
+ * @param host what to say in `Host` in place of the name
+ */
+function get(url: string, addresses: string[], host?: string): Promise<Answer> {
   const [address = ''] = addresses
   const family = address.includes(':') ? 6 : 4
   const pinned: LookupFunction = (_, options, callback) => {
@@ -119,7 +145,12 @@ function get(url: string, addresses: string[]): Promise<Answer> {
     const client = url.startsWith('https:') ? https : http
     const sent = client.get(
       url,
-      { lookup: pinned, agent: false, headers: { 'user-agent': 'Usher doctor' } },
+      {
+        lookup: pinned,
+        agent: false,
+        servername: new URL(url).hostname,
+        headers: { 'user-agent': 'Usher doctor', ...(host && { host }) },
+      },
       (response) => {
         const certificate = (response.socket as TLSSocket).getPeerCertificate?.()
         let text = ''

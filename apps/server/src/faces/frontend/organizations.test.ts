@@ -1,6 +1,14 @@
 import { expect, test } from 'bun:test'
-import { createOrganization, inviteMembers, listMemberships } from '../../domains/organizations/index.ts'
-import { addEmailAddress } from '../../domains/users/index.ts'
+import {
+  acceptSuggestion,
+  createOrganization,
+  createOrganizationDomain,
+  inviteMembers,
+  listMembershipRequests,
+  listMemberships,
+  listSuggestions,
+} from '../../domains/organizations/index.ts'
+import { addEmailAddress, createUser } from '../../domains/users/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { claimsOf, mailsTo, TestBrowser } from './testing.ts'
 
@@ -32,6 +40,26 @@ test('I7 every route of another organization answers as if it did not exist, nes
   const { t, ada, eve, adas, eves } = await twoOrganizations()
   const input = { organizationId: adas, emailAddress: 'carol@example.com', role: 'org:member', publicUrl }
   const [invitation] = await inviteMembers(t.ctx(), [input])
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { organizations: { domains: true } })
+  const domain = await createOrganizationDomain(t.ctx(), {
+    organizationId: adas,
+    name: 'acme.example',
+    enrollmentMode: 'automatic_suggestion',
+    verified: true,
+  })
+  const page = { limit: 10, offset: 0 }
+  const asks = async (emailAddress: string) => {
+    const { id } = await createUser(t.ctx(), { emailAddresses: [{ emailAddress, verifiedBy: 'email_code' }] })
+    const [suggestion] = (await listSuggestions(t.ctx(), { ...page, userId: id })).data
+    return { id, suggestion }
+  }
+  const { suggestion } = await asks('dan@acme.example')
+  const dora = await asks('dora@acme.example')
+  await acceptSuggestion(t.ctx(), { suggestionId: dora.suggestion?.id ?? '', userId: dora.id })
+  const [request] = (await listMembershipRequests(t.ctx(), { ...page, organizationId: adas })).data
+  const bulk = { organization_domain_ids: domain.id }
+  const mailbox = { affiliation_email_address: 'eve@acme.example' }
+  const manual = 'manual_invitation'
   // Eve speaks for her own organization, and names Ada's.
   await eve.browser.post(`/client/sessions/${eve.sessionId}/touch`, { active_organization_id: eves })
   const role = 'org:admin'
@@ -52,7 +80,20 @@ test('I7 every route of another organization answers as if it did not exist, nes
     ['POST', `/organizations/${adas}/invitations/${invitation?.id}/revoke`],
     ['GET', `/organizations/${adas}/roles`],
     ['GET', `/organizations/${adas}/domains`],
+    ['POST', `/organizations/${adas}/domains`, { name: 'eve.example' }],
+    ['POST', `/organizations/${adas}/domains/prepare_ownership_verification/bulk`, bulk],
+    ['POST', `/organizations/${adas}/domains/attempt_ownership_verification/bulk`, bulk],
+    ...[adas, eves].flatMap((id): [string, string, Record<string, string>?][] => [
+      ['GET', `/organizations/${id}/domains/${domain.id}`],
+      ['DELETE', `/organizations/${id}/domains/${domain.id}`],
+      ['POST', `/organizations/${id}/domains/${domain.id}/update_enrollment_mode`, { enrollment_mode: manual }],
+      ['POST', `/organizations/${id}/domains/${domain.id}/prepare_affiliation_verification`, mailbox],
+      ['POST', `/organizations/${id}/domains/${domain.id}/attempt_affiliation_verification`, { code: '424242' }],
+      ['POST', `/organizations/${id}/membership_requests/${request?.id}/accept`],
+      ['POST', `/organizations/${id}/membership_requests/${request?.id}/reject`],
+    ]),
     ['GET', `/organizations/${adas}/membership_requests`],
+    ['POST', `/me/organization_suggestions/${suggestion?.id}/accept`],
     ['GET', `/organizations/${adas}/enterprise_connections`],
     ['DELETE', `/me/organization_memberships/${adas}`],
     ['POST', `/me/organization_invitations/${invitation?.id}/accept`],
@@ -73,7 +114,8 @@ test('I7 every route of another organization answers as if it did not exist, nes
   const { data } = await listMemberships(t.ctx(), { organizationId: adas, limit: 10, offset: 0 })
   expect(data.map((m) => [m.userId, m.role.key, m.organization.name])).toEqual([[ada.userId, 'org:admin', 'Frontiers']])
   expect(await mailsTo(t, 'eve2@example.com')).toEqual([])
-}, 20_000)
+  expect(await mailsTo(t, 'eve@acme.example')).toEqual([])
+}, 30_000)
 
 test('I7 a slug, an organization of another instance and one that never was look the same', async () => {
   const { ada, eve, adas } = await twoOrganizations()

@@ -2,7 +2,11 @@ import { clerkMiddleware } from '@clerk/nextjs/server'
 
 // Reads the session of every request. What needs one asks for it where the data is: each page, action and route.
 // Browsers reach Usher under /__clerk of this origin: first-party cookies, no CORS.
-export default clerkMiddleware({ frontendApiProxy: { enabled: true } })
+// An address of an organization makes that organization the active one, for its members.
+export default clerkMiddleware({
+  frontendApiProxy: { enabled: true },
+  organizationSyncOptions: { organizationPatterns: ['/orgs/:slug', '/orgs/:slug/(.*)'] },
+})
 
 export const config = {
   matcher: [

@@ -19,6 +19,9 @@ export default function RootLayout({ children }: { children: ReactNode }) {
               <span aria-hidden="true">✓</span> Tasks
             </Link>
             <Show when="signed-in">
+              <Link className="quiet" href="/organizations">
+                Organizations
+              </Link>
               <OrganizationSwitcher
                 afterSelectOrganizationUrl="/tasks"
                 afterSelectPersonalUrl="/tasks"

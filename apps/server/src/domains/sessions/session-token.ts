@@ -83,10 +83,13 @@ export async function mintSessionToken(ctx: Ctx, session: SessionState, mint: Mi
   return token
 }
 
+/** What memberships and people have, encoded whole: memory holds one object for many mints. */
+const encoded = new WeakMap<object, { of: readonly string[]; claims: AccessClaims; bytes: number }>()
+
 /** Roles, permissions and features, as far as the cookie has room for them. */
 function accessClaimsOf(
   ctx: Ctx,
-  session: SessionState,
+  { user }: SessionState,
   membership: MembershipRecord | undefined,
   own: SessionClaims,
   custom: Record<string, unknown> | undefined,
@@ -95,11 +98,16 @@ function accessClaimsOf(
     payloadBytesWithin(ctx.instance, sessionHeader, maxLength) - Buffer.byteLength(JSON.stringify(claims))
   const room = roomBeside(own, maxOwnLength)
   const roomWithCustom = custom ? roomBeside({ ...custom, ...own }, maxTokenLength) : room
-  return encodeAccessClaims(
-    membership?.organization,
-    standingOf(membership, session.user.features),
-    Math.min(room, roomWithCustom),
-  )
+  const holder = membership ?? user
+  let whole = encoded.get(holder)
+  if (whole?.of !== user.features) {
+    const claims = encodeAccessClaims(membership?.organization, standingOf(membership, user.features))
+    whole = { of: user.features, claims, bytes: Buffer.byteLength(JSON.stringify(claims)) }
+    encoded.set(holder, whole)
+  }
+  const fitting = Math.min(room, roomWithCustom)
+  if (whole.bytes <= fitting) return whole.claims
+  return encodeAccessClaims(membership?.organization, standingOf(membership, user.features), fitting)
 }
 
 /** No token outlives its session. */

@@ -39,7 +39,7 @@ export class WebhookDispatcher {
   readonly options: DispatcherOptions
   private readonly node = randomBase62(16)
   private readonly reader: StreamReader
-  private readonly lanes = new Map<string, { lane: Lane; done: Promise<void> }>()
+  private readonly lanes = new Set<{ lane: Lane; done: Promise<void> }>()
   private sql: SQL | undefined
   private store: LaneStore | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
@@ -61,7 +61,7 @@ export class WebhookDispatcher {
     this.unsubscribe.push(
       sequencer.subscribe(() => this.wake()),
       bus.subscribe((event) => {
-        if (event.type.startsWith('webhookEndpoint.')) void this.refresh(event.subject)
+        if (event.type.startsWith('webhookEndpoint.')) void this.refresh(event.subject, event.data.resumed === true)
       }),
     )
     this.wake()
@@ -73,8 +73,8 @@ export class WebhookDispatcher {
     clearTimeout(this.timer)
     for (const end of this.unsubscribe.splice(0)) end()
     await this.round
-    for (const { lane } of this.lanes.values()) lane.stop()
-    await Promise.all([...this.lanes.values()].map(({ done }) => done))
+    for (const { lane } of this.lanes) lane.stop()
+    await Promise.all([...this.lanes].map(({ done }) => done))
     await this.sql?.close({ timeout: 5 })
   }
 
@@ -121,24 +121,28 @@ export class WebhookDispatcher {
       log,
       disable: (reason) => giveUp(ctx, { id: state.endpointId, reason }),
     })
-    const key = `${state.endpointId} ${state.run}`
     const done = lane
       .work()
-      .catch((error) =>
-        log.warn({ err: error, endpoint: state.endpointId }, 'webhooks of an endpoint were interrupted'),
-      )
+      .catch(async (error) => {
+        log.warn({ err: error, endpoint: state.endpointId }, 'webhooks of an endpoint were interrupted')
+        // Not before a while: what went wrong may go on for a moment.
+        await Bun.sleep(this.options.pollMs ?? usualPollMs)
+        await this.store?.release(state).catch(() => {})
+      })
       .finally(() => {
-        this.lanes.delete(key)
+        this.lanes.delete(entry)
         // What came while it was being left is nobody's until somebody looks.
         this.wake()
       })
-    this.lanes.set(key, { lane, done })
+    const entry = { lane, done }
+    this.lanes.add(entry)
   }
 
-  /** Has lanes go by what was changed. */
-  private async refresh(endpointId: string): Promise<void> {
+  /** Has lanes go by what was changed. @param resumed they have been taken from whoever was at work on them */
+  private async refresh(endpointId: string, resumed: boolean): Promise<void> {
+    const affected = [...this.lanes].filter(({ lane }) => lane.state.endpointId === endpointId)
+    if (resumed) for (const { lane } of affected) lane.abandon()
     this.wake()
-    const affected = [...this.lanes.values()].filter(({ lane }) => lane.state.endpointId === endpointId)
     if (affected.length === 0) return
     try {
       const target = (await this.targetsOf([endpointId])).get(endpointId)

@@ -77,6 +77,12 @@ export class LaneStore {
     )
   }
 
+  /** Gives a lane back as it is. */
+  async release({ endpointId, run }: LaneState): Promise<void> {
+    await this.sql`update webhook_lanes set lease_owner = null, leased_until = null
+      where endpoint_id = ${endpointId} and run = ${run} and lease_owner = ${this.node}`
+  }
+
   /** Positions beyond the cursor that were settled before the lane changed hands. */
   async settledBeyond({ endpointId, run, cursor }: LaneState): Promise<number[]> {
     const rows = await this.sql`select position::float8 as position from webhook_deliveries

@@ -50,7 +50,10 @@ const firstConcurrency = 8
 const maxConcurrency = 64
 /** With more than this waiting, nothing new is begun until they are settled. */
 const maxWaiting = 1000
-const flushMs = 250
+/** What was delivered is written down together; after a crash so much of it comes once more. */
+const flushMs = 1000
+/** The longest that a lane sleeps when nothing happens. */
+const restMs = 250
 const flushSize = 500
 const renewMs = 20_000
 
@@ -71,6 +74,7 @@ export class Lane {
   private readonly lines = new Map<string, Item[]>()
   private underWay = 0
   private concurrency = firstConcurrency
+  private quickestMs = Number.POSITIVE_INFINITY
   private results: Result[] = []
   /** Everything up to here was read. */
   private readTo: number
@@ -101,6 +105,12 @@ export class Lane {
   /** Begins nothing new; what is under way is waited for. */
   stop(): void {
     this.stopping = true
+    this.wake()
+  }
+
+  /** Ends at once, and writes nothing down: it belongs to somebody else. */
+  abandon(): void {
+    this.lost = true
     this.wake()
   }
 
@@ -138,7 +148,7 @@ export class Lane {
 
   private somethingHappens(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, flushMs)
+      const timer = setTimeout(resolve, restMs)
       this.wake = () => {
         clearTimeout(timer)
         resolve()
@@ -251,7 +261,7 @@ export class Lane {
     const { state } = this
     const { patience } = this.options
     if (answer.error === null) {
-      this.concurrency = Math.min(maxConcurrency, this.concurrency + 1 / this.concurrency)
+      this.adapt(answer.durationMs)
       if (state.failures > 0) {
         this.recovered ||= this.probing
         this.probing = false
@@ -278,6 +288,18 @@ export class Lane {
       this.pause(spread(patience.pauseSeconds[Math.min(state.pauses, patience.pauseSeconds.length - 1)] ?? 0))
       state.pauses += 1
     }
+  }
+
+  /**
+   * More at a time for a receiver that takes its time anyway; fewer when the time grows with the number, because then they
+   * only wait, there or here.
+   */
+  private adapt(durationMs: number): void {
+    this.quickestMs = Math.min(this.quickestMs, Math.max(durationMs, 5))
+    const step = 1 / this.concurrency
+    if (durationMs <= 2 * this.quickestMs) this.concurrency = Math.min(maxConcurrency, this.concurrency + step)
+    else if (this.concurrency > firstConcurrency) this.concurrency -= step
+    else this.concurrency = Math.min(firstConcurrency, this.concurrency + step)
   }
 
   /** Leaves the endpoint alone: what was not begun yet goes back to the stream. */

@@ -102,8 +102,9 @@ export async function updateWebhookEndpoint(
       })
       .where(eq(webhookEndpoints.id, input.id))
     // Whoever mends an endpoint wants to see it work now, not after the pause.
-    if (url !== undefined || (changesState && !input.disabled)) await endPause(tx, input.id)
-    emit(tx, { type: 'webhookEndpoint.updated', subject: input.id, data: {} })
+    const resumed = url !== undefined || (changesState && !input.disabled)
+    if (resumed) await endPause(tx, input.id)
+    emit(tx, { type: 'webhookEndpoint.updated', subject: input.id, data: { resumed } })
     return getWebhookEndpoint(tx, input.id)
   })
 }
@@ -121,7 +122,16 @@ async function endPause(tx: Tx, id: string): Promise<void> {
     )
   await tx.db
     .update(webhookLanes)
-    .set({ failures: 0, pauses: 0, failingSince: null, pausedUntil: null, retryAt: sql`now()` })
+    .set({
+      failures: 0,
+      pauses: 0,
+      failingSince: null,
+      pausedUntil: null,
+      retryAt: sql`now()`,
+      // Whoever is at work on it knows only of the failures: it may not write them down any more.
+      leaseOwner: null,
+      leasedUntil: null,
+    })
     .where(eq(webhookLanes.endpointId, id))
 }
 

@@ -25,16 +25,22 @@ const maxKept = 1000
  * redirect, and waits neither long nor for much. Connections are kept open; they lead where they were checked to lead.
  */
 export function createPost({ guard, timeoutMs = 15_000, maxResponseBytes = 64 * 1024 }: Options): Post {
-  const known = new Map<string, { addresses: Address[]; until: number }>()
+  const known = new Map<string, Place & { until: number }>()
 
-  const locate = async (url: URL, deadline: number): Promise<Address[]> => {
-    const kept = known.get(url.origin)
-    if (kept && kept.until > Date.now()) return kept.addresses
-    known.delete(url.origin)
+  const locate = async (target: string, deadline: number): Promise<Place> => {
+    const kept = known.get(target)
+    if (kept && kept.until > Date.now()) return kept
+    known.delete(target)
+    const url = parseUrl(target)
     const addresses = await guard(url, deadline)
+    const first = addresses.find((a) => a.family === 4) ?? addresses[0]
+    if (!first) throw new Error('the host of the URL could not be found')
+    // The name in the certificate is the one that was asked for, whatever the address.
+    const tls = url.protocol === 'https:' ? { tls: { serverName: url.hostname } } : {}
+    const place = { href: pinned(url, first), host: url.host, tls, until: Date.now() + addressKeptMs }
     if (known.size >= maxKept) known.clear()
-    known.set(url.origin, { addresses, until: Date.now() + addressKeptMs })
-    return addresses
+    known.set(target, place)
+    return place
   }
 
   return async (target, headers, body) => {
@@ -49,18 +55,14 @@ export function createPost({ guard, timeoutMs = 15_000, maxResponseBytes = 64 * 
       }
     }
     try {
-      const url = parseUrl(target)
-      const addresses = await locate(url, Date.now() + timeoutMs)
-      const address = addresses.find((a) => a.family === 4) ?? addresses[0]
-      if (!address) return done(null, 'not_found')
-      const response = await fetch(pinned(url, address), {
+      const { href, host, tls } = await locate(target, Date.now() + timeoutMs)
+      const response = await fetch(href, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'user-agent': 'Usher-Webhooks', ...headers, host: url.host },
+        headers: { 'content-type': 'application/json', 'user-agent': 'Usher-Webhooks', ...headers, host },
         body,
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
-        // The name in the certificate is the one that was asked for, whatever the address.
-        ...(url.protocol === 'https:' && { tls: { serverName: url.hostname } }),
+        ...tls,
         ...{ decompress: false },
       })
       await drain(response, maxResponseBytes)
@@ -72,6 +74,9 @@ export function createPost({ guard, timeoutMs = 15_000, maxResponseBytes = 64 * 
     }
   }
 }
+
+/** Where a URL leads, as it was checked. */
+type Place = { href: string; host: string; tls: { tls?: { serverName: string } } }
 
 /** The same URL at an address. */
 function pinned(url: URL, { address, family }: Address): string {

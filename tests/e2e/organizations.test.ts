@@ -1,16 +1,20 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { type ClerkClient, createClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
+import { startDns, type TestDns } from '../../apps/server/src/testing/dns.ts'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot as shot } from '../support/browser.ts'
-import { startUsher, type UsherProcess } from '../support/usher.ts'
+import { runUsher, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
 let browser: Browser
 let clerk: ClerkClient
+let dns: TestDns
 
 beforeAll(async () => {
   if (!chromiumPath) return
-  usher = await startUsher()
+  dns = await startDns()
+  usher = await startUsher({ env: { USHER_DNS_SERVERS: dns.address } })
   const { url: apiUrl, secret_key: secretKey } = usher.ready
   clerk = createClerkClient({ secretKey, apiUrl })
   browser = await launchBrowser()
@@ -18,6 +22,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close()
   await usher?.stop()
+  dns?.close()
 })
 
 const password = 'a long enough password 1'
@@ -155,4 +160,112 @@ test.skipIf(!chromiumPath)(
     expect([ada.problems, bob.problems, cleo.problems]).toEqual([[], [], []])
   },
   180_000,
+)
+
+type Domain = {
+  id: string
+  name: string
+  ownershipVerification: { status: string; txtRecordName: string; txtRecordValue: string } | null
+}
+type Environment = { organization_settings: { force_organization_selection: boolean } }
+type Bulk = { data: Domain[]; errors: { id: string; code: string }[] }
+type InPage = {
+  Clerk: {
+    organization: {
+      createDomain: (name: string, options: { enrollmentMode: string }) => Promise<Domain>
+      prepareOwnershipVerification: (ids: string[]) => Promise<Bulk>
+      attemptOwnershipVerification: (ids: string[]) => Promise<Bulk>
+    }
+    session: { id: string; currentTask?: { key: string } }
+  }
+}
+
+test.skipIf(!chromiumPath)(
+  'the browser SDK proves domains by their records',
+  async () => {
+    await clerk.instance.updateOrganizationSettings({ domainsEnabled: true })
+    const dora = await signUp('dora', 'dora@home.example')
+    await openSwitcher(dora)
+    await dora.page.getByText('Create organization').click()
+    await dora.page.fill('input[name=name]', 'Records')
+    await dora.page.getByRole('button', { name: 'Create organization' }).click()
+    await dora.page.getByRole('button', { name: 'Skip' }).click()
+    await dora.page.getByRole('heading', { name: 'Records' }).waitFor()
+    const prepared = await dora.page.evaluate(async () => {
+      const { organization } = (window as unknown as InPage).Clerk
+      const enrollmentMode = 'automatic_suggestion'
+      const one = await organization.createDomain('one.example', { enrollmentMode })
+      const two = await organization.createDomain('two.example', { enrollmentMode })
+      return (await organization.prepareOwnershipVerification([one.id, two.id])).data.map((d) => ({ ...d }))
+    })
+    const [one] = prepared.filter((d) => d.name === 'one.example')
+    expect(prepared.map((d) => d.ownershipVerification?.status)).toEqual(['unverified', 'unverified'])
+    expect(one?.ownershipVerification?.txtRecordName).toBe('_usher-challenge.one.example')
+    dns.records.set('_usher-challenge.one.example', [[one?.ownershipVerification?.txtRecordValue ?? '']])
+    const { data, errors } = await dora.page.evaluate(
+      async (ids) => {
+        const { data, errors } = await (window as unknown as InPage).Clerk.organization.attemptOwnershipVerification(
+          ids,
+        )
+        return { data: data.map((d) => ({ name: d.name, status: d.ownershipVerification?.status })), errors }
+      },
+      prepared.map((d) => d.id),
+    )
+    expect(data).toEqual([{ name: 'one.example', status: 'verified' }])
+    expect(errors.map((e) => e.code)).toEqual(['verification_failed'])
+    expect(dora.problems).toEqual([])
+  },
+  60_000,
+)
+
+test.skipIf(!chromiumPath)(
+  'where nobody works without an organization, whoever signs up chooses one first',
+  async () => {
+    const settings = join(usher.ready.data, 'selection.json')
+    const organizations = { forceSelection: true, creationDefaults: true, domains: true }
+    await Bun.write(settings, JSON.stringify({ organizations }))
+    expect(
+      (await runUsher(['instances', 'settings', 'development', '--set', settings, '--data', usher.ready.data])).code,
+    ).toBe(0)
+    // A running server hears of it within half a second.
+    for (let forced = false; !forced; await Bun.sleep(50)) {
+      const { organization_settings } = (await (await fetch(`${usher.ready.url}/v1/environment`)).json()) as Environment
+      forced = organization_settings.force_organization_selection
+    }
+    const made = await clerk.organizations.createOrganization({ name: 'Gamma' })
+    await clerk.organizations.createOrganizationDomain({
+      organizationId: made.id,
+      name: 'gamma.example',
+      enrollmentMode: 'automatic_invitation',
+    })
+    const gil = await newPerson(browser, 'gil')
+    const { page } = gil
+    await page.goto(`${usher.ready.url}/demo?sign-up=1`)
+    await page.fill('input[name=emailAddress]', 'gil@gamma.example')
+    await page.fill('input[name=password]', password)
+    await page.click('.cl-formButtonPrimary')
+    await page.waitForSelector('input[autocomplete=one-time-code]')
+    const { code } = await mailTo(usher.ready.url, 'gil@gamma.example', 'verification_code')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')
+    await page.getByText('Choose an organization').waitFor()
+    await screenshot(gil, 'selection-1')
+
+    // The form begins with the name of the domain, and says that somebody has it already.
+    await page.getByText('Create new organization').click()
+    await page.getByText('gamma.example').last().waitFor()
+    await page.waitForFunction(() => document.querySelector<HTMLInputElement>('input[name=name]')?.value === 'Gamma')
+    await screenshot(gil, 'selection-2')
+    await page.getByRole('button', { name: 'Cancel' }).click()
+    await page.getByRole('button', { name: 'Join' }).click()
+    await page.locator('button', { hasText: 'Gamma' }).first().click()
+    await page.getByRole('heading', { name: 'Gamma' }).waitFor()
+
+    // There is no personal account to go to.
+    await openSwitcher(gil)
+    await page.getByText('Create organization').waitFor()
+    expect(await page.getByText('Personal account').count()).toBe(0)
+    await screenshot(gil, 'selection-3')
+    expect(gil.problems).toEqual([])
+  },
+  60_000,
 )

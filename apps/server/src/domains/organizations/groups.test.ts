@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test'
+import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { createPermission, createRole } from '../access/index.ts'
+import { createPermission, createRole, getRoleByKey } from '../access/index.ts'
 import {
   addGroupMember,
   addGroupRole,
@@ -28,6 +29,7 @@ import {
   updateGroup,
   updateOrganizationRole,
 } from './index.ts'
+import { insertMembership } from './manage-memberships.ts'
 import { createManagerRole, frontiers, outcome, outcomes, person } from './testing.ts'
 
 const page = { limit: 100, offset: 0 }
@@ -289,4 +291,18 @@ test('who leaves an organization leaves its groups, and an organization goes wit
   expect(await outcome(deleteOrganization(ada.ctx(), organizationId))).toBe('done')
   const kim = await person(t, 'kim')
   expect(await outcome(createOrganization(kim.ctx(), { name: 'Again' }))).toBe('done')
+})
+
+test('who came by a verified domain has a role of that source, until somebody gives them another', async () => {
+  const t = await testInstance()
+  const { organization, ada, eve } = await frontiers(t)
+  const member = { organizationId: organization.id, userId: eve.id }
+  await transaction(t.ctx(), async (tx) => {
+    const { id, key } = await getRoleByKey(tx, 'org:member')
+    await insertMembership(tx, { ...member, roleId: id, roleKey: key, roleSource: 'domain' })
+  })
+  const sourceOf = async () => (await getMembership(t.ctx(), member)).grants.map((g) => [g.role?.key, g.source])
+  expect(await sourceOf()).toEqual([['org:member', 'domain']])
+  await changeMemberRole(ada.ctx(), { ...member, role: 'org:admin' })
+  expect(await sourceOf()).toEqual([['org:admin', 'direct']])
 })

@@ -29,7 +29,9 @@ export class Places {
   /** @param names ids or slugs */
   async load(tx: Tx, names: readonly string[]): Promise<void> {
     if (!this.loadedRoles) {
-      const rows = (await tx.db.execute(sql`select id, key from roles`)) as unknown as Role[]
+      const rows = (await tx.db.execute(
+        sql`select id, key from roles where organization_id is null`,
+      )) as unknown as Role[]
       this.roles = new Map(rows.map((role) => [role.key, role]))
       this.loadedRoles = true
     }

@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { transaction } from '../../database/index.ts'
-import { getRole } from '../../domains/access/index.ts'
+import { getRole, getRoleByKey } from '../../domains/access/index.ts'
 import {
   addDomain,
   createRedirectUrl,
@@ -90,8 +90,9 @@ export function instanceRoutes(): Hono<Env> {
   )
   routes.patch('/instance/organization_settings', async (c) => {
     const input = await parseBody(c, OrganizationSettingsInput)
+    // A role that one organization made for itself is found by its id, and no other organization can have it.
     const keyOf = (id: string | null | undefined) =>
-      id ? transaction(c.var.ctx, async (tx) => (await getRole(tx, id)).key) : undefined
+      id ? transaction(c.var.ctx, async (tx) => (await getRoleByKey(tx, (await getRole(tx, id)).key)).key) : undefined
     const organizations = given({
       enabled: input.enabled,
       maxAllowedMemberships: input.max_allowed_memberships,

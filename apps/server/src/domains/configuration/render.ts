@@ -1,8 +1,9 @@
 import { completeSettings } from '../instances/index.ts'
-import { beyond } from './canonical.ts'
+import { beyond, isSame } from './canonical.ts'
 import { parts } from './parts.ts'
 import type { State } from './plan.ts'
 import { isReference, Secret } from './references.ts'
+import { itemDefaults } from './schema.ts'
 
 /**
  * The source text of a `usher.config.ts` that says what an instance is. Settings that have their default are left out,
@@ -29,23 +30,26 @@ export function describeState(state: State, instanceName: string) {
   const value: Record<string, unknown> = { settings }
   for (const { name: part } of parts) {
     if (part === 'roleSets' && isOrdinary(state)) continue
-    value[part] = Object.fromEntries(
-      Object.entries(state[part as keyof State] as Record<string, object>).map(([key, item]) => [
-        key,
-        Object.fromEntries(
-          Object.entries(item).map(([field, held]) => {
-            if (!(held instanceof Secret)) return [field, held]
-            // Usher made it, and each instance has its own.
-            if (part === 'webhooks') return [field, undefined]
-            const variable = variableFor(part, key, field)
-            variables.push(variable)
-            return [field, { $env: variable }]
-          }),
-        ),
-      ]),
-    )
+    const entries = Object.entries(state[part as keyof State] as Record<string, object>)
+    value[part] = Object.fromEntries(entries.map(([key, item]) => [key, describeItem(part, key, item, variables)]))
   }
   return { value, variables }
+}
+
+/** An entry without what goes without saying. */
+function describeItem(part: string, key: string, item: object, variables: string[]): Record<string, unknown> {
+  const defaults = itemDefaults(part)
+  const fields = Object.entries(item).filter(([field, held]) => !isSame(defaults[field], held))
+  return Object.fromEntries(
+    fields.map(([field, held]) => {
+      if (!(held instanceof Secret)) return [field, held]
+      // Usher made it, and each instance has its own.
+      if (part === 'webhooks') return [field, undefined]
+      const variable = variableFor(part, key, field)
+      variables.push(variable)
+      return [field, { $env: variable }]
+    }),
+  )
 }
 
 /** One set with every role in it is what an instance has that knows nothing of role sets. */

@@ -112,6 +112,22 @@ const Webhooks = z
   )
   .transform((all) => Object.fromEntries(Object.entries(all).map(([url, webhook]) => [new URL(url).href, webhook])))
 
+const itemSchemas: Record<string, z.ZodObject> = {
+  permissions: Permission,
+  features: Feature,
+  roles: Role,
+  roleSets: RoleSet,
+  jwtTemplates: JwtTemplate,
+  connections: Connection,
+  webhooks: Webhook,
+}
+
+/** What an entry of a part is without a word about it. */
+export function itemDefaults(part: string): Record<string, unknown> {
+  const fields = Object.entries(itemSchemas[part]?.shape ?? {})
+  return Object.fromEntries(fields.map(([name, field]) => [name, z.safeParse(field, undefined).data]))
+}
+
 /** All that a file can say about an instance. Unknown names are refused. */
 export const Configuration = z.strictObject({
   /** Settings of the instance; what is not named has its default. */

@@ -420,3 +420,19 @@ test('an organization is found by the id that the application gave it', async ()
     meta: { param_name: 'external_id' },
   })
 })
+
+test('J13 an order that is no column of ours is refused, and a filter is a value', async () => {
+  const { organizationId } = await organization({ name: 'Columns' })
+  for (const orderBy of ['id;--', 'created_at desc', 'private_metadata', '__proto__', 'constructor', '-']) {
+    const wrong = { orderBy: orderBy as never }
+    expect(await code(clerk.organizations.getOrganizationList(wrong))).toBe('form_param_value_invalid')
+    expect(await code(clerk.organizations.getOrganizationMembershipList({ organizationId, ...wrong }))).toBe(
+      'form_param_value_invalid',
+    )
+  }
+  for (const text of ["' or 1=1 --", '%', '_', '\\', "Columns' --", '") or ("1"="1']) {
+    expect((await clerk.organizations.getOrganizationList({ query: text })).data).toEqual([])
+    const members = { organizationId, query: text, emailAddress: [text], nameQuery: text }
+    expect((await clerk.organizations.getOrganizationMembershipList(members)).data).toEqual([])
+  }
+})

@@ -186,3 +186,42 @@ test('I20 an administrator sets no metadata and no limit through a form; the lin
   expect([invited.status, invited.body.response.url]).toEqual([200, null])
   expect(JSON.stringify(invited.body)).not.toContain('ticket=')
 })
+
+test('I17 who looks for people, names or domains of another organization finds, counts and learns nothing', async () => {
+  const { t, ada, eve, adas, eves } = await twoOrganizations()
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, {
+    organizations: { domains: true, creationDefaults: true },
+  })
+  const domain = { organizationId: adas, name: 'acme.example', verified: true }
+  await createOrganizationDomain(t.ctx(), { ...domain, enrollmentMode: 'automatic_suggestion' })
+  const get = async (path: string) =>
+    (await eve.browser.get(`${eve.at(path.split('?')[0] ?? '')}&${path.split('?')[1] ?? ''}`)).body
+  const nothing = { data: [], total_count: 0 }
+  const hers = `/organizations/${eves}`
+  // Their words, in every list that is searched or filtered.
+  for (const query of ['ada', 'ada@example.com', 'Frontiers', adas, ada.userId])
+    expect([query, (await get(`${hers}/memberships?query=${query}`)).response]).toEqual([query, nothing])
+  for (const path of [
+    `${hers}/invitations`,
+    `${hers}/domains`,
+    `${hers}/membership_requests`,
+    '/me/organization_suggestions',
+  ])
+    expect([path, (await get(`${path}?query=Frontiers&organization_id=${adas}`)).response]).toEqual([path, nothing])
+  expect(
+    (await get(`/me/organization_memberships?organization_id=${adas}&user_id=${ada.userId}`)).response,
+  ).toMatchObject({
+    total_count: 1,
+    data: [{ organization: { id: eves } }],
+  })
+  // Whoever has no address at the domain does not learn whose it is, and a claim to it is like any other.
+  expect((await get('/me/organization_creation_defaults?domain=acme.example')).response.advisory).toBeNull()
+  const claim = await eve.browser.post(eve.at(`${hers}/domains`), { name: 'acme.example' })
+  expect([claim.status, JSON.stringify(claim.body).includes('Frontiers')]).toEqual([200, false])
+  // An invitation to somebody says nothing about whether they are here.
+  const invite = (email_address: string) =>
+    eve.browser.post(eve.at(`${hers}/invitations`), { email_address, role: 'org:member' })
+  const [known, unknown] = [await invite('ada@example.com'), await invite('nobody@example.com')]
+  const shape = ({ status, body }: typeof known) => [status, Object.keys(body.response).sort(), body.response.status]
+  expect(shape(known)).toEqual(shape(unknown))
+})

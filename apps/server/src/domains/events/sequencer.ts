@@ -2,8 +2,8 @@ import type { Database } from '../../database/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { EventBus } from './bus.ts'
 
-/** Commits that come close together get their positions together. */
-const gatherMs = 20
+/** Commits that come close together get their positions together: nobody who reads a stream waits for the first of them. */
+const gatherMs = 100
 /** How often this node looks for what nobody woke it for: another node may have died in between. */
 const pollMs = 1000
 const maxRows = 2000

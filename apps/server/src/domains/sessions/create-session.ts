@@ -110,7 +110,8 @@ export async function createSession(
     subject: session.id,
     data: { ...ids, ...(input.actor && { actor_sub: input.actor.sub }) },
   })
-  emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
+  // Of a new client nobody holds anything that this makes untrue.
+  if (!isNew) emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
   if (client && input.seen && memberships && issued) {
     const { watch } = input.seen
     const now = {

@@ -13,6 +13,7 @@ const small: Size = { organizations: 10, users: 100 }
 const limitMs = 50
 
 type Request = LatencyInput['requests'][number]
+/** `lanes`: how many are asked at once, for information only. */
 type Operation = { name: string; requests: Request[]; lanes?: number }
 
 const rounds = 200
@@ -116,7 +117,7 @@ async function operationsOf(usher: Usher, owner: SQL): Promise<Operation[]> {
   ]
 }
 
-type Measured = { name: string } & LatencyResult
+type Measured = { name: string; lanes: number } & LatencyResult
 
 /** Starts a server, fills it, and asks. */
 async function measure(size: Size, postgres?: { url: string }): Promise<Measured[]> {
@@ -132,7 +133,7 @@ async function measureRunning(usher: Usher, owner: SQL): Promise<Measured[]> {
   const measured: Measured[] = []
   for (const { name, requests, lanes = 1 } of await operationsOf(usher, owner)) {
     const input: LatencyInput = { port: usher.port, warmUp: 20, lanes, requests }
-    measured.push({ name, ...(await generate<LatencyResult>('generators/http-latency.ts', input)) })
+    measured.push({ name, lanes, ...(await generate<LatencyResult>('generators/http-latency.ts', input)) })
   }
   return measured
 }
@@ -145,8 +146,8 @@ function rowOf(at: string, ours: Measured, few: Measured | undefined): Row {
     ours: shown(ours),
     peer: few ? shown(few) : '',
     ratio: few ? `${(ours.p95 / few.p95).toFixed(1)}x` : `${(ours.p95 / limitMs).toFixed(2)} of the limit`,
-    target: `p95 ≤ ${limitMs} ms`,
-    met: ours.p95 <= limitMs,
+    target: ours.lanes === 1 ? `p95 ≤ ${limitMs} ms` : '–',
+    met: ours.lanes === 1 ? ours.p95 <= limitMs : undefined,
   }
 }
 

@@ -225,5 +225,34 @@ for (const { name, open, skip } of places) {
       const [first] = await place.owner`select id from users where first_name = 'Ada' limit 1`
       expect((await find(first.id)).map(({ id }) => id)).toEqual([first.id])
     })
+
+    test('members are found by the same, and all of them are counted', async () => {
+      for (const n of [0, 7])
+        for (const text of ['langova', 'ADA', 'Ada ', '.example', 'an', 'qxz']) {
+          const id = await organization(n)
+          const query = `
+            select m.id from memberships m join user_search s using (user_id)
+            where m.organization_id = $1 and s.document like lower($2) order by m.created_at desc, m.id`
+          const rows: { id: string }[] = await place.owner.unsafe(query, [id, `%${text}%`])
+          const path = `/organizations/${id}/memberships?limit=10&offset=3&query=${encodeURIComponent(text)}`
+          const { body } = await send(path)
+          const found = { text, n, total: body.total_count, ids: body.data.map((m: { id: string }) => m.id) }
+          expect(found).toEqual({ text, n, total: rows.length, ids: rows.slice(3, 13).map((row) => row.id) })
+        }
+    })
+
+    test('organizations are found by their name and address', async () => {
+      for (const text of ['ova La', 'ORG-19', 'an', 'qxz']) {
+        const query = 'select id from organizations where name ilike $1 or slug ilike $1 order by created_at desc, id'
+        const rows: { id: string }[] = await place.owner.unsafe(query, [`%${text}%`])
+        const { body } = await send(`/organizations?limit=500&query=${encodeURIComponent(text)}`)
+        const found = { text, total: body.total_count, ids: body.data.map((o: { id: string }) => o.id) }
+        expect(found).toEqual({ text, total: rows.length, ids: rows.slice(0, 500).map((row) => row.id) })
+      }
+      const sizes = (await send('/organizations?limit=5&order_by=-members_count')).body.data
+      const most: { n: number }[] = await place.owner`
+        select count(*)::int as n from memberships group by organization_id order by 1 desc limit 5`
+      expect(sizes.map((o: { members_count: number }) => o.members_count)).toEqual(most.map((row) => row.n))
+    })
   })
 }

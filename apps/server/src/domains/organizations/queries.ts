@@ -284,6 +284,8 @@ function memberOrder(orderBy = '-created_at'): SQL {
   if (!Object.hasOwn(memberOrders, name))
     throw new UsherError('form_param_value_invalid', 'Memberships cannot be ordered by that.', { param: 'order_by' })
   const column = memberOrders[name as keyof typeof memberOrders]
+  // As the index is: a different place for the nulls that there are not would have it unused.
+  if (name === 'created_at') return sign === '-' ? desc(memberships.createdAt) : asc(memberships.createdAt)
   return sign === '-' ? sql`${column} desc nulls last` : sql`${column} asc nulls last`
 }
 

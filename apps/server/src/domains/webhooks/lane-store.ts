@@ -2,6 +2,8 @@ import type { SQL } from 'bun'
 
 /** A lane as the node that works on it sees it. Moments are milliseconds since 1970. */
 export type LaneState = {
+  /** Of this claim and no other: whoever lost it may not write any more, also where it was lost to the same node. */
+  lease: string
   endpointId: string
   run: number
   instanceId: string
@@ -38,6 +40,7 @@ export const leaseSeconds = 60
 export class LaneStore {
   private readonly sql: SQL
   private readonly node: string
+  private claims = 0
 
   constructor(sql: SQL, node: string) {
     this.sql = sql
@@ -46,8 +49,10 @@ export class LaneStore {
 
   /** Takes lanes that have something to do and that nobody works on. */
   async claim(limit: number): Promise<LaneState[]> {
+    this.claims += 1
+    const lease = `${this.node}.${this.claims}`
     const rows = await this.sql`
-      update webhook_lanes l set lease_owner = ${this.node}, leased_until = now() + ${leaseSeconds} * interval '1 second'
+      update webhook_lanes l set lease_owner = ${lease}, leased_until = now() + ${leaseSeconds} * interval '1 second'
       from (
         select l.endpoint_id, l.run from webhook_lanes l
         join webhook_endpoints e on e.id = l.endpoint_id
@@ -65,6 +70,7 @@ export class LaneStore {
     return rows.map(
       (r: Record<string, unknown>) =>
         ({
+          lease,
           endpointId: r.endpoint_id,
           run: r.run,
           instanceId: r.instance_id,
@@ -77,10 +83,10 @@ export class LaneStore {
     )
   }
 
-  /** Gives a lane back as it is. */
-  async release({ endpointId, run }: LaneState): Promise<void> {
+  /** Gives a lane back as it is, if it is held still. */
+  async release({ endpointId, run, lease }: LaneState): Promise<void> {
     await this.sql`update webhook_lanes set lease_owner = null, leased_until = null
-      where endpoint_id = ${endpointId} and run = ${run} and lease_owner = ${this.node}`
+      where endpoint_id = ${endpointId} and run = ${run} and lease_owner = ${lease}`
   }
 
   /** Positions beyond the cursor that were settled before the lane changed hands. */
@@ -153,7 +159,7 @@ export class LaneStore {
             leased_until = case when ${options.release} then null
               else now() + ${leaseSeconds} * interval '1 second' end,
             lease_owner = case when ${options.release} then null else l.lease_owner end
-          where endpoint_id = ${endpointId} and run = ${run} and lease_owner = ${this.node}
+          where endpoint_id = ${endpointId} and run = ${run} and lease_owner = ${state.lease}
           returning (extract(epoch from retry_at - now()) * 1000)::float8 as retry_in`
         // Somebody else has taken it over, or the endpoint is gone: nothing of this may be written.
         if (!lane) throw new LeaseLost()

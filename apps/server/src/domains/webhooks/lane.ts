@@ -108,7 +108,7 @@ export class Lane {
     this.wake()
   }
 
-  /** Ends at once, and writes nothing down: it belongs to somebody else. */
+  /** Ends without writing anything down: what it knows of its endpoint counts no more. */
   abandon(): void {
     this.lost = true
     this.wake()
@@ -129,7 +129,7 @@ export class Lane {
       if (this.mustFlush()) await this.flush()
     }
     while (this.underWay > 0) await this.somethingHappens()
-    if (this.lost) return
+    if (this.lost) return store.release(this.state)
     await this.flush({ release: true })
     const { failingSince } = this.state
     const tooLong =

@@ -201,6 +201,49 @@ test.skipIf(!available)(
   240_000,
 )
 
+/** What gets past a check that stands in front of the pages alone, in one server or another. */
+const detours: [path: string, headers: Record<string, string>][] = [
+  ['/orgs/frontiers', {}],
+  ['/orgs/frontiers', { 'x-middleware-subrequest': 'middleware:middleware:middleware:middleware:middleware' }],
+  ['/orgs/frontiers', { 'x-middleware-subrequest': 'src/proxy:src/proxy:src/proxy:src/proxy:src/proxy' }],
+  ['/orgs/frontiers', { 'x-nextjs-data': '1' }],
+  ['/orgs/frontiers?_rsc=1', { rsc: '1' }],
+  ['/orgs/frontiers', { rsc: '1', 'next-router-prefetch': '1' }],
+  ['/orgs/frontiers', { 'next-router-segment-prefetch': '/_full', rsc: '1' }],
+  ['/_next/data/build/orgs/frontiers.json', { 'x-nextjs-data': '1' }],
+  ['//orgs/frontiers', {}],
+  ['/orgs//frontiers', {}],
+  ['/./orgs/frontiers', {}],
+  ['/%6frgs/frontiers', {}],
+  ['/orgs/%66rontiers', {}],
+  ['/orgs/frontiers%2f', {}],
+  ['/orgs/frontiers;x=1', {}],
+  ['/ORGS/frontiers', {}],
+  ['/orgs/frontiers.png', {}],
+  ['/orgs/frontiers?slug=quarry&organization_id=frontiers', {}],
+  ['/orgs/frontiers', { 'x-clerk-auth-status': 'signed-in', 'x-clerk-auth-token': 'eyJhbGciOiJub25lIn0.e30.' }],
+]
+
+test.skipIf(!available)(
+  'I11 tasks of an organization are shown to nobody by a detour around the middleware',
+  async () => {
+    const eve = await signUp('eve', 'eve@elsewhere.example')
+    const cookies = (await eve.context.cookies(app.url)).map((c) => `${c.name}=${c.value}`).join('; ')
+    for (const cookie of ['', cookies])
+      for (const [path, headers] of detours) {
+        const response = await fetch(app.url + path, { headers: { ...headers, ...(cookie && { cookie }) } })
+        const text = await response.text()
+        expect([path, headers, text.includes('Draw the map'), text.includes('Bring coffee')]).toEqual([
+          path,
+          headers,
+          false,
+          false,
+        ])
+      }
+  },
+  60_000,
+)
+
 type InPage = {
   Clerk: {
     organization: {

@@ -1,4 +1,4 @@
-import { and, eq, type SQL, sql } from 'drizzle-orm'
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -74,13 +74,6 @@ async function suggest(tx: Tx, scope: Scope): Promise<number> {
 
 async function invite(tx: Tx, scope: Scope): Promise<number> {
   const now = tx.now()
-  // Those that are over would stand in the way of new ones.
-  const ofDomains =
-    'domainId' in scope
-      ? eq(organizationInvitations.domainId, scope.domainId)
-      : sql`${organizationInvitations.emailAddress} in (select e.email_address from email_addresses e
-          where e.user_id = ${scope.userId} and e.verified_at is not null)`
-  await expireInvitations(tx, ofDomains)
   // An invitation that was taken back is not made again, and one at a time is enough for a person.
   const uninvited = sql`not exists (select 1 from organization_suggestions s
       where s.organization_id = d.organization_id and s.user_id = e.user_id and s.status = 'withdrawn')
@@ -88,11 +81,15 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
       where i.organization_id = d.organization_id and i.email_address = e.email_address
         and i.status = 'revoked' and i.domain_id = d.id)
     and not exists (select 1 from organization_invitations i join email_addresses o on o.email_address = i.email_address
-      where i.organization_id = d.organization_id and i.status = 'pending' and o.user_id = e.user_id)`
+      where i.organization_id = d.organization_id and i.status = 'pending' and i.expires_at > ${now.toISOString()}::timestamptz
+        and o.user_id = e.user_id)`
   const found = await tx.db.execute<{ organization_id: string; email_address: string; domain_id: string }>(sql`
     select distinct on (d.organization_id, e.user_id) d.organization_id, e.email_address, d.id as domain_id
     ${matches(scope, 'automatic_invitation', uninvited)} limit ${batch}`)
   if (found.length === 0) return 0
+  // Those that are over would stand in the way of new ones.
+  const addresses = [...found].map((row) => row.email_address)
+  await expireInvitations(tx, inArray(organizationInvitations.emailAddress, addresses))
   const organizationIds = [...new Set([...found].map((row) => row.organization_id))]
   const roles = await findRolesForNew(tx, organizationIds, 'member')
   const made = await tx.db

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -15,16 +15,18 @@ export type ListSuggestionsInput = Pagination & { userId: string; status?: ('pen
 
 /** Organizations that a person may ask to join, or has asked to, newest first. */
 export async function listSuggestions(ctx: Ctx | Tx, input: ListSuggestionsInput): Promise<Page<SuggestionRecord>> {
-  await enroll(ctx, input.userId)
   return transaction(ctx, async (tx) => {
+    await enroll(tx, input.userId)
     const status = input.status?.length ? input.status : (['pending', 'accepted'] as const)
     const where = and(
       eq(organizationSuggestions.userId, input.userId),
       inArray(organizationSuggestions.status, [...status]),
       stillGrounded,
     )
-    const [total] = await tx.db.select({ n: count() }).from(organizationSuggestions).where(where)
-    return { data: await findSuggestions(tx, where, input), totalCount: total?.n ?? 0 }
+    const data = await findSuggestions(tx, where, input)
+    // A first page that is not full is all there is.
+    const all = input.offset === 0 && data.length < input.limit
+    return { data, totalCount: all ? data.length : await tx.db.$count(organizationSuggestions, where) }
   })
 }
 

@@ -31,6 +31,7 @@ export {
   addRolesToRoleSet,
   createRoleSet,
   deleteRoleSet,
+  findRoleSet,
   findRolesForNew,
   getRoleForNew,
   getRoleSet,

@@ -59,14 +59,17 @@ export async function listRoleSets(ctx: Ctx | Tx, input: ListInput): Promise<Pag
   })
 }
 
+/** By id or key. */
+export async function findRoleSet(ctx: Ctx | Tx, idOrKey: string): Promise<RoleSetRecord | undefined> {
+  const which = idOrKey.startsWith('role_set:') ? eq(roleSets.key, idOrKey) : eq(roleSets.id, idOrKey)
+  return transaction(ctx, async (tx) => (await withRoles(tx, await tx.db.select().from(roleSets).where(which)))[0])
+}
+
 /** By id or key. @throws {UsherError} `resource_not_found` */
 export async function getRoleSet(ctx: Ctx | Tx, idOrKey: string): Promise<RoleSetRecord> {
-  const which = idOrKey.startsWith('role_set:') ? eq(roleSets.key, idOrKey) : eq(roleSets.id, idOrKey)
-  return transaction(ctx, async (tx) => {
-    const [found] = await withRoles(tx, await tx.db.select().from(roleSets).where(which))
-    if (!found) throw new UsherError('resource_not_found', 'There is no such role set.')
-    return found
-  })
+  const found = await findRoleSet(ctx, idOrKey)
+  if (!found) throw new UsherError('resource_not_found', 'There is no such role set.')
+  return found
 }
 
 /** The set that an organization chooses its roles from. @param id null: it has none of its own */

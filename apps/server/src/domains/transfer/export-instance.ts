@@ -1,11 +1,12 @@
-import { and, asc, eq, gt, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { unseal } from '../../kernel/secrets.ts'
-import { permissions, rolePermissions, roles } from '../access/tables.ts'
+import { permissions, roles } from '../access/tables.ts'
 import { backupCodes, passkeys, passwords, totps } from '../credentials/tables.ts'
 import { memberships, organizations } from '../organizations/tables.ts'
 import { emailAddresses, externalAccounts, phoneNumbers, users } from '../users/tables.ts'
+import { accessOfMemberships, accessOfOrganizations, exportAccess, featuresOf } from './export-access.ts'
 
 export type ExportInput = {
   /** Takes one piece of JSON Lines; the next follows when it is done. */
@@ -35,9 +36,14 @@ export async function exportInstance(ctx: Ctx, input: ExportInput): Promise<{ us
         instance: { id, name, environment },
         exported_at: tx.now().getTime(),
       }
-      await input.write(toLines([head, ...(await exportPermissions(tx)), ...(await exportRoles(tx))]))
-      for await (const page of pages(tx, organizations, organizations.id))
-        await input.write(toLines(page.map(organizationLine)))
+      await input.write(toLines([head, ...(await exportPermissions(tx)), ...(await exportAccess(tx))]))
+      for await (const page of pages(tx, organizations, organizations.id)) {
+        const access = await accessOfOrganizations(
+          tx,
+          page.map((row) => row.id),
+        )
+        await input.write(toLines(page.map((row) => ({ ...organizationLine(row), ...access.get(row.id) }))))
+      }
       const [total] = (await tx.db.execute(sql`select count(*)::int as n from users`)) as unknown as { n: number }[]
       let done = 0
       for await (const page of pages(tx, users, users.id)) {
@@ -77,23 +83,6 @@ async function* pages<T extends typeof users | typeof organizations>(
 async function exportPermissions(tx: Tx) {
   const rows = await tx.db.select().from(permissions).where(eq(permissions.type, 'user')).orderBy(asc(permissions.key))
   return rows.map(({ key, name, description }) => ({ object: 'permission', key, name, description }))
-}
-
-async function exportRoles(tx: Tx) {
-  const rows = await tx.db.select().from(roles).where(isNull(roles.organizationId)).orderBy(asc(roles.key))
-  const granted = await tx.db
-    .select({ roleId: rolePermissions.roleId, key: permissions.key })
-    .from(rolePermissions)
-    .innerJoin(permissions, eq(permissions.id, rolePermissions.permissionId))
-    .orderBy(asc(permissions.key))
-  return rows.map((role) => ({
-    object: 'role',
-    key: role.key,
-    name: role.name,
-    description: role.description,
-    is_creator_eligible: role.isCreatorEligible,
-    permissions: granted.filter((g) => g.roleId === role.id).map((g) => g.key),
-  }))
 }
 
 const ms = (date: Date | null) => date?.getTime() ?? null
@@ -169,12 +158,15 @@ async function findOwned(tx: Tx, ids: string[]) {
         )
         .orderBy(asc(externalAccounts.createdAt), asc(externalAccounts.provider)),
     ),
+    features: await featuresOf(tx, 'userId', ids),
     memberships: group(
       await db
         .select({
+          id: memberships.id,
           userId: memberships.userId,
           slug: organizations.slug,
           role: roles.key,
+          roleSource: memberships.roleSource,
           publicMetadata: memberships.publicMetadata,
           privateMetadata: memberships.privateMetadata,
           createdAt: memberships.createdAt,
@@ -193,6 +185,10 @@ async function userLines(tx: Tx, page: (typeof users.$inferSelect)[]) {
   const owned = await findOwned(
     tx,
     page.map((user) => user.id),
+  )
+  const access = await accessOfMemberships(
+    tx,
+    [...owned.memberships.values()].flat().map((row) => row.id),
   )
   return page.map((user) => ({
     object: 'user',
@@ -252,10 +248,13 @@ async function userLines(tx: Tx, page: (typeof users.$inferSelect)[]) {
     organization_memberships: (owned.memberships.get(user.id) ?? []).map((row) => ({
       organization: row.slug,
       role: row.role,
+      ...(row.roleSource !== 'direct' && { role_source: row.roleSource }),
+      ...access.get(row.id),
       public_metadata: row.publicMetadata,
       private_metadata: row.privateMetadata,
       ...stamps(row),
     })),
+    ...(owned.features.has(user.id) && { features: owned.features.get(user.id) }),
     public_metadata: user.publicMetadata,
     private_metadata: user.privateMetadata,
     unsafe_metadata: user.unsafeMetadata,

@@ -45,11 +45,29 @@ const list = <T extends z.ZodType>(item: T) =>
     )
     .transform((value) => value ?? [])
 
+const Source = z.enum(['direct', 'domain', 'directory']).default('direct')
+const Features = z.record(z.string().max(50), z.boolean()).default({})
+
 const Membership = z.object({
   /** Id or slug. */
   organization: text,
   /** Key, with or without `org:`. */
   role: text.default('org:member'),
+  role_source: Source,
+  /** Beside the primary one. */
+  roles: z
+    .array(z.object({ role: text, source: Source }))
+    .max(100)
+    .default([]),
+  permissions: z
+    .array(z.object({ permission: text, source: Source }))
+    .max(500)
+    .default([]),
+  /** By name. */
+  groups: z
+    .array(z.object({ group: text, source: Source }))
+    .max(1000)
+    .default([]),
   public_metadata: Metadata,
   private_metadata: Metadata,
   created_at: Instant,
@@ -136,6 +154,8 @@ const UserRecord = z.object({
     .max(50)
     .default([]),
   organization_memberships: z.array(Membership).max(500).default([]),
+  /** Given (true) or refused (false) directly. */
+  features: Features,
   public_metadata: Metadata,
   private_metadata: Metadata,
   unsafe_metadata: Metadata,
@@ -157,12 +177,35 @@ const UserRecord = z.object({
 export type UserRecord = z.infer<typeof UserRecord>
 
 const PermissionRecord = z.object({ key: text, name: text, description: z.string().max(1024).default('') })
+const FeatureRecord = z.object({
+  slug: z.string().regex(/^(?!sys_)[a-z0-9_]{1,50}$/),
+  name: text,
+  description: z.string().max(1024).default(''),
+  avatar_url: z.string().max(2048).nullish(),
+  enabled: z.boolean().default(true),
+  default_for: z.enum(['nobody', 'organizations', 'users', 'everyone']).default('nobody'),
+})
+const RoleSetRecord = z.object({
+  key: text,
+  name: text,
+  description: z.string().max(1024).default(''),
+  roles: z.array(text).min(1).max(100),
+  default_role: text,
+  creator_role: text,
+})
 const RoleRecord = z.object({
   key: text,
   name: text,
   description: z.string().max(1024).default(''),
   is_creator_eligible: z.boolean().default(false),
   permissions: z.array(text).max(1000).default([]),
+  in_initial_role_set: z.boolean().default(true),
+})
+const Group = z.object({
+  name: text.min(1),
+  description: z.string().max(1024).default(''),
+  source: Source,
+  roles: z.array(text).max(100).default([]),
 })
 const OrganizationRecord = z.object({
   id: text.optional(),
@@ -177,17 +220,27 @@ const OrganizationRecord = z.object({
   private_metadata: Metadata,
   max_allowed_memberships: z.number().int().min(0).max(1_000_000_000).nullish(),
   admin_delete_enabled: z.boolean().default(true),
+  /** Key; absent: the initial one. */
+  role_set: text.nullish(),
+  /** Those of its own. */
+  roles: z.array(RoleRecord).max(1000).default([]),
+  groups: z.array(Group).max(1000).default([]),
+  features: Features,
   created_at: Instant,
   updated_at: Instant,
 })
 export type OrganizationRecord = z.infer<typeof OrganizationRecord>
 export type RoleRecord = z.infer<typeof RoleRecord>
+export type RoleSetRecord = z.infer<typeof RoleSetRecord>
+export type FeatureRecord = z.infer<typeof FeatureRecord>
 export type PermissionRecord = z.infer<typeof PermissionRecord>
 
 export type ParsedRecord =
   | { kind: 'user'; record: UserRecord }
   | { kind: 'organization'; record: OrganizationRecord }
   | { kind: 'role'; record: RoleRecord }
+  | { kind: 'role_set'; record: RoleSetRecord }
+  | { kind: 'feature'; record: FeatureRecord }
   | { kind: 'permission'; record: PermissionRecord }
   | { kind: 'export' }
 
@@ -224,6 +277,10 @@ export function parseRecord(value: Record<string, unknown>): ParsedRecord {
       return { kind: 'organization', record: check(OrganizationRecord, fields) }
     case 'role':
       return { kind: 'role', record: check(RoleRecord, fields) }
+    case 'role_set':
+      return { kind: 'role_set', record: check(RoleSetRecord, fields) }
+    case 'feature':
+      return { kind: 'feature', record: check(FeatureRecord, fields) }
     case 'permission':
       return { kind: 'permission', record: check(PermissionRecord, fields) }
     default:

@@ -1,13 +1,27 @@
 import { sql } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { type Tx, textArray } from '../../database/index.ts'
 import type { UserRecord } from './parse-record.ts'
 
-type Organization = { id: string; maxAllowedMemberships: number; seats: number }
+type Organization = {
+  id: string
+  maxAllowedMemberships: number
+  seats: number
+  /** Ids of the roles that it made for itself, by key, and of its groups, by name. */
+  roles: Map<string, string>
+  groups: Map<string, string>
+}
 type Role = { id: string; key: string }
+
+type Granted = { id: string; source: 'direct' | 'domain' | 'directory' }
 
 export type Seat = {
   organization: Organization
   role: Role
+  roleSource: Granted['source']
+  /** What they have beside the primary role. */
+  further: Granted[]
+  permissions: Granted[]
+  groups: Granted[]
   publicMetadata: Record<string, unknown>
   privateMetadata: Record<string, unknown>
   createdAt: Date | null
@@ -18,6 +32,7 @@ export type Seat = {
 export class Places {
   private organizations = new Map<string, Organization | undefined>()
   private roles = new Map<string, Role>()
+  private permissions = new Map<string, string>()
   private loadedRoles = false
 
   /** Forgets what it knows, after a batch that was rolled back or a record that made an organization or a role. */
@@ -33,6 +48,8 @@ export class Places {
         sql`select id, key from roles where organization_id is null`,
       )) as unknown as Role[]
       this.roles = new Map(rows.map((role) => [role.key, role]))
+      const known = await tx.db.execute<Role>(sql`select id, key from permissions`)
+      this.permissions = new Map([...known].map(({ id, key }) => [key, id]))
       this.loadedRoles = true
     }
     const unknown = [...new Set(names)].filter((name) => !this.organizations.has(name))
@@ -49,9 +66,23 @@ export class Places {
     for (const name of unknown) this.organizations.set(name, undefined)
     for (const { id, slug, max, seats } of rows) {
       const organization = this.organizations.get(id) ??
-        this.organizations.get(slug) ?? { id, maxAllowedMemberships: max, seats }
+        this.organizations.get(slug) ?? { id, maxAllowedMemberships: max, seats, roles: new Map(), groups: new Map() }
       this.organizations.set(id, organization)
       this.organizations.set(slug, organization)
+    }
+    const ids = textArray(rows.map((row) => row.id))
+    const own = await tx.db.execute<{
+      organization_id: string
+      id: string
+      role: string | null
+      name: string | null
+    }>(sql`
+      select organization_id, id, key as role, null as name from roles where organization_id = any(${ids}::text[])
+      union all select organization_id, id, null, name from groups where organization_id = any(${ids}::text[])`)
+    for (const { organization_id, id, role, name } of own) {
+      const organization = this.organizations.get(organization_id)
+      if (role !== null) organization?.roles.set(role, id)
+      if (name !== null) organization?.groups.set(name, id)
     }
   }
 
@@ -59,8 +90,15 @@ export class Places {
     return this.organizations.get(name)
   }
 
-  role(name: string): Role | undefined {
-    return this.roles.get(name.startsWith('org:') ? name : `org:${name}`)
+  /** A role of the instance, or one that the organization made for itself. */
+  role(name: string, { roles }: Organization): Role | undefined {
+    const key = name.startsWith('org:') ? name : `org:${name}`
+    const own = roles.get(key)
+    return own === undefined ? this.roles.get(key) : { id: own, key }
+  }
+
+  permission(key: string): string | undefined {
+    return this.permissions.get(key)
   }
 
   giveBack(seats: readonly Seat[]): void {
@@ -74,13 +112,17 @@ export function seatsOf(places: Places, memberships: UserRecord['organization_me
   for (const membership of memberships) {
     const organization = places.organization(membership.organization)
     if (!organization) return `there is no organization ${membership.organization}`
-    const role = places.role(membership.role)
+    const role = places.role(membership.role, organization)
     if (!role) return `there is no role ${membership.role}`
     const { maxAllowedMemberships: max } = organization
     if (max > 0 && organization.seats >= max) return `the organization ${membership.organization} is full`
+    const granted = grantsOf(places, organization, membership)
+    if (typeof granted === 'string') return granted
     seats.set(organization.id, {
       organization,
       role,
+      roleSource: membership.role_source,
+      ...granted,
       publicMetadata: membership.public_metadata ?? {},
       privateMetadata: membership.private_metadata ?? {},
       createdAt: membership.created_at ?? null,
@@ -89,4 +131,29 @@ export function seatsOf(places: Places, memberships: UserRecord['organization_me
   }
   for (const { organization } of seats.values()) organization.seats++
   return [...seats.values()]
+}
+
+/** Ids of what a member has beside the primary role, or what of it is not there. */
+function grantsOf(
+  places: Places,
+  organization: Organization,
+  membership: UserRecord['organization_memberships'][number],
+): Pick<Seat, 'further' | 'permissions' | 'groups'> | string {
+  const found: Pick<Seat, 'further' | 'permissions' | 'groups'> = { further: [], permissions: [], groups: [] }
+  for (const { role, source } of membership.roles) {
+    const id = places.role(role, organization)?.id
+    if (id === undefined) return `there is no role ${role}`
+    found.further.push({ id, source })
+  }
+  for (const { permission, source } of membership.permissions) {
+    const id = places.permission(permission)
+    if (id === undefined) return `there is no permission ${permission}`
+    found.permissions.push({ id, source })
+  }
+  for (const { group, source } of membership.groups) {
+    const id = organization.groups.get(group)
+    if (id === undefined) return `there is no group ${group}`
+    found.groups.push({ id, source })
+  }
+  return found
 }

@@ -46,6 +46,7 @@ export type PreparedUser = {
   externalAccounts: UserRecord['external_accounts']
   passkeys: UserRecord['passkeys']
   memberships: UserRecord['organization_memberships']
+  features: UserRecord['features']
 }
 
 export type PrepareOptions = { instance: Instance; now: Date; keepIds: boolean }
@@ -161,6 +162,7 @@ export async function prepareUser(record: UserRecord, options: PrepareOptions): 
     externalAccounts: record.external_accounts,
     passkeys: record.passkeys,
     memberships: record.organization_memberships,
+    features: record.features,
   }
 }
 

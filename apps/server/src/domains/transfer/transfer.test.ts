@@ -3,12 +3,26 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { asc, eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { createPermission, createRole } from '../access/index.ts'
+import { createPermission, createRole, createRoleSet } from '../access/index.ts'
 import { createBackupCodes, useBackupCode, verifyPassword, verifyTotp } from '../credentials/index.ts'
 import { passkeys, passwords } from '../credentials/tables.ts'
 import { events } from '../events/tables.ts'
-import { addMember, createOrganization, deleteOrganization, listMemberships } from '../organizations/index.ts'
+import { createFeature, grantFeature } from '../features/index.ts'
+import {
+  addGroupMember,
+  addGroupRole,
+  addMember,
+  addMemberPermission,
+  addMemberRole,
+  createGroup,
+  createOrganization,
+  createOrganizationRole,
+  deleteOrganization,
+  listMemberships,
+  updateOrganization,
+} from '../organizations/index.ts'
 import {
   createUser,
   deleteUser,
@@ -294,8 +308,36 @@ async function furnished() {
     userId: bob,
     role: 'org:captain',
   } as never)
+  await furnishAccess(ctx, { organizationId: acme.id, userId: bob })
   const codes = await createBackupCodes(ctx, { userId: id })
   return { t, id, acme, codes: codes.codes }
+}
+
+/** Everything that a member can have in an organization, and it for itself. */
+async function furnishAccess(ctx: Ctx, member: { organizationId: string; userId: string }) {
+  const { organizationId, userId } = member
+  await createRole(ctx, { key: 'org:apart', name: 'Apart', inInitialRoleSet: false })
+  await createRoleSet(ctx, {
+    key: 'role_set:crews',
+    name: 'Crews',
+    roles: ['org:admin', 'org:member', 'org:captain'],
+    defaultRole: 'org:member',
+    creatorRole: 'org:admin',
+  })
+  await updateOrganization(ctx, { id: organizationId, roleSet: 'role_set:crews' })
+  await createFeature(ctx, { slug: 'tasks', name: 'Tasks', defaultFor: 'organizations' })
+  await createFeature(ctx, { slug: 'extra', name: 'Extra', description: 'More', enabled: false })
+  await grantFeature(ctx, { holder: { organizationId }, feature: 'extra', enabled: true })
+  await grantFeature(ctx, { holder: { organizationId }, feature: 'tasks', enabled: false })
+  await grantFeature(ctx, { holder: { userId }, feature: 'extra', enabled: true })
+  const own = { organizationId, key: 'cook', name: 'Cook', permissions: ['org:tasks:write'] }
+  await createOrganizationRole(ctx, own)
+  const { id: groupId } = await createGroup(ctx, { organizationId, name: 'Galley', description: 'Below' })
+  await addGroupRole(ctx, { organizationId, groupId, role: 'org:org_cook' })
+  await addGroupMember(ctx, { organizationId, groupId, userId })
+  await addMemberRole(ctx, { ...member, role: 'org:org_cook', primary: true })
+  await addMemberRole(ctx, { ...member, role: 'org:admin' })
+  await addMemberPermission(ctx, { ...member, permission: 'org:tasks:write' })
 }
 
 test('an export imported again with its ids is the same, and every factor still works', async () => {
@@ -308,6 +350,24 @@ test('an export imported again with its ids is the same, and every factor still 
   expect(rejects).toEqual([])
   const after = await exported(t)
   expect(after.slice(1)).toEqual(before.slice(1))
+  const bob = before.find((line) => line.external_id === 'bob')
+  expect(bob).toMatchObject({
+    features: { extra: true },
+    organization_memberships: [
+      {
+        role: 'org:org_cook',
+        roles: [{ role: 'org:admin' }, { role: 'org:captain' }],
+        permissions: [{ permission: 'org:tasks:write', source: 'direct' }],
+        groups: [{ group: 'Galley' }],
+      },
+    ],
+  })
+  expect(before.find((line) => line.object === 'organization')).toMatchObject({
+    role_set: 'role_set:crews',
+    roles: [{ key: 'org:org_cook', permissions: ['org:tasks:write'] }],
+    groups: [{ name: 'Galley', roles: ['org:org_cook'] }],
+    features: { extra: true, tasks: false },
+  })
   await transaction(t.ctx(), async (tx) => {
     expect(await useBackupCode(tx, { userId: id, code: codes[3] })).toBe(true)
     expect(await verifyTotp(tx, { userId: id, code: '000000' })).toBe(false)

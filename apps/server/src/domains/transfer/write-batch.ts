@@ -10,6 +10,7 @@ import { backupCodeRow, externalAccountRow, passkeyRow, totpRow, usableCodes } f
 import { insertRows } from './insert-rows.ts'
 import { type Places, type Seat, seatsOf } from './places.ts'
 import type { PreparedUser } from './prepare-user.ts'
+import { writeFeatureGrants, writeMemberAccess } from './write-access.ts'
 
 /** `id`: as it stands in the file, to find the record by. */
 export type Numbered<T> = { line: number; id: string | undefined; user: T }
@@ -59,6 +60,13 @@ export async function writeBatch(
   for (const { entry, seats } of kept)
     for (const seat of seats) members.push({ id: newId('membership'), userId: entry.user.id, ...seat })
   await writeMemberships(tx, members)
+  const unknown = await writeFeatureGrants(
+    tx,
+    all.map(({ id: userId, features }) => ({ userId, features })),
+  )
+  const [first] = kept
+  if (unknown && first)
+    rejects.push({ line: first.entry.line, id: undefined, reason: `in the lines from here: ${unknown}` })
   // After the organizations that were made for them, which are announced right before the commit.
   if (options.events) tx.beforeCommit(() => writeEvents(tx, all, members))
   return { written: kept.length, rejects }
@@ -126,12 +134,14 @@ async function writeMemberships(tx: Tx, members: readonly Member[]) {
     organizationId: seat.organization.id,
     userId: seat.userId,
     roleId: seat.role.id,
+    roleSource: seat.roleSource,
     publicMetadata: seat.publicMetadata,
     privateMetadata: seat.privateMetadata,
     createdAt: seat.createdAt ?? now,
     updatedAt: seat.updatedAt ?? seat.createdAt ?? now,
   }))
   await insertRows(tx, memberships, rows)
+  await writeMemberAccess(tx, members)
 }
 
 /** Codes as people have them, or their bcrypt digests. */

@@ -1,19 +1,18 @@
-import { sql } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
-import { addToInitialRoleSet } from '../access/index.ts'
-import { permissions, roles } from '../access/tables.ts'
+import { permissions } from '../access/tables.ts'
 import { emit } from '../events/index.ts'
 import { nameSkeleton } from '../organizations/index.ts'
 import { organizations } from '../organizations/tables.ts'
 import { insertRows } from './insert-rows.ts'
-import type { OrganizationRecord, ParsedRecord, PermissionRecord, RoleRecord } from './parse-record.ts'
+import type { OrganizationRecord, ParsedRecord, PermissionRecord } from './parse-record.ts'
 import { isIdOf } from './prepare-user.ts'
+import { writeFeature, writeOrganizationAccess, writeRole, writeRoleSet } from './write-access.ts'
 
 type Place = Exclude<ParsedRecord, { kind: 'user' } | { kind: 'export' }>
 
 /**
- * Writes an organization, role or permission of an export, unless one of its key is there already: an instance comes
+ * Writes an organization, role, role set, permission or feature of an export, unless one of its key is there already: an instance comes
  * with the system's roles, and an import may bring users to organizations that exist.
  *
  * @returns why it was not written, if it ought to have been
@@ -27,7 +26,13 @@ export async function writePlace(
     case 'organization':
       return writeOrganization(tx, place.record, options)
     case 'role':
-      return writeRole(tx, place.record)
+      return place.record.key.startsWith('org:org_')
+        ? 'a role of one organization stands in the line of the organization'
+        : writeRole(tx, place.record, null)
+    case 'role_set':
+      return writeRoleSet(tx, place.record)
+    case 'feature':
+      return writeFeature(tx, place.record)
     case 'permission':
       return writePermission(tx, place.record)
   }
@@ -37,7 +42,7 @@ async function writeOrganization(
   tx: Tx,
   record: OrganizationRecord,
   options: { keepIds: boolean; events: boolean },
-): Promise<undefined> {
+): Promise<string | undefined> {
   const keepsId = options.keepIds && record.id !== undefined && isIdOf('organization', record.id)
   const id = keepsId ? record.id : newId('organization')
   const createdAt = record.created_at ?? tx.now()
@@ -58,7 +63,9 @@ async function writeOrganization(
     updatedAt: record.updated_at ?? createdAt,
   }
   const [made] = await insertRows(tx, organizations, [row], 'on conflict do nothing returning id')
-  if (made && options.events) emit(tx, { type: 'organization.created', subject: String(id), data: {} })
+  if (!made) return undefined
+  if (options.events) emit(tx, { type: 'organization.created', subject: String(id), data: {} })
+  return writeOrganizationAccess(tx, String(id), record)
 }
 
 async function writePermission(tx: Tx, record: PermissionRecord): Promise<undefined> {
@@ -72,23 +79,4 @@ async function writePermission(tx: Tx, record: PermissionRecord): Promise<undefi
     updatedAt: now,
   }
   await insertRows(tx, permissions, [row], 'on conflict (instance_id, key) do nothing')
-}
-
-async function writeRole(tx: Tx, record: RoleRecord): Promise<string | undefined> {
-  const now = tx.now()
-  const { permissions: granted, is_creator_eligible: isCreatorEligible, ...fields } = record
-  const id = newId('role')
-  const row = { id, instanceId: tx.instance.id, ...fields, isCreatorEligible, createdAt: now, updatedAt: now }
-  const [made] = await insertRows(tx, roles, [row], 'on conflict do nothing returning id')
-  if (!made) return undefined
-  await addToInitialRoleSet(tx, id)
-  const known = (await tx.db.execute(sql`
-    insert into role_permissions (instance_id, role_id, permission_id)
-    select ${tx.instance.id}, ${id}, id from permissions
-    where key = any (array(select json_array_elements_text(${JSON.stringify(granted)}::text::json)))
-    returning permission_id`)) as unknown as unknown[]
-  emit(tx, { type: 'role.created', subject: id, data: { key: record.key } })
-  return known.length < new Set(granted).size
-    ? `the role ${record.key} names permissions that are not there`
-    : undefined
 }

@@ -2,15 +2,19 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createDns } from '../../kernel/dns.ts'
 import { startDns, type TestDns } from '../../testing/dns.ts'
 import { testInstance } from '../../testing/server.ts'
+import { listMessages } from '../messaging/index.ts'
 import {
+  attemptAffiliation,
   attemptOwnership,
   createOrganization,
   createOrganizationDomain,
   getDomain,
+  prepareAffiliation,
   prepareOwnership,
   recordNameOf,
+  updateOrganizationDomain,
 } from './index.ts'
-import { allowDomains, frontiers, outcome, type Person } from './testing.ts'
+import { allowDomains, frontiers, outcome, type Person, person } from './testing.ts'
 
 let dns: TestDns
 beforeAll(async () => {
@@ -125,4 +129,45 @@ test('of twenty who look a record up at once one verifies the domain, and only s
   t.advance(61_000)
   expect(await attempt(wrong)).toEqual({ verified: [], errors: ['verification_failed'] })
   expect((await getDomain(ada.ctx(), { organizationId, domainId: wrong })).ownershipAttempts).toBeGreaterThan(0)
+})
+
+test('whoever controls the zone goes before whoever has a mailbox in it, and not before the application’s word', async () => {
+  const { t, eve, claim, value, attempt } = await withRecords()
+  const theirs = (await createOrganization(eve.ctx(), { name: 'Theirs' })).id
+  const proveBy = async (name: string, way: 'mailbox' | 'word' | 'zone') => {
+    const key = { organizationId: theirs, domainId: await claim(name, eve, theirs) }
+    if (way === 'word') await updateOrganizationDomain(t.ctx(), { ...key, verified: true })
+    if (way === 'zone') {
+      dns.records.set(recordNameOf({ name }), [[await value(key.domainId, eve, theirs)]])
+      await attemptOwnership({ ...eve.ctx(), dns: createDns([dns.address]) }, { ...key, domainIds: [key.domainId] })
+    }
+    if (way === 'mailbox') {
+      await prepareAffiliation(eve.ctx(), { ...key, emailAddress: `e@${name}` })
+      const [mail] = await listMessages(t.ctx(), { to: `e@${name}`, limit: 1 })
+      await attemptAffiliation(eve.ctx(), { ...key, code: mail?.text.match(/\b\d{6}\b/)?.[0] })
+    }
+    await updateOrganizationDomain(t.ctx(), { ...key, enrollmentMode: 'automatic_suggestion' })
+    return key
+  }
+  for (const way of ['word', 'zone'] as const) {
+    const name = freshName()
+    await proveBy(name, way)
+    const mine = await claim(name)
+    dns.records.set(recordNameOf({ name }), [[await value(mine)]])
+    expect([way, await attempt(mine)]).toEqual([way, { verified: [], errors: ['organization_domain_taken'] }])
+  }
+  const name = freshName()
+  const key = await proveBy(name, 'mailbox')
+  await person(t, `nia@${name}`)
+  expect((await getDomain(t.ctx(), key)).totalPendingSuggestions).toBe(1)
+  const mine = await claim(name)
+  dns.records.set(recordNameOf({ name }), [[await value(mine)]])
+  expect(await attempt(mine)).toEqual({ verified: [name], errors: [] })
+  expect(await getDomain(t.ctx(), key)).toMatchObject({ affiliationVerifiedAt: null, totalPendingSuggestions: 0 })
+  // And the mailbox does not take it back.
+  const again = prepareAffiliation(eve.ctx(), { ...key, emailAddress: `e@${name}` })
+  expect(await outcome(again)).toBe('done')
+  const [mail] = await listMessages(t.ctx(), { to: `e@${name}`, limit: 1 })
+  const code = mail?.text.match(/\b\d{6}\b/)?.[0]
+  expect(await outcome(attemptAffiliation(eve.ctx(), { ...key, code }))).toBe('organization_domain_taken')
 })

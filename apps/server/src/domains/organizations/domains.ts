@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, inArray, isNotNull, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, isNotNull, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -230,7 +230,8 @@ export async function lockDomain(tx: Tx, key: DomainKey): Promise<OrganizationDo
 }
 
 /**
- * Marks a domain as proven in one way, if it is not; of several organizations the first one has it.
+ * Marks a domain as proven in one way, if it is not; of several organizations the first one has it, but whoever controls the
+ * zone goes before whoever has a mailbox in it.
  *
  * @returns whether this call did it
  * @throws {UsherError} `organization_domain_taken`
@@ -258,6 +259,7 @@ export async function markVerified(
             eq(organizationDomains.ownershipRecordValue, proof.ownership.recordValue),
           ),
         ]
+  if ('ownership' in proof) await displaceMailboxProof(tx, domain)
   const changed = await unlessTaken(domain.name, () =>
     tx.db
       .update(organizationDomains)
@@ -269,6 +271,27 @@ export async function markVerified(
   announce(tx, 'updated', domain)
   await enrollPeopleOf(tx, { domainId: domain.id })
   return true
+}
+
+/** Anybody who works somewhere has a mailbox there; that organization's members stay, and it offers nothing more. */
+async function displaceMailboxProof(tx: Tx, { id, name }: Pick<OrganizationDomain, 'id' | 'name'>): Promise<void> {
+  const displaced = await tx.db
+    .update(organizationDomains)
+    .set({ affiliationVerifiedAt: null, affiliationStrategy: null, updatedAt: tx.now() })
+    .where(
+      and(
+        eq(organizationDomains.name, name),
+        ne(organizationDomains.id, id),
+        eq(organizationDomains.affiliationStrategy, 'email_code'),
+        isNotNull(organizationDomains.affiliationVerifiedAt),
+        isNull(organizationDomains.ownershipVerifiedAt),
+      ),
+    )
+    .returning()
+  for (const other of displaced) {
+    await withdrawOffers(tx, other.id)
+    announce(tx, 'updated', other)
+  }
 }
 
 export function announce(

@@ -117,6 +117,7 @@ test('a suggestion is accepted once, by whom it is for, and makes one request', 
   const accept = (by: Person) => acceptSuggestion(by.ctx(), { suggestionId: suggestion?.id ?? '', userId: by.id })
   expect(await outcome(accept(eve))).toBe('resource_not_found')
   const other = await testInstance()
+  await allowDomains(other)
   expect(await outcome(acceptSuggestion(other.ctx(), { suggestionId: suggestion?.id ?? '', userId: nia.id }))).toBe(
     'resource_not_found',
   )
@@ -281,3 +282,20 @@ test('twelve hundred people of a domain are brought to it together, and those of
   const late = await listSuggestions(ada.ctx(), { ...page, userId: 'user_imported1200' })
   expect(late.totalCount).toBe(1)
 }, 30_000)
+
+test('what is switched off for the instance brings nobody, whatever a domain chose before', async () => {
+  const { t, ada, key } = await withDomain('automatic_suggestion')
+  const nia = await person(t, 'nia@acme.example')
+  const [suggestion] = await suggested(nia)
+  const accept = () => outcome(acceptSuggestion(nia.ctx(), { suggestionId: suggestion?.id ?? '', userId: nia.id }))
+  await allowDomains(t, { domains: false })
+  expect([await suggested(nia), await accept()]).toEqual([[], 'organization_domains_not_enabled'])
+  expect(await outcome(updateOrganizationDomain(ada.ctx(), { ...key, enrollmentMode: 'manual_invitation' }))).toBe(
+    'organization_domains_not_enabled',
+  )
+  await allowDomains(t, { enrollmentModes: ['automatic_invitation'] })
+  const oke = await person(t, 'oke@acme.example')
+  expect([await suggested(oke), await invited(oke)]).toEqual([[], []])
+  await allowDomains(t, { enrollmentModes: ['automatic_suggestion'] })
+  expect(await suggested(oke)).toHaveLength(1)
+})

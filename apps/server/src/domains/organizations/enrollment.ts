@@ -22,10 +22,11 @@ const invitationDays = 30
  * people who came by an import. What is there already stays as it is.
  */
 export async function enrollPeopleOf(tx: Tx, scope: Scope): Promise<void> {
-  const { enabled, domains } = tx.instance.settings.organizations
+  const { enabled, domains, enrollmentModes } = tx.instance.settings.organizations
   if (!enabled || !domains) return
-  while ((await suggest(tx, scope)) === batch);
-  while ((await invite(tx, scope)) === batch);
+  // A mode that was switched off since some domain chose it brings nobody any more.
+  if (enrollmentModes.includes('automatic_suggestion')) while ((await suggest(tx, scope)) === batch);
+  if (enrollmentModes.includes('automatic_invitation')) while ((await invite(tx, scope)) === batch);
 }
 
 /** As {@link enrollPeopleOf}, for one person. */

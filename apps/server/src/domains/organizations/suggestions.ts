@@ -3,6 +3,7 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
+import { refuseIfOff } from './domains.ts'
 import { enroll } from './enrollment.ts'
 import { openRequest } from './open-requests.ts'
 import { findOrganizations, type Organization } from './queries.ts'
@@ -15,6 +16,7 @@ export type ListSuggestionsInput = Pagination & { userId: string; status?: ('pen
 
 /** Organizations that a person may ask to join, or has asked to, newest first. */
 export async function listSuggestions(ctx: Ctx | Tx, input: ListSuggestionsInput): Promise<Page<SuggestionRecord>> {
+  if (!ctx.instance.settings.organizations.domains) return { data: [], totalCount: 0 }
   return transaction(ctx, async (tx) => {
     await enroll(tx, input.userId)
     const status = input.status?.length ? input.status : (['pending', 'accepted'] as const)
@@ -44,13 +46,15 @@ const stillGrounded = sql`not exists (select 1 from memberships m
 /**
  * Asks to join the organization of a suggestion.
  *
- * @throws {UsherError} `resource_not_found`: nobody's, somebody else's, accepted already or without ground by now
+ * @throws {UsherError} `organization_domains_not_enabled`, or `resource_not_found`: nobody's, somebody else's, accepted
+ *   already or without ground by now
  */
 export async function acceptSuggestion(
   ctx: Ctx | Tx,
   { suggestionId, userId }: { suggestionId: string; userId: string },
 ): Promise<SuggestionRecord> {
   return transaction(ctx, async (tx) => {
+    refuseIfOff(tx)
     const [accepted] = await tx.db
       .update(organizationSuggestions)
       .set({ status: 'accepted', updatedAt: tx.now() })

@@ -127,6 +127,8 @@ export type ErrorDetails = {
   meta?: Record<string, unknown>
   /** A longer sentence for people; defaults to the message. */
   longMessage?: string
+  /** The rule of an organization that refused. For its audit log; it never goes out. */
+  refused?: { organizationId: string; rule: string }
   /** Seconds after which the caller may try again. */
   retryAfterSeconds?: number
 }

@@ -19,8 +19,8 @@ function organizationOf({ type, subject, data }: StreamEvent): string | undefine
   return typeof data.organization_id === 'string' ? data.organization_id : undefined
 }
 
-const isImpersonated = ({ actor, type }: StreamEvent) =>
-  typeof actor.impersonatorId === 'string' && /^(session|user)\./.test(type)
+const isImpersonated = ({ actor, type, data }: StreamEvent) =>
+  /^(session|user)\./.test(type) && (typeof actor.impersonatorId === 'string' || typeof data.actor_sub === 'string')
 
 /** Who did it. Names come later. */
 export function actorOf({ actor }: StreamEvent): AuditActor {

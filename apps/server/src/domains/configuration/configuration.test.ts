@@ -69,6 +69,25 @@ test('one instance’s file changes nothing of another', async () => {
   expect(await readConfiguration(other.ctx())).toEqual(before)
 })
 
+test('J5 a file cannot make the server deliver into its own network', async () => {
+  const t = await testInstance()
+  const inside = [
+    'http://127.0.0.1:3913/',
+    'https://169.254.169.254/latest',
+    'http://localhost/',
+    'https://[::1]/',
+    'https://10.0.0.1/',
+  ]
+  for (const url of inside) {
+    const wanted = parse({ permissions: { 'org:a:b': { name: 'AB' } }, webhooks: { [url]: {} } })
+    await expect(applyConfiguration(t.ctx(), wanted)).rejects.toMatchObject({ code: 'egress_refused' })
+  }
+  for (const url of ['file:///etc/passwd', 'gopher://acme.example/', 'not a URL'])
+    expect(() => parse({ webhooks: { [url]: {} } })).toThrow('an endpoint goes by its URL')
+  const { permissions, webhooks } = await readConfiguration(t.ctx())
+  expect({ permissions, webhooks }).toEqual({ permissions: {}, webhooks: {} })
+})
+
 test('promoting carries no secret and no demo credentials, and leaves alone where production lives', async () => {
   const [dev, live] = [await testInstance(), await testInstance('production')]
   const environment = { GITHUB_CLIENT_SECRET: 'secret of development', JWT_PARTNER_SIGNING_KEY: 'k'.repeat(40) }

@@ -179,5 +179,6 @@ function describeIssue(issue: z.core.$ZodIssue): string[] {
   const path = issue.path.join('.')
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => `${path === '' ? key : `${path}.${key}`}: there is no such key`)
-  return [`${path || 'the file'}: ${issue.message}`]
+  const message = issue.code === 'invalid_key' ? issue.issues[0]?.message : issue.message
+  return [`${path || 'the file'}: ${message}`]
 }

@@ -40,6 +40,7 @@ export async function requirePermission(
   if (membership && decide(standingOf(membership, []), { permission }) !== 'pass')
     throw new UsherError('forbidden', 'Your role in this organization does not allow this.', {
       meta: { permissions: [permission] },
+      refused: { organizationId, rule: permission },
     })
   return membership
 }

@@ -19,7 +19,11 @@ export async function getGrantableRole(
   const role = await getOfferedRole(tx, { organizationId, key })
   // What an application lets its roles do is its own affair: an administrator gives roles that they do not have.
   const beyond = caller && role.permissions.some((p) => p.type === 'system' && !caller.permissions.includes(p.key))
-  if (beyond) throw new UsherError('forbidden', 'This role allows more than you may do yourself.', { param: 'role' })
+  if (beyond)
+    throw new UsherError('forbidden', 'This role allows more than you may do yourself.', {
+      param: 'role',
+      refused: { organizationId, rule: `role ${role.key} is beyond the caller’s` },
+    })
   return role
 }
 
@@ -29,5 +33,8 @@ export function refuseBeyond(caller: MembershipRecord | undefined, permissions: 
   if (missing.length > 0)
     throw new UsherError('forbidden', 'You cannot give permissions that you do not have.', {
       meta: { permissions: missing.map((p) => p.key) },
+      ...(caller && {
+        refused: { organizationId: caller.organizationId, rule: 'permissions are beyond the caller’s' },
+      }),
     })
 }

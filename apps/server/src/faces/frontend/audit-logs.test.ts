@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { recordAll } from '../../domains/audit/testing.ts'
 import { addMember, inviteMembers, updateOrganization } from '../../domains/organizations/index.ts'
+import { createActorToken } from '../../domains/sessions/index.ts'
 import { createUser, updateUser } from '../../domains/users/index.ts'
 import { testInstance } from '../../testing/server.ts'
 import { TestBrowser } from './testing.ts'
@@ -185,6 +186,56 @@ test('the application’s server reads every log of its instance, also of an org
   expect((await read('/organizations/org_none/audit_logs')).status).toBe(404)
   expect((await read('/audit_logs')).status).toBe(200)
   expect((await ada.get(`/organizations/${adas}/audit_logs`)).status).toBe(404)
+})
+
+test('I4 I13 who tries what their role does not allow is refused, and the log names them and the rule, once', async () => {
+  const { t, ada, bob, adas } = await twoOrganizations()
+  const tries = async () => {
+    const invite = { email_address: 'eve2@example.com', role: 'org:admin' }
+    return Promise.all([
+      bob.browser.post(bob.at(`/organizations/${adas}/invitations`), invite),
+      bob.browser.send('PATCH', bob.at(`/organizations/${adas}/memberships/${bob.userId}`), { role: 'org:admin' }),
+      bob.browser.send('DELETE', bob.at(`/organizations/${adas}`)),
+      bob.get(`/organizations/${adas}/audit_logs`),
+    ])
+  }
+  for (const { status } of [...(await tries()), ...(await tries())]) expect(status).toBe(403)
+  await recordAll(t)
+  const { body } = await ada.get(`/organizations/${adas}/audit_logs?action=access.refused`)
+  const entries = body.response.data as { actor: unknown; data: { rule: string }; context: { ip: string } }[]
+  expect(entries.map(({ data }) => data.rule).sort()).toEqual([
+    'org:sys_audit_log:read',
+    'org:sys_memberships:manage',
+    'org:sys_profile:delete',
+  ])
+  for (const { actor, context } of entries) {
+    expect(actor).toEqual({ type: 'user', id: bob.userId, name: 'bob@example.com' })
+    expect(context.ip).toBe('127.0.0.1')
+  }
+  const { data } = (await ada.get(`/organizations/${adas}/memberships`)).body.response
+  expect(data).toHaveLength(2)
+})
+
+test('O7 what somebody does in another’s name stands in the log with both', async () => {
+  const { t, ada, adas } = await twoOrganizations()
+  const support = await createUser(t.ctx(), {
+    emailAddresses: [{ emailAddress: 's@example.com', verifiedBy: 'admin' }],
+  })
+  const { token } = await createActorToken(t.ctx(), { userId: ada.userId, actor: { sub: support.id } })
+  const browser = new TestBrowser(t)
+  const { body } = await browser.post('/client/sign_ins', { strategy: 'ticket', ticket: token })
+  const sessionId = body.response.created_session_id
+  await browser.send('PATCH', `/organizations/${adas}?_clerk_session_id=${sessionId}`, { name: 'Renamed by support' })
+  await recordAll(t)
+  const [newest] = (await ada.get(`/organizations/${adas}/audit_logs?limit=1`)).body.response.data
+  expect(newest).toMatchObject({
+    action: 'organization.updated',
+    actor: { type: 'user', id: ada.userId, impersonator: support.id },
+  })
+  const own = await (await t.fetch('/v1/audit_logs', { secretKey: true })).json()
+  const actions = own.data.map((entry: { action: string }) => entry.action)
+  expect(actions).toContain('actorToken.created')
+  expect(actions).toContain('session.created')
 })
 
 /** What docs/audit-log.md says about hashes, written down a second time. */

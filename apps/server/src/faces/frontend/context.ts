@@ -1,5 +1,6 @@
 import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
 import { transaction } from '../../database/index.ts'
+import { recordRefusal } from '../../domains/audit/index.ts'
 import { isTestingToken } from '../../domains/bot-check/index.ts'
 import {
   activeOrganizationOf,
@@ -302,6 +303,8 @@ function withClock(c: Context<FrontendEnv>, response: Response, client: ClientJs
 export const onFrontendError: ErrorHandler<FrontendEnv> = async (thrown, c) => {
   const error = toUsherError(thrown, c.get('log'))
   const body = errorEnvelope(error, c.env.requestId)
+  const { refused } = error.details
+  if (refused) await recordRefusal(c.get('ctx'), refused)
   if (c.req.method !== 'GET' && c.get('frontend')?.clientId && error.status < 500) {
     try {
       body.meta = { client: await currentClient(c) }

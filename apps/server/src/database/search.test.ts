@@ -3,7 +3,7 @@ import { sql } from 'drizzle-orm'
 import { createOrganization } from '../domains/organizations/index.ts'
 import { addEmailAddress, createUser, deleteEmailAddress, deleteUser, updateUser } from '../domains/users/index.ts'
 import { type TestInstance, testInstance } from '../testing/server.ts'
-import { transaction } from './transaction.ts'
+import { type Tx, transaction } from './transaction.ts'
 
 const documentsOf = (instance: TestInstance, view = 'searchable_users') =>
   transaction(instance.ctx(), async (tx) => {
@@ -36,6 +36,36 @@ test('what people are searched by follows their names, addresses and numbers', a
 
   await deleteUser(ctx, ada.id)
   expect(await documentsOf(t)).toEqual([])
+})
+
+test('addresses that are added at the same time can all be searched', async () => {
+  const t = await testInstance()
+  const { id: userId } = await createUser(t.ctx(), {})
+  const add = (on: Parameters<typeof addEmailAddress>[0], name: string) =>
+    addEmailAddress(on, { userId, emailAddress: `${name}@example.com`, verifiedBy: 'admin' })
+  const found = async () => (await documentsOf(t))[0]?.match(/\w+(?=@)/g)?.sort()
+  /** Does something while a transaction that did something else is still open. */
+  const within = async (first: (tx: Tx) => Promise<unknown>, second: () => Promise<unknown>) => {
+    const { promise: done, resolve } = Promise.withResolvers<void>()
+    const slow = transaction(t.ctx(), async (tx) => {
+      await first(tx)
+      resolve()
+      await Bun.sleep(150)
+    })
+    await done
+    await Promise.all([slow, second()])
+  }
+  await within(
+    (tx) => add(tx, 'one'),
+    () => add(t.ctx(), 'two'),
+  )
+  expect(await found()).toEqual(['one', 'two'])
+  const three = await add(t.ctx(), 'three')
+  await within(
+    (tx) => add(tx, 'four'),
+    () => deleteEmailAddress(t.ctx(), three.id),
+  )
+  expect(await found()).toEqual(['four', 'one', 'two'])
 })
 
 test('the views of the search show nothing of another instance, and nothing without one', async () => {

@@ -56,22 +56,29 @@ const statements = [
 
 /** Keeps the list of a user's addresses or numbers as their rows are. */
 function identifierTriggers(table: string, column: string): string[] {
-  const list = `coalesce((select string_agg(lower(i.${column}), chr(10) order by i.created_at, i.id)
-      from public.${table} i where i.user_id = s.user_id), '')`
-  const procedure = (name: string, users: string) =>
+  const list = (from: string, order = '') => `string_agg(lower(${from}.${column}), chr(10)${order})`
+  // Added to what stands there, whoever else adds something at this moment.
+  const add = `update public.user_search s set ${table} = concat_ws(chr(10), nullif(s.${table}, ''), added.list)
+      from (select user_id, ${list('changed')} as list from changed group by user_id) added where s.user_id = added.user_id;`
+  // Two statements: what somebody else has added before the row could be locked, only the second one sees.
+  const recount = (users: string) => `
+      perform from public.user_search where user_id in (${users}) order by user_id for update;
+      update public.user_search s set ${table} = coalesce((select ${list('i', ' order by i.created_at, i.id')}
+        from public.${table} i where i.user_id = s.user_id), '') where s.user_id in (${users});`
+  const procedure = (name: string, statements: string) =>
     `create or replace function ${name}() returns trigger language plpgsql as $$ begin
-      update public.user_search s set ${table} = ${list} where s.user_id in (${users});
+      ${statements}
       return null;
     end $$`
-  const trigger = (event: string, transition: string) =>
-    `create or replace trigger search_${event} after ${event} on ${table}
-      referencing ${transition} table as changed for each statement execute function search_list_${table}()`
   return [
-    procedure(`search_list_${table}`, 'select user_id from changed'),
-    procedure(`search_change_${table}`, 'old.user_id, new.user_id'),
-    trigger('insert', 'new'),
-    trigger('delete', 'old'),
-    `create or replace trigger search_update after update of ${column}, user_id on ${table}
+    procedure(`search_add_${table}`, add),
+    procedure(`search_remove_${table}`, recount('select user_id from changed')),
+    procedure(`search_change_${table}`, recount('old.user_id, new.user_id')),
+    `create or replace trigger search_add after insert on ${table}
+      referencing new table as changed for each statement execute function search_add_${table}()`,
+    `create or replace trigger search_remove after delete on ${table}
+      referencing old table as changed for each statement execute function search_remove_${table}()`,
+    `create or replace trigger search_change after update of ${column}, user_id on ${table}
       for each row execute function search_change_${table}()`,
   ]
 }

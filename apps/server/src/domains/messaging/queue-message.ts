@@ -2,6 +2,7 @@ import { and, eq, isNotNull } from 'drizzle-orm'
 import { type Tx, writeRow } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
+import { emit } from '../events/index.ts'
 import { emailAddresses, phoneNumbers, users } from '../users/tables.ts'
 import type { Channel, TemplateData, TemplateName, TextTemplateName } from './catalog.ts'
 import { hasSender, wakeSender } from './sender.ts'
@@ -61,8 +62,9 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
   const text = await findTemplateText(tx, { channel, name: template, locale })
   // Dates and words follow the text: no German time stands in an English sentence.
   const spoken = normalizeLocale(locale).startsWith(text.locale) ? normalizeLocale(locale) : text.locale
+  const id = newId('message')
   await writeRow(tx, messages, {
-    id: newId('message'),
+    id,
     instanceId: tx.instance.id,
     channel,
     template,
@@ -73,6 +75,7 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
     createdAt: now,
     expiresAt: expiresAt ?? null,
   })
+  emit(tx, { type: `${channel}.created`, subject: id, data: {} })
   if (deliverable) tx.afterCommit(() => wakeSender(tx.database, channel))
 }
 

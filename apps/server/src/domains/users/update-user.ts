@@ -101,8 +101,13 @@ export async function setPrimaryEmailAddress(
 export async function deleteUser(ctx: Ctx | Tx, id: string): Promise<void> {
   await transaction(ctx, async (tx) => {
     await tellBeforeDelete(tx, id)
-    const deleted = await tx.db.delete(users).where(eq(users.id, id)).returning({ id: users.id })
-    if (deleted.length === 0) throw new UsherError('resource_not_found', 'There is no such user.')
-    emit(tx, { type: 'user.deleted', subject: id, data: { user_id: id } })
+    const [deleted] = await tx.db.delete(users).where(eq(users.id, id)).returning({ externalId: users.externalId })
+    if (!deleted) throw new UsherError('resource_not_found', 'There is no such user.')
+    const { externalId } = deleted
+    emit(tx, {
+      type: 'user.deleted',
+      subject: id,
+      data: { user_id: id, ...(externalId && { external_id: externalId }) },
+    })
   })
 }

@@ -53,9 +53,9 @@ const presenters: Presenters = {
   organizationMembership: (membership, _, { user }) =>
     presentMembership(membership, user.get(membership.userId), { private: true }),
   // Without its link: that is a key to the invited mailbox's place.
-  organizationInvitation: (invitation) => ({
+  organizationInvitation: (invitation, { data }) => ({
     ...presentInvitation(invitation, { private: true }),
-    ...(invitation.status === 'accepted' && { user_id: null }),
+    ...(typeof data.user_id === 'string' && { user_id: data.user_id }),
   }),
   organizationDomain: (domain, _, __, ctx) => presentOrganizationDomain(domain, ctx.now()),
   role: presentRole,
@@ -126,7 +126,11 @@ function presentFormerMembership({ subject, data }: StreamEvent, found: Found) {
   }
 }
 
-const keyOf = ({ data }: StreamEvent) => (typeof data.key === 'string' ? { key: data.key } : {})
+/** Names by which receivers may know what is gone. */
+function keyOf({ data }: StreamEvent) {
+  const names = ['key', 'slug', 'external_id', 'name'] as const
+  return Object.fromEntries(names.flatMap((name) => (typeof data[name] === 'string' ? [[name, data[name]]] : [])))
+}
 
 function kindOf(type: string): SubjectKind | undefined {
   const [kind = ''] = type.split('.', 1)

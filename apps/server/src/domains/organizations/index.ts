@@ -1,6 +1,8 @@
 import './follow-users.ts'
 
+export { type AccessCheck, checkAccess } from './check-access.ts'
 export { type CreationDefaults, findCreationDefaults } from './creation-defaults.ts'
+export { parseDomainName } from './domain-name.ts'
 export {
   createOrganizationDomain,
   type DomainRecord,
@@ -12,7 +14,6 @@ export {
   updateOrganizationDomain,
 } from './domains.ts'
 export { enroll } from './enrollment.ts'
-export { type AccessCheck, checkAccess } from './check-access.ts'
 export {
   addGroupMember,
   addGroupRole,

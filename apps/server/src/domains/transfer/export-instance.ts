@@ -7,6 +7,7 @@ import { backupCodes, passkeys, passwords, totps } from '../credentials/tables.t
 import { memberships, organizations } from '../organizations/tables.ts'
 import { emailAddresses, externalAccounts, phoneNumbers, users } from '../users/tables.ts'
 import { accessOfMemberships, accessOfOrganizations, exportAccess, featuresOf } from './export-access.ts'
+import { domainsOf } from './organization-domains.ts'
 
 export type ExportInput = {
   /** Takes one piece of JSON Lines; the next follows when it is done. */
@@ -38,11 +39,10 @@ export async function exportInstance(ctx: Ctx, input: ExportInput): Promise<{ us
       }
       await input.write(toLines([head, ...(await exportPermissions(tx)), ...(await exportAccess(tx))]))
       for await (const page of pages(tx, organizations, organizations.id)) {
-        const access = await accessOfOrganizations(
-          tx,
-          page.map((row) => row.id),
-        )
-        await input.write(toLines(page.map((row) => ({ ...organizationLine(row), ...access.get(row.id) }))))
+        const ids = page.map((row) => row.id)
+        const [access, domains] = [await accessOfOrganizations(tx, ids), await domainsOf(tx, ids)]
+        const lines = page.map((row) => ({ ...organizationLine(row), ...access.get(row.id), ...domains.get(row.id) }))
+        await input.write(toLines(lines))
       }
       const [total] = (await tx.db.execute(sql`select count(*)::int as n from users`)) as unknown as { n: number }[]
       let done = 0

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
+import { EnrollmentMode } from '../instances/index.ts'
 
 const text = z.string().max(256)
 const optionalText = text.nullish().transform((value) => value || null)
@@ -207,6 +208,18 @@ const Group = z.object({
   source: Source,
   roles: z.array(text).max(100).default([]),
 })
+const OrganizationDomainRecord = z.object({
+  name: text,
+  enrollment_mode: EnrollmentMode.default('manual_invitation'),
+  affiliation_email_address: text.nullish(),
+  affiliation_strategy: z.enum(['email_code', 'admin']).nullish(),
+  affiliation_verified_at: Instant,
+  ownership_record_value: text.nullish(),
+  ownership_expires_at: Instant,
+  ownership_verified_at: Instant,
+  created_at: Instant,
+  updated_at: Instant,
+})
 const OrganizationRecord = z.object({
   id: text.optional(),
   name: text.min(1),
@@ -226,9 +239,11 @@ const OrganizationRecord = z.object({
   roles: z.array(RoleRecord).max(1000).default([]),
   groups: z.array(Group).max(1000).default([]),
   features: Features,
+  domains: z.array(OrganizationDomainRecord).max(1000).default([]),
   created_at: Instant,
   updated_at: Instant,
 })
+export type OrganizationDomainRecord = z.infer<typeof OrganizationDomainRecord>
 export type OrganizationRecord = z.infer<typeof OrganizationRecord>
 export type RoleRecord = z.infer<typeof RoleRecord>
 export type RoleSetRecord = z.infer<typeof RoleSetRecord>

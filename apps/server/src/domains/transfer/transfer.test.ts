@@ -18,6 +18,7 @@ import {
   addMemberRole,
   createGroup,
   createOrganization,
+  createOrganizationDomain,
   createOrganizationRole,
   deleteOrganization,
   listMemberships,
@@ -309,6 +310,10 @@ async function furnished() {
     role: 'org:captain',
   } as never)
   await furnishAccess(ctx, { organizationId: acme.id, userId: bob })
+  await t.server.runtime.instances.changeSettings(ctx.instance.id, { organizations: { domains: true } })
+  const domain = { organizationId: acme.id, enrollmentMode: 'automatic_suggestion' }
+  await createOrganizationDomain(t.ctx(), { ...domain, name: 'acme.example', verified: true })
+  await createOrganizationDomain(t.ctx(), { ...domain, name: 'claimed.example' })
   const codes = await createBackupCodes(ctx, { userId: id })
   return { t, id, acme, codes: codes.codes }
 }
@@ -367,6 +372,10 @@ test('an export imported again with its ids is the same, and every factor still 
     roles: [{ key: 'org:org_cook', permissions: ['org:tasks:write'] }],
     groups: [{ name: 'Galley', roles: ['org:org_cook'] }],
     features: { extra: true, tasks: false },
+    domains: [
+      { name: 'acme.example', enrollment_mode: 'automatic_suggestion', affiliation_strategy: 'admin' },
+      { name: 'claimed.example', affiliation_verified_at: null, ownership_verified_at: null },
+    ],
   })
   await transaction(t.ctx(), async (tx) => {
     expect(await useBackupCode(tx, { userId: id, code: codes[3] })).toBe(true)
@@ -374,6 +383,20 @@ test('an export imported again with its ids is the same, and every factor still 
     expect(await tx.db.select().from(passkeys).where(eq(passkeys.userId, id))).toHaveLength(1)
     expect(await tx.db.select().from(externalAccounts).where(eq(externalAccounts.provider, 'google'))).toHaveLength(1)
   })
+})
+
+test('a domain that an organization cannot have is told, and the rest of it is imported', async () => {
+  const t = await testInstance()
+  const line = (slug: string, ...names: string[]) => ({
+    object: 'organization',
+    name: slug,
+    slug,
+    domains: names.map((name) => ({ name, affiliation_strategy: 'admin', affiliation_verified_at: 1 })),
+  })
+  const { rejects } = await run(t, lines(line('one', 'a.example'), line('two', 'a.example', 'gmail.com', 'b.example')))
+  expect(JSON.stringify(rejects)).toContain('a.example, gmail.com')
+  const two = (await exported(t)).find((record) => record.slug === 'two')
+  expect(two).toMatchObject({ domains: [{ name: 'b.example' }] })
 })
 
 test('an export imported into another instance is the same but for the ids', async () => {

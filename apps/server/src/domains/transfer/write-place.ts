@@ -5,6 +5,7 @@ import { emit } from '../events/index.ts'
 import { nameSkeleton } from '../organizations/index.ts'
 import { organizations } from '../organizations/tables.ts'
 import { insertRows } from './insert-rows.ts'
+import { writeDomains } from './organization-domains.ts'
 import type { OrganizationRecord, ParsedRecord, PermissionRecord } from './parse-record.ts'
 import { isIdOf } from './prepare-user.ts'
 import { writeFeature, writeOrganizationAccess, writeRole, writeRoleSet } from './write-access.ts'
@@ -65,7 +66,8 @@ async function writeOrganization(
   const [made] = await insertRows(tx, organizations, [row], 'on conflict do nothing returning id')
   if (!made) return undefined
   if (options.events) emit(tx, { type: 'organization.created', subject: String(id), data: {} })
-  return writeOrganizationAccess(tx, String(id), record)
+  const lacks = await writeOrganizationAccess(tx, String(id), record)
+  return (await writeDomains(tx, String(id), record.domains, options)) ?? lacks
 }
 
 async function writePermission(tx: Tx, record: PermissionRecord): Promise<undefined> {

@@ -5,6 +5,7 @@ import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { emit } from '../events/index.ts'
 import { createOrganization, updateOrganization } from '../organizations/index.ts'
 import { createUser } from '../users/index.ts'
+import { hashEntry, noHash } from './chain.ts'
 import { deleteOldEntries, listEntries, recordEvents, verifyChains } from './index.ts'
 import { auditChains, auditEntries } from './tables.ts'
 import { recordAll } from './testing.ts'
@@ -164,6 +165,33 @@ test('who rewrites the whole chain, hashes and ends included, cannot seal it wit
   expect((await verifyChains(t.ctx())).problems.map(({ chain }) => chain)).toEqual([organizationId])
 })
 
+test('what was rewritten does not become sound by the entries that follow, nor by old ones that go', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  // All of it anew, as if the fifth entry had said something else.
+  await tamper(t, async (tx) => {
+    let previousHash = noHash
+    for (const { hash: _, ...entry } of await entriesOf(t, organizationId)) {
+      const forged = { ...entry, previousHash, ...(entry.place === 5 && { context: { ip: '192.0.2.1' } }) }
+      previousHash = hashEntry(tx.instance.id, forged)
+      await tx.db
+        .update(auditEntries)
+        .set({ ...forged, hash: previousHash })
+        .where(at(t, organizationId, entry.place))
+    }
+    await tx.db.update(auditChains).set({ lastHash: previousHash }).where(eq(auditChains.chain, organizationId))
+  })
+  await updateOrganization(t.ctx(), { id: organizationId, name: 'Acme, as if nothing had been' })
+  await recordAll(t)
+  const problems = async () => (await verifyChains(t.ctx(), { organizationId })).problems.map(({ problem }) => problem)
+  const unsealed = ['its recorded beginning and end are not those that Usher sealed']
+  expect(await entriesOf(t, organizationId)).toHaveLength(9)
+  expect(await problems()).toEqual(unsealed)
+
+  t.advance(366 * day)
+  await transaction(t.ctx(), (tx) => deleteOldEntries(tx, 2))
+  expect(await problems()).toEqual(unsealed)
+})
+
 test('a chain that was put back to an earlier state differs from what was known of it', async () => {
   const { t, organizationId } = await organizationWithLog()
   const early = await tamper(t, (tx) => tx.db.select().from(auditChains).where(eq(auditChains.chain, organizationId)))
@@ -214,6 +242,19 @@ test('old entries go by the retention of the instance, the oldest first, and wha
   t.advance(10_000 * day)
   await deleteAll()
   expect(await entriesOf(t, organizationId)).toHaveLength(1)
+})
+
+test('a log that was tampered with stays as it is, and does not keep others from being shortened', async () => {
+  const { t, organizationId, userId } = await organizationWithLog()
+  const others = await Promise.all(
+    ['One', 'Two'].map((name) => createOrganization(t.ctx(), { name, createdBy: userId })),
+  )
+  await recordAll(t)
+  await tamper(t, (tx) => tx.db.delete(auditEntries).where(at(t, organizationId, 8)))
+  t.advance(366 * day)
+  for (let gone = 1; gone > 0; ) gone = await transaction(t.ctx(), (tx) => deleteOldEntries(tx, 500))
+  for (const { id } of others) expect(await entriesOf(t, id)).toEqual([])
+  expect(await entriesOf(t, organizationId)).toHaveLength(7)
 })
 
 test('what people do with their own accounts is in no log, and what is decided for the instance is in its own', async () => {

@@ -1,5 +1,6 @@
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { countAttempt } from '../../kernel/rate-limit.ts'
 import { emit } from '../events/index.ts'
 import type { AuditEntry } from './chain.ts'
 import { type AuditFilter, readableChain, readEntries } from './list-entries.ts'
@@ -7,16 +8,20 @@ import { type AuditFilter, readableChain, readEntries } from './list-entries.ts'
 export type ExportFormat = 'csv' | 'jsonl'
 
 const batchSize = 500
+/** Of one person: an export reads a whole log. */
+const exportLimit = { max: 10, windowMs: 60_000 }
 
 /**
  * A log as text, part after part, the oldest entry first. That somebody took it stands in the log itself.
  *
- * @throws {UsherError} as `listEntries`, before the first part
+ * @throws {UsherError} as `listEntries`, and `too_many_requests`, before the first part
  */
 export async function exportEntries(
   ctx: Ctx,
   { organizationId, format, ...filter }: AuditFilter & { organizationId?: string | undefined; format: ExportFormat },
 ): Promise<AsyncIterable<string>> {
+  if (ctx.actor.type === 'user')
+    countAttempt(ctx.database, `${ctx.instance.id}:audit-export:${ctx.actor.userId}`, exportLimit, ctx.now())
   const chain = await transaction(ctx, async (tx) => {
     const readable = await readableChain(tx, organizationId)
     emit(tx, {

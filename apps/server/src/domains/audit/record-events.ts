@@ -4,7 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { listEvents, type StreamEvent } from '../events/index.ts'
 import { findUsers } from '../users/index.ts'
-import { type AuditEntry, type Chain, hashEntry, noHash, sealEnds } from './chain.ts'
+import { type AuditEntry, areEndsSealed, type Chain, hashEntry, noHash, sealEnds } from './chain.ts'
 import { actorOf, chainOf, detailsOf, targetsOf } from './describe-event.ts'
 import { type AuditContext, type AuditObject, auditChains, auditCursors, auditEntries } from './tables.ts'
 
@@ -46,7 +46,8 @@ async function append(tx: Tx, found: StreamEvent[]): Promise<void> {
     tx,
     told.map(({ event }) => event),
   )
-  const chains = await readChains(tx, [...new Set(told.map(({ chain }) => chain))])
+  const known = await readChains(tx, [...new Set(told.map(({ chain }) => chain))])
+  const chains = new Map(known)
   const rows: AuditEntry[] = []
   for (const { event, chain: name } of told) {
     const chain = chains.get(name) ?? begin(tx, name)
@@ -68,7 +69,7 @@ async function append(tx: Tx, found: StreamEvent[]): Promise<void> {
     chains.set(name, { ...chain, lastPlace: entry.place, lastHash: hash })
   }
   await tx.db.insert(auditEntries).values(rows.map((row) => ({ ...row, instanceId: tx.instance.id })))
-  for (const chain of chains.values()) await saveChain(tx, chain)
+  for (const chain of chains.values()) await saveChain(tx, chain, known.get(chain.chain))
 }
 
 function begin(tx: Tx, chain: string): Chain {
@@ -85,9 +86,14 @@ async function readChains(tx: Tx, names: string[]): Promise<Map<string, Chain>> 
   return new Map(rows.map((row) => [row.chain, row]))
 }
 
-/** Writes where a chain begins and ends now. */
-export async function saveChain(tx: Tx, chain: Chain): Promise<void> {
-  const row = { ...chain, sealed: sealEnds(tx, chain) }
+/**
+ * Writes where a chain begins and ends now.
+ *
+ * @param before as it was read; undefined: it is new. Ends that somebody else wrote are not sealed by going on from them,
+ *   or what was forged would pass as Usher's with the next entry: such a chain stays unsound for good
+ */
+export async function saveChain(tx: Tx, chain: Chain, before: Chain | undefined): Promise<void> {
+  const row = { ...chain, sealed: !before || areEndsSealed(tx, before) ? sealEnds(tx, chain) : before.sealed }
   await tx.db
     .insert(auditChains)
     .values(row)

@@ -38,7 +38,6 @@ export const auditEntries = pgTable(
   (t) => [
     primaryKey({ columns: [t.instanceId, t.chain, t.place] }),
     uniqueIndex('audit_entries_id').on(t.instanceId, t.id),
-    index('audit_entries_occurred').on(t.instanceId, t.chain, t.occurredAt),
     index('audit_entries_action').on(t.instanceId, t.chain, t.action, t.place),
   ],
 )

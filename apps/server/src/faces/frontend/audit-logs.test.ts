@@ -132,6 +132,13 @@ test('an export is complete, can be verified without the server, and stands in t
   ])
 }, 60_000)
 
+test('one person takes a few exports a minute, and no more', async () => {
+  const { ada, adas } = await twoOrganizations()
+  const statuses = []
+  for (let i = 0; i < 11; i += 1) statuses.push((await ada.raw(`/organizations/${adas}/audit_logs/export`)).status)
+  expect(statuses).toEqual([...Array(10).fill(200), 429])
+})
+
 test('J13 filters and cursors are values and nothing else', async () => {
   const { t, ada, bob, adas } = await twoOrganizations()
   await updateUser(t.ctx(), { id: bob.userId, firstName: '100%' })

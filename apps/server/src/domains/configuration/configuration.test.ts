@@ -61,6 +61,15 @@ test('a plan that is out of date is refused', async () => {
   expect(Object.keys((await readConfiguration(t.ctx())).permissions)).toEqual(['org:c:d'])
 })
 
+test('the order of a list of keys is no difference', async () => {
+  const t = await testInstance()
+  const permissions = { 'org:tasks:write': { name: 'Write tasks' } }
+  const held = ['org:tasks:write', 'org:sys_memberships:read', 'org:tasks:write']
+  const wanted = parse({ permissions, roles: { 'org:editor': { name: 'Editor', permissions: held } } })
+  await applyConfiguration(t.ctx(), wanted)
+  expect((await planConfiguration(t.ctx(), wanted)).changes).toEqual([])
+})
+
 test('one instance’s file changes nothing of another', async () => {
   const [t, other] = [await testInstance(), await testInstance()]
   const before = await readConfiguration(other.ctx())

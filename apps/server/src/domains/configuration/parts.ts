@@ -132,7 +132,11 @@ const roles: Part<'roles'> = {
     if (id !== undefined) await deleteRole(tx, id)
   },
   stays: (key) => key === 'org:admin' || key === 'org:member',
+  complete: (item) => ({ ...item, permissions: inOrder(item.permissions) }),
 }
+
+/** Lists whose order says nothing: the same things in another order are no change. */
+const inOrder = (keys: readonly string[]) => [...new Set(keys)].sort()
 
 async function roleIdOf(tx: Tx, key: string): Promise<string | undefined> {
   const { data } = await listRoles(tx, everything)
@@ -165,7 +169,7 @@ const roleSets: Part<'roleSets'> = {
     const known = await roleSetOf(tx, key)
     if (known) await deleteRoleSet(tx, known)
   },
-  complete: (item) => ({ ...item, roles: item.roles.toSorted() }),
+  complete: (item) => ({ ...item, roles: inOrder(item.roles) }),
 }
 
 async function roleSetOf(tx: Tx, key: string): Promise<RoleSetRecord | undefined> {
@@ -296,7 +300,7 @@ const webhooks: Part<'webhooks'> = {
   // Usher makes a secret where a file names none, and keeps it.
   complete: (item, held) => ({
     ...item,
-    eventTypes: item.eventTypes?.length ? item.eventTypes.toSorted() : undefined,
+    eventTypes: item.eventTypes?.length ? inOrder(item.eventTypes) : undefined,
     secret: item.secret ?? held?.secret,
   }),
 }

@@ -93,10 +93,13 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
   await expireInvitations(tx, inArray(organizationInvitations.emailAddress, addresses))
   const organizationIds = [...new Set([...found].map((row) => row.organization_id))]
   const roles = await findRolesForNew(tx, organizationIds, 'member')
+  // Nobody's sign-up fails because an organization has no role for whoever comes by its domain.
+  const invitable = [...found].filter((row) => roles.has(row.organization_id))
+  if (invitable.length === 0) return 0
   const made = await tx.db
     .insert(organizationInvitations)
     .values(
-      [...found].map((row) => ({
+      invitable.map((row) => ({
         id: newId('organizationInvitation'),
         instanceId: tx.instance.id,
         organizationId: row.organization_id,
@@ -117,7 +120,8 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
       subject: id,
       data: { organization_id: organizationId, role: roles.get(organizationId)?.key },
     })
-  return found.length
+  // Those that could not be made would be found again and again.
+  return made.length === 0 ? 0 : found.length
 }
 
 /** Takes back what a domain has offered and nobody has taken. Its row is locked by the caller. */

@@ -96,8 +96,14 @@ function csvRow(instanceId: string, entry: AuditEntry): string {
   return `${cells.map((cell) => csvCell(String(cell))).join(',')}\r\n`
 }
 
+/** What begins a formula; the wide forms do in East Asian locales. */
+const formula = '[=+\\-@＝＋－＠]'
+const atStart = new RegExp(`^\\s*${formula}|^[\\t\\r\\n]`)
+/** Where lists are separated by semicolons, a spreadsheet begins a new cell there, whatever is quoted. */
+const afterSeparator = new RegExp(`([;\\t]["\\s]*)(?=${formula})`, 'g')
+
 /** RFC 4180; and what a spreadsheet would take for a formula begins with an apostrophe. */
 export function csvCell(text: string): string {
-  const harmless = /^[\s]*[=+\-@]|^[\t\r\n]/.test(text) ? `'${text}` : text
+  const harmless = (atStart.test(text) ? `'${text}` : text).replace(afterSeparator, "$1'")
   return /[",\r\n']/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
 }

@@ -1,5 +1,5 @@
-import { and, eq, inArray } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, eq, inArray, sql } from 'drizzle-orm'
+import { type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { listEvents, type StreamEvent } from '../events/index.ts'
@@ -83,7 +83,21 @@ async function readChains(tx: Tx, names: string[]): Promise<Map<string, Chain>> 
     .from(auditChains)
     .where(and(eq(auditChains.instanceId, tx.instance.id), inArray(auditChains.chain, names)))
     .for('update')
-  return new Map(rows.map((row) => [row.chain, row]))
+  const chains = new Map(rows.map((row) => [row.chain, row]))
+  for (const { chain, place, hash } of await readLastEntries(tx, names)) {
+    const known = chains.get(chain)
+    if (known && place <= known.lastPlace) continue
+    // Somebody took the record of the chain away, or added to its end. The log goes on behind that, and stays unsound.
+    chains.set(chain, { ...(known ?? begin(tx, chain)), lastPlace: place, lastHash: hash, sealed: '' })
+  }
+  return chains
+}
+
+async function readLastEntries(tx: Tx, names: string[]) {
+  const rows = await tx.db.execute<{ chain: string; place: string; hash: string }>(sql`
+    select e.chain, e.place, e.hash from unnest(${textArray(names)}::text[]) as named(chain) cross join lateral (
+      select * from audit_entries where instance_id = ${tx.instance.id} and chain = named.chain order by place desc limit 1) e`)
+  return [...rows].map(({ place, ...row }) => ({ ...row, place: Number(place) }))
 }
 
 /**

@@ -296,3 +296,32 @@ test('what was gone before it could be told of is skipped, and what follows says
   await until(async () => (await log(w, endpoint.id)).length === 3, 'the log')
   expect((await log(w, endpoint.id)).map((d) => d.state)).toEqual(['delivered', 'delivered', 'skipped'])
 })
+
+test('of fifty endpoints five are dead and five slow: nothing is lost, everything is in order, the live ones do not wait', async () => {
+  await using w = await webhookInstance(presentAny)
+  const receivers = Array.from({ length: 45 }, (_, i) =>
+    startReceiver(async () => {
+      if (i >= 40) await Bun.sleep(50)
+      return new Response()
+    }),
+  )
+  const dead = Array.from({ length: 5 }, () => startReceiver(() => new Response(null, { status: 502 })))
+  for (const { origin } of [...receivers, ...dead]) await createWebhookEndpoint(w.ctx(), { url: origin })
+  const names = Array.from({ length: 20 }, (_, i) => `user_${i}`)
+  await tell(w, names, 10)
+  const isLive = (i: number) => i < 40
+  await until(() => receivers.every((r, i) => !isLive(i) || r.received.length >= 200), 'the live ones', 30_000)
+  await until(() => receivers.every((r) => r.received.length >= 200), 'the slow ones', 30_000)
+  for (const one of dead) {
+    one.received.length = 0
+    one.answer(() => new Response())
+  }
+  const distinct = (received: { id: string }[]) => new Set(received.map((r) => r.id)).size
+  await until(() => dead.every((r) => distinct(r.received) >= 200), 'those that came back', 30_000)
+  const order = Array.from({ length: 10 }, (_, i) => i)
+  for (const { received } of [...receivers, ...dead]) {
+    const first = received.filter((r, at) => received.findIndex((o) => o.id === r.id) === at)
+    expect(bySubject(first)).toEqual(Object.fromEntries(names.map((name) => [name, order])))
+  }
+  for (const one of [...receivers, ...dead]) one.stop()
+}, 60_000)

@@ -91,15 +91,18 @@ async function readUsers(tx: Tx, readers: Readers, values: Record<string, string
 
 const milliseconds = (column: string) => `(extract(epoch from ${column}) * 1000)::bigint`
 
-/** What other domains' tables say about a user: read here in the same query, as this domain's are. */
+/**
+ * What other domains' tables say about a user: read here in the same query, as this domain's are. Not by `exists`, which
+ * the planner may turn into a hash of the whole table once a page of users is long.
+ */
 const factors = {
   passwordUpdatedAt: sql<string | null>`(select ${sql.raw(milliseconds('p.updated_at'))} from passwords p
     where p.user_id = users.id)`,
-  passwordCompromised: sql<boolean>`exists (select 1 from passwords p where p.user_id = users.id and p.compromised_at is not null)`,
-  totpEnabled: sql<boolean>`exists (select 1 from totps t where t.user_id = users.id and t.verified_at is not null)`,
-  backupCodeEnabled: sql<boolean>`exists (select 1 from backup_codes b where b.user_id = users.id and b.used_at is null)`,
-  hasPhoneNumbers: sql<boolean>`exists (select 1 from phone_numbers n where n.user_id = users.id)`,
-  hasExternalAccounts: sql<boolean>`exists (select 1 from external_accounts x where x.user_id = users.id)`,
+  passwordCompromised: sql<boolean>`coalesce((select true from passwords p where p.user_id = users.id and p.compromised_at is not null limit 1), false)`,
+  totpEnabled: sql<boolean>`coalesce((select true from totps t where t.user_id = users.id and t.verified_at is not null limit 1), false)`,
+  backupCodeEnabled: sql<boolean>`coalesce((select true from backup_codes b where b.user_id = users.id and b.used_at is null limit 1), false)`,
+  hasPhoneNumbers: sql<boolean>`coalesce((select true from phone_numbers n where n.user_id = users.id limit 1), false)`,
+  hasExternalAccounts: sql<boolean>`coalesce((select true from external_accounts x where x.user_id = users.id limit 1), false)`,
   passkeys: sql<PasskeySummary[] | string | null>`(select json_agg(json_build_object('id', k.id, 'name', k.name,
       'lastUsedAt', ${sql.raw(milliseconds('k.last_used_at'))}, 'verifiedAt', ${sql.raw(milliseconds('k.verified_at'))},
       'createdAt', ${sql.raw(milliseconds('k.created_at'))}, 'updatedAt', ${sql.raw(milliseconds('k.updated_at'))})

@@ -30,7 +30,7 @@ import {
   updateOrganizationRole,
 } from './index.ts'
 import { insertMembership } from './manage-memberships.ts'
-import { createManagerRole, frontiers, outcome, outcomes, person } from './testing.ts'
+import { announced, createManagerRole, frontiers, outcome, outcomes, person } from './testing.ts'
 
 const page = { limit: 100, offset: 0 }
 
@@ -73,6 +73,15 @@ test('a member holds what every role, group and permission gives, and each says 
   expect(await permissionsOf(t.ctx(), member)).toEqual(['org:tasks:write'])
   await deleteGroup(t.ctx(), inGroup)
   expect(await permissionsOf(t.ctx(), member)).toEqual([])
+  const told = (await announced(t, /^(organizationMembership|group)\.updated$/)).map(({ data }) => data)
+  for (const change of [
+    { role_added: 'org:write', name: 'Editors' },
+    { role_added: 'org:read', user_id: bob.id },
+    { role_removed: 'org:read', user_id: bob.id },
+    { permission_added: 'org:tasks:delete', user_id: bob.id },
+    { permission_removed: 'org:tasks:delete', user_id: bob.id },
+  ])
+    expect(told).toContainEqual(expect.objectContaining({ organization_id: organization.id, ...change }))
 })
 
 test('the primary role changes places with a further one, and is never taken away', async () => {
@@ -149,6 +158,7 @@ test('I4 groups and roles of another organization or instance are given to nobod
     ['delete', () => deleteGroup(ada.ctx(), { ...here, groupId: theirs })],
     ['change role', () => updateOrganizationRole(ada.ctx(), { ...here, roleId: role.id, name: 'Mine' })],
     ['delete role', () => deleteOrganizationRole(ada.ctx(), { ...here, roleId: role.id })],
+    ['other instance’s list', () => listGroups(other.ctx(), { ...page, ...here })],
     ['other instance', () => getGroup(other.ctx(), { organizationId: second.id, groupId: theirs })],
   ]
   for (const [name, call] of notFound) expect([name, await outcome(call())]).toEqual([name, 'resource_not_found'])
@@ -303,6 +313,11 @@ test('who came by a verified domain has a role of that source, until somebody gi
   })
   const sourceOf = async () => (await getMembership(t.ctx(), member)).grants.map((g) => [g.role?.key, g.source])
   expect(await sourceOf()).toEqual([['org:member', 'domain']])
-  await changeMemberRole(ada.ctx(), { ...member, role: 'org:admin' })
-  expect(await sourceOf()).toEqual([['org:admin', 'direct']])
+  await addMemberRole(ada.ctx(), { ...member, role: 'org:admin', primary: true })
+  expect(await sourceOf()).toEqual([
+    ['org:admin', 'direct'],
+    ['org:member', 'domain'],
+  ])
+  await changeMemberRole(ada.ctx(), { ...member, role: 'org:member' })
+  expect(await sourceOf()).toEqual([['org:member', 'direct']])
 })

@@ -7,7 +7,7 @@ import type { Page, Pagination } from '../../kernel/pagination.ts'
 import { roles } from '../access/tables.ts'
 import { emit } from '../events/index.ts'
 import { keepingGuardian } from './guardian.ts'
-import { getMembership, type MembershipRecord, withOrganizationAndRole } from './queries.ts'
+import { getMembership, getOrganization, type MembershipRecord, withOrganizationAndRole } from './queries.ts'
 import { requirePermission } from './require-permission.ts'
 import { getGrantableRole } from './role-choice.ts'
 import { lockOrganization } from './seats.ts'
@@ -88,7 +88,8 @@ async function readGroup(tx: Tx, { organizationId, groupId }: Named): Promise<Gr
 
 /** Who may see the members may see how they are grouped. */
 const requireReader = async (tx: Tx, organizationId: string) => {
-  await requirePermission(tx, organizationId, 'org:sys_memberships:read')
+  const member = await requirePermission(tx, organizationId, 'org:sys_memberships:read')
+  if (!member) await getOrganization(tx, organizationId)
 }
 
 /** Takes the right and the lock that every change of a group needs. */
@@ -170,7 +171,7 @@ export async function addGroupRole(ctx: Ctx | Tx, input: Named & { role: unknown
       .insert(groupRoles)
       .values({ instanceId: tx.instance.id, groupId: known.id, roleId: role.id, createdAt: tx.now() })
       .onConflictDoNothing()
-    announce(tx, 'group.updated', input, { name: known.name })
+    announce(tx, 'group.updated', input, { name: known.name, role_added: role.key })
     return readGroup(tx, input)
   })
 }
@@ -185,7 +186,7 @@ export async function removeGroupRole(ctx: Ctx | Tx, input: Named & { role: stri
     await keepingGuardian(tx, input, () =>
       tx.db.delete(groupRoles).where(and(eq(groupRoles.groupId, known.id), eq(groupRoles.roleId, role.id))),
     )
-    announce(tx, 'group.updated', input, { name: known.name })
+    announce(tx, 'group.updated', input, { name: known.name, role_removed: role.key })
     return readGroup(tx, input)
   })
 }

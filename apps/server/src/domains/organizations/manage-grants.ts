@@ -24,8 +24,11 @@ async function begin(tx: Tx, input: Member) {
   return { caller, known: await getMembership(tx, input) }
 }
 
-function announce(tx: Tx, { id, organizationId, userId }: MembershipRecord, role: string) {
-  const data = { organization_id: organizationId, user_id: userId, role }
+/** What was given or taken: the audit log would otherwise tell of a change and not of which. */
+type Change = { [what in 'role_added' | 'role_removed' | 'permission_added' | 'permission_removed']?: string }
+
+function announce(tx: Tx, { id, organizationId, userId }: MembershipRecord, role: string, change: Change) {
+  const data = { organization_id: organizationId, user_id: userId, role, ...change }
   emit(tx, { type: 'organizationMembership.updated', subject: id, data })
 }
 
@@ -45,14 +48,16 @@ export async function addMemberRole(
     const isPrimary = role.id === known.roleId
     const further = input.primary && !isPrimary ? known.roleId : role.id
     if (!isPrimary) {
-      const row = { instanceId: tx.instance.id, membershipId: known.id, roleId: further, createdAt: tx.now() }
+      // The former primary role keeps its source; one that is given now is somebody's decision.
+      const source = further === role.id ? ('direct' as const) : known.roleSource
+      const row = { instanceId: tx.instance.id, membershipId: known.id, roleId: further, source, createdAt: tx.now() }
       await tx.db.insert(membershipRoles).values(row).onConflictDoNothing()
       if (input.primary) await makePrimary(tx, known, role.id)
       if ((await tx.db.$count(membershipRoles, eq(membershipRoles.membershipId, known.id))) > maxRoles)
         throw new UsherError('form_param_value_invalid', `A member has ${maxRoles} further roles at most.`, {
           param: 'role',
         })
-      announce(tx, known, input.primary ? role.key : known.role.key)
+      announce(tx, known, input.primary ? role.key : known.role.key, { role_added: role.key })
     }
     return getMembership(tx, input)
   })
@@ -86,7 +91,7 @@ export async function removeMemberRole(ctx: Ctx | Tx, input: Member & { role: st
         .delete(membershipRoles)
         .where(and(eq(membershipRoles.membershipId, known.id), eq(membershipRoles.roleId, held.id))),
     )
-    announce(tx, known, known.role.key)
+    announce(tx, known, known.role.key, { role_removed: held.key })
     return getMembership(tx, input)
   })
 }
@@ -108,7 +113,7 @@ export async function addMemberPermission(
     refuseBeyond(caller, [permission])
     const row = { instanceId: tx.instance.id, membershipId: known.id, permissionId: permission.id, createdAt: tx.now() }
     const made = await tx.db.insert(membershipPermissions).values(row).onConflictDoNothing().returning()
-    if (made.length > 0) announce(tx, known, known.role.key)
+    if (made.length > 0) announce(tx, known, known.role.key, { permission_added: permission.key })
     if ((await tx.db.$count(membershipPermissions, eq(membershipPermissions.membershipId, known.id))) > maxPermissions)
       throw new UsherError('form_param_value_invalid', `A member has ${maxPermissions} own permissions at most.`, {
         param: 'permission',
@@ -134,7 +139,7 @@ export async function removeMemberPermission(
         .returning({ id: membershipPermissions.permissionId })
       if (gone.length === 0) throw new UsherError('resource_not_found', 'This member has no such permission.')
     })
-    announce(tx, known, known.role.key)
+    announce(tx, known, known.role.key, { permission_removed: permission.key })
     return getMembership(tx, input)
   })
 }

@@ -1,4 +1,4 @@
-import { eq, type SQL } from 'drizzle-orm'
+import { and, eq, type SQL } from 'drizzle-orm'
 import { type Metadata, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -12,7 +12,7 @@ import { getMembership, type MembershipRecord } from './queries.ts'
 import { requireMember, requirePermission } from './require-permission.ts'
 import { getGrantableRole } from './role-choice.ts'
 import { freeSeats, lockOrganization, quotaExceeded } from './seats.ts'
-import { memberships } from './tables.ts'
+import { membershipRoles, memberships } from './tables.ts'
 
 /** The row and its event. Rules are the caller's. @throws {UsherError} `already_a_member_in_organization` */
 export async function insertMembership(
@@ -74,14 +74,24 @@ export async function changeMemberRole(ctx: Ctx | Tx, input: MembershipInput): P
     await lockOrganization(tx, input.organizationId)
     const role = await getGrantableRole(tx, input.organizationId, input.role, caller)
     const known = await getMembership(tx, input)
-    const change = () =>
-      tx.db
+    const change = async () => {
+      await tx.db
         .update(memberships)
         .set({ roleId: role.id, roleSource: 'direct', updatedAt: tx.now() })
         .where(eq(memberships.id, known.id))
+      // Held as a further role until now: the primary one is not held twice.
+      await tx.db
+        .delete(membershipRoles)
+        .where(and(eq(membershipRoles.membershipId, known.id), eq(membershipRoles.roleId, role.id)))
+    }
     if (role.permissions.some((p) => p.key === guardian)) await change()
     else await keepingGuardian(tx, known, change)
-    const data = { organization_id: input.organizationId, user_id: input.userId, role: role.key }
+    const data = {
+      organization_id: input.organizationId,
+      user_id: input.userId,
+      role: role.key,
+      previous_role: known.role.key,
+    }
     emit(tx, { type: 'organizationMembership.updated', subject: known.id, data })
     return getMembership(tx, input)
   })

@@ -73,11 +73,12 @@ export async function createOrganization(ctx: Ctx | Tx, input: OrganizationInput
     } catch (error) {
       throw taken(error)
     }
+    // Told before its first member: whoever keeps both in tables needs the organization first.
+    emit(tx, { type: 'organization.created', subject: id, data: {} })
     if (creator) {
       const role = await getRoleForNew(tx, id, 'creator')
       await insertMembership(tx, { organizationId: id, userId: creator.id, roleId: role.id, roleKey: role.key })
     }
-    emit(tx, { type: 'organization.created', subject: id, data: {} })
     return getOrganization(tx, id)
   })
 }

@@ -21,6 +21,7 @@ const reservedClaims = new Set([
   'o',
   'fea',
   'pla',
+  'acc',
 ])
 
 const maxDepth = 12

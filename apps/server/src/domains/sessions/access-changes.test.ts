@@ -133,6 +133,14 @@ test('a token takes 2,500 characters at most, says that it is partial, and never
   expect(claimsOf(withCustom)).toMatchObject({ acc: 'partial', note: expect.any(String) })
 }, 30_000)
 
+test('D8 an application’s own claims do not say what somebody holds', async () => {
+  const t = await testInstance()
+  for (const name of ['o', 'fea', 'pla', 'acc']) {
+    const change = { session: { claims: { [name]: 'o:everything' } } }
+    await expect(t.server.runtime.instances.changeSettings(t.ctx().instance.id, change)).rejects.toThrow()
+  }
+})
+
 test('I8 who was removed from an organization has no claims of it in the next token', async () => {
   const t = await testInstance()
   const { organizationId, userId, mint, browser, sessionId } = await member(t)

@@ -97,7 +97,7 @@ async function readLastEntries(tx: Tx, names: string[]) {
   const rows = await tx.db.execute<{ chain: string; place: string; hash: string }>(sql`
     select e.chain, e.place, e.hash from unnest(${textArray(names)}::text[]) as named(chain) cross join lateral (
       select * from audit_entries where instance_id = ${tx.instance.id} and chain = named.chain order by place desc limit 1) e`)
-  return [...rows].map(({ place, ...row }) => ({ ...row, place: Number(place) }))
+  return [...rows].map(({ chain, place, hash }) => ({ chain, place: Number(place), hash }))
 }
 
 /**

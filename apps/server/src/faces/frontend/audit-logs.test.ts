@@ -175,7 +175,17 @@ test('J13 filters and cursors are values and nothing else', async () => {
     'query=\\',
   ])
     expect(await places(bad)).toEqual([])
-  for (const bad of ['cursor=0', 'cursor=1;--', 'cursor=-1', 'limit=0', 'limit=501', 'since=yesterday', "action=a';--"])
+  for (const bad of [
+    'cursor=0',
+    'cursor=1;--',
+    'cursor=-1',
+    'limit=0',
+    'limit=501',
+    'since=yesterday',
+    'since=-8640000000000000',
+    'until=8640000000000000',
+    "action=a';--",
+  ])
     expect(await places(bad)).toBe(422)
   expect(await places('actor_id=%00')).toBe(422)
   expect(await places('limit=100')).toEqual(all)

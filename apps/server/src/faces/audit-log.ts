@@ -2,13 +2,13 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { exportEntries, listEntries } from '../domains/audit/index.ts'
 import { UsherError } from '../kernel/errors.ts'
-import type { Env } from './http.ts'
+import { type Env, isStorableMoment } from './http.ts'
 import { presentAuditEntry } from './presenters/audit-entry.ts'
 
 const Instant = z
   .string()
   .transform((value) => new Date(/^-?\d+$/.test(value) ? Number(value) : value))
-  .refine((date) => !Number.isNaN(date.getTime()), 'a moment is milliseconds since 1970, or as 2030-01-31T12:00:00Z')
+  .refine(isStorableMoment, 'a moment is milliseconds since 1970, or as 2030-01-31T12:00:00Z')
 const Id = z.string().min(1).max(200)
 const Filter = z.object({
   actor_id: Id.optional(),

@@ -91,6 +91,11 @@ export type ErrorEnvelope = {
   meta?: Record<string, unknown>
 }
 
+/** Whether a moment is one that a person could mean and the database can hold: of the years 1 to 9999. */
+export function isStorableMoment(moment: Date): boolean {
+  return Date.parse('0001-01-01') <= moment.getTime() && moment.getTime() < Date.parse('+010000-01-01')
+}
+
 /** An error in the envelope that the browser and server SDKs read. */
 export function errorEnvelope(error: UsherError, requestId: string): ErrorEnvelope {
   const { param, meta, longMessage } = error.details

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, asc, count, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { parseUrl } from '../../kernel/egress.ts'
@@ -179,9 +179,7 @@ export async function getWebhookEndpoint(ctx: Ctx | Tx, id: string): Promise<Web
 /** Endpoints by their ids, in one query. */
 export async function findWebhookEndpoints(tx: Tx, ids: string[]): Promise<WebhookEndpoint[]> {
   if (ids.length === 0) return []
-  return (
-    await selectEndpoints(tx).where(sql`${webhookEndpoints.id} = any(${sql.param(`{${ids.join(',')}}`)}::text[])`)
-  ).map(present)
+  return (await selectEndpoints(tx).where(inArray(webhookEndpoints.id, ids))).map(present)
 }
 
 /** Oldest first. */

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
-import type { Env } from '../http.ts'
+import { type Env, isStorableMoment } from '../http.ts'
 import { noteSchema } from '../route-log.ts'
 
 const maxBytes = 1024 * 1024
@@ -38,10 +38,10 @@ export function repeated(c: Context<Env>, name: string): string[] | undefined {
 export function instantOf(c: Context<Env>, name: string): Date | undefined {
   const value = c.req.query(name)
   if (value === undefined) return undefined
-  const ms = Number(value)
-  if (!Number.isFinite(ms) || Math.abs(ms) > 8.64e15)
+  const moment = new Date(Number(value))
+  if (!isStorableMoment(moment))
     throw new UsherError('form_param_format_invalid', `${name} is a number of milliseconds.`, { param: name })
-  return new Date(ms)
+  return moment
 }
 
 export const Metadata = z.record(z.string(), z.unknown())

@@ -16,7 +16,7 @@ import {
 } from '../../domains/webhooks/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
-import { type Env, jsonResponse } from '../http.ts'
+import { type Env, isStorableMoment, jsonResponse } from '../http.ts'
 import { presentWebhookEndpoint } from '../presenters/webhook-endpoint.ts'
 import { presentEvents } from '../presenters/webhook-event.ts'
 import { parseBody } from './input.ts'
@@ -35,7 +35,10 @@ const RotateInput = z.object({
 })
 const TestInput = z.object({ event_type: z.string().max(100).default('user.created') })
 const Position = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
-const Moment = z.number().int().min(0).max(8.64e15)
+const Moment = z
+  .number()
+  .transform((ms) => new Date(ms))
+  .refine(isStorableMoment, 'a moment is a number of milliseconds')
 const ReplayBody = z.object({
   after: Position.optional(),
   until: Position.optional(),
@@ -110,8 +113,8 @@ export function webhookRoutes(): Hono<Env> {
     const replay = await replayWebhooks(c.var.ctx, {
       endpointId: id(c),
       ...range,
-      since: since === undefined ? undefined : new Date(since),
-      before: before === undefined ? undefined : new Date(before),
+      since,
+      before,
       failedOnly,
     })
     return jsonResponse({ object: 'webhook_replay', ...replay })

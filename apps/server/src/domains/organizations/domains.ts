@@ -177,6 +177,7 @@ export async function updateOrganizationDomain(ctx: Ctx | Tx, input: UpdateDomai
   return transaction(ctx, async (tx) => {
     await requirePermission(tx, input.organizationId, 'org:sys_domains:manage')
     refuseIfOff(tx)
+    await lockOrganization(tx, input.organizationId)
     const known = await lockDomain(tx, input)
     const enrollmentMode =
       input.enrollmentMode === undefined ? known.enrollmentMode : parseEnrollmentMode(tx, input.enrollmentMode)
@@ -214,6 +215,7 @@ export async function updateOrganizationDomain(ctx: Ctx | Tx, input: UpdateDomai
 export async function deleteOrganizationDomain(ctx: Ctx | Tx, key: DomainKey): Promise<OrganizationDomain> {
   return transaction(ctx, async (tx) => {
     await requirePermission(tx, key.organizationId, 'org:sys_domains:manage')
+    await lockOrganization(tx, key.organizationId)
     const known = await lockDomain(tx, key)
     await withdrawOffers(tx, known.id)
     await tx.db.delete(organizationDomains).where(byKey(key))
@@ -222,7 +224,7 @@ export async function deleteOrganizationDomain(ctx: Ctx | Tx, key: DomainKey): P
   })
 }
 
-/** Locks a domain's row. @throws {UsherError} `resource_not_found` */
+/** Locks a domain's row; where more than that is changed, its organization is locked before. @throws {UsherError} `resource_not_found` */
 export async function lockDomain(tx: Tx, key: DomainKey): Promise<OrganizationDomain> {
   const [locked] = await tx.db.select().from(organizationDomains).where(byKey(key)).for('update')
   if (!locked) throw noSuchDomain()
@@ -242,6 +244,7 @@ export async function markVerified(
   proof: { affiliation: { emailAddress: string } } | { ownership: { recordValue: string } },
 ): Promise<boolean> {
   const now = tx.now()
+  await lockOrganization(tx, domain.organizationId)
   const [change, condition] =
     'affiliation' in proof
       ? [

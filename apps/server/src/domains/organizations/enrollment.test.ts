@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { addEmailAddress, createUser, deleteEmailAddress, verifyEmailAddress } from '../users/index.ts'
+import { addEmailAddress, createUser, deleteEmailAddress, deleteUser, verifyEmailAddress } from '../users/index.ts'
 import { emailAddresses, users } from '../users/tables.ts'
 import {
   acceptInvitation,
@@ -9,6 +9,7 @@ import {
   acceptSuggestion,
   addMember,
   createOrganizationDomain,
+  deleteOrganization,
   deleteOrganizationDomain,
   findMembership,
   getDomain,
@@ -299,3 +300,32 @@ test('what is switched off for the instance brings nobody, whatever a domain cho
   await allowDomains(t, { enrollmentModes: ['automatic_suggestion'] })
   expect(await suggested(oke)).toHaveLength(1)
 })
+
+test('nobody’s address is refused because an organization, a domain or a person goes at the same time', async () => {
+  const { t, organizationId, key } = await withDomain('automatic_suggestion')
+  const joins = async (from: number) => {
+    const made: Promise<string>[] = []
+    for (let i = from; i < from + 12; i++) made.push(outcome(person(t, `p${i}@acme.example`)))
+    return Promise.all(made)
+  }
+  const arrived = Array(12).fill('done')
+  const early = await Promise.all(Array.from({ length: 6 }, (_, i) => person(t, `q${i}@acme.example`)))
+  // The domain changes, people are deleted, others come.
+  const change = (verified: boolean) => outcome(updateOrganizationDomain(t.ctx(), { ...key, verified }))
+  const [first, ...rest] = await Promise.all([
+    joins(0),
+    change(false).then(() => change(true)),
+    ...early.map(({ id }) => outcome(deleteUser(t.ctx(), id))),
+  ])
+  expect([first, rest]).toEqual([arrived, Array(7).fill('done')])
+  const [second, gone] = await Promise.all([joins(12), outcome(deleteOrganizationDomain(t.ctx(), key))])
+  expect([second, gone]).toEqual([arrived, 'done'])
+  await createOrganizationDomain(t.ctx(), {
+    organizationId,
+    name: 'acme.example',
+    enrollmentMode: 'automatic_invitation',
+    verified: true,
+  })
+  const [third, end] = await Promise.all([joins(24), outcome(deleteOrganization(t.ctx(), organizationId))])
+  expect([third, end]).toEqual([arrived, 'done'])
+}, 30_000)

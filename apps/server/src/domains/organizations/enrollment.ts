@@ -25,8 +25,8 @@ export async function enrollPeopleOf(tx: Tx, scope: Scope): Promise<void> {
   const { enabled, domains, enrollmentModes } = tx.instance.settings.organizations
   if (!enabled || !domains) return
   // A mode that was switched off since some domain chose it brings nobody any more.
-  if (enrollmentModes.includes('automatic_suggestion')) while ((await suggest(tx, scope)) === batch);
-  if (enrollmentModes.includes('automatic_invitation')) while ((await invite(tx, scope)) === batch);
+  if (enrollmentModes.includes('automatic_suggestion')) while (await suggest(tx, scope));
+  if (enrollmentModes.includes('automatic_invitation')) while (await invite(tx, scope));
 }
 
 /** As {@link enrollPeopleOf}, for one person. */
@@ -34,31 +34,53 @@ export async function enroll(ctx: Ctx | Tx, userId: string): Promise<void> {
   if (ctx.instance.settings.organizations.domains) await transaction(ctx, (tx) => enrollPeopleOf(tx, { userId }))
 }
 
-/** Verified domains of a mode with the proven addresses at them, of people who are no members and were not sent away. */
-function matches(scope: Scope, mode: string, condition: SQL): SQL {
+type Match = { organization_id: string; domain_id: string; user_id: string; email_address: string }
+
+/**
+ * Verified domains of a mode with the proven addresses at them, of people who are no members: one row for each person and
+ * organization. What the rows stand on is held until the transaction ends: whoever is being deleted, with their
+ * organization or by themselves, is waited for and then left out.
+ *
+ * @returns also whether there may be more
+ */
+async function findMatches(
+  tx: Tx,
+  scope: Scope,
+  mode: string,
+  condition: SQL,
+): Promise<{ found: Match[]; full: boolean }> {
   const of = 'userId' in scope ? sql`e.user_id = ${scope.userId}` : sql`d.id = ${scope.domainId}`
-  return sql`from organization_domains d
+  // Organizations first, as everywhere: one that is being deleted has its row and waits for those that hang on it.
+  const rows = await tx.db.execute<Match>(sql`
+    select d.organization_id, d.id as domain_id, e.user_id, e.email_address
+    from organization_domains d
+    join organizations o on o.id = d.organization_id
     join email_addresses e on e.instance_id = d.instance_id and e.domain = d.name and e.verified_at is not null
+    join users u on u.id = e.user_id
     where ${of} and d.enrollment_mode = ${mode}
       and (d.affiliation_verified_at is not null or d.ownership_verified_at is not null)
       and not exists (select 1 from memberships m where m.organization_id = d.organization_id and m.user_id = e.user_id)
-      and ${condition}`
+      and ${condition}
+    order by d.organization_id, e.user_id limit ${batch} for key share of o, d, u`)
+  const found = ([...rows] as Match[]).filter(
+    (row, i) => rows[i - 1]?.organization_id !== row.organization_id || rows[i - 1]?.user_id !== row.user_id,
+  )
+  return { found, full: rows.length === batch }
 }
 
-async function suggest(tx: Tx, scope: Scope): Promise<number> {
+/** @returns whether there may be more */
+async function suggest(tx: Tx, scope: Scope): Promise<boolean> {
   const unknown = sql`not exists (select 1 from organization_suggestions s
       where s.organization_id = d.organization_id and s.user_id = e.user_id)
     and not exists (select 1 from membership_requests r
       where r.organization_id = d.organization_id and r.user_id = e.user_id and r.status = 'pending')`
-  const found = await tx.db.execute<{ organization_id: string; user_id: string; domain_id: string }>(sql`
-    select distinct on (d.organization_id, e.user_id) d.organization_id, e.user_id, d.id as domain_id
-    ${matches(scope, 'automatic_suggestion', unknown)} limit ${batch}`)
-  if (found.length === 0) return 0
+  const { found, full } = await findMatches(tx, scope, 'automatic_suggestion', unknown)
+  if (found.length === 0) return false
   const now = tx.now()
   await tx.db
     .insert(organizationSuggestions)
     .values(
-      [...found].map((row) => ({
+      found.map((row) => ({
         id: newId('organizationSuggestion'),
         instanceId: tx.instance.id,
         organizationId: row.organization_id,
@@ -70,10 +92,11 @@ async function suggest(tx: Tx, scope: Scope): Promise<number> {
       })),
     )
     .onConflictDoNothing()
-  return found.length
+  return full
 }
 
-async function invite(tx: Tx, scope: Scope): Promise<number> {
+/** @returns whether there may be more */
+async function invite(tx: Tx, scope: Scope): Promise<boolean> {
   const now = tx.now()
   // An invitation that was taken back is not made again, and one at a time is enough for a person.
   const uninvited = sql`not exists (select 1 from organization_suggestions s
@@ -81,21 +104,18 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
     and not exists (select 1 from organization_invitations i
       where i.organization_id = d.organization_id and i.email_address = e.email_address
         and i.status = 'revoked' and i.domain_id = d.id)
-    and not exists (select 1 from organization_invitations i join email_addresses o on o.email_address = i.email_address
+    and not exists (select 1 from organization_invitations i join email_addresses a on a.email_address = i.email_address
       where i.organization_id = d.organization_id and i.status = 'pending' and i.expires_at > ${now.toISOString()}::timestamptz
-        and o.user_id = e.user_id)`
-  const found = await tx.db.execute<{ organization_id: string; email_address: string; domain_id: string }>(sql`
-    select distinct on (d.organization_id, e.user_id) d.organization_id, e.email_address, d.id as domain_id
-    ${matches(scope, 'automatic_invitation', uninvited)} limit ${batch}`)
-  if (found.length === 0) return 0
+        and a.user_id = e.user_id)`
+  const { found, full } = await findMatches(tx, scope, 'automatic_invitation', uninvited)
+  if (found.length === 0) return false
   // Those that are over would stand in the way of new ones.
-  const addresses = [...found].map((row) => row.email_address)
+  const addresses = found.map((row) => row.email_address)
   await expireInvitations(tx, inArray(organizationInvitations.emailAddress, addresses))
-  const organizationIds = [...new Set([...found].map((row) => row.organization_id))]
-  const roles = await findRolesForNew(tx, organizationIds, 'member')
+  const roles = await findRolesForNew(tx, [...new Set(found.map((row) => row.organization_id))], 'member')
   // Nobody's sign-up fails because an organization has no role for whoever comes by its domain.
-  const invitable = [...found].filter((row) => roles.has(row.organization_id))
-  if (invitable.length === 0) return 0
+  const invitable = found.filter((row) => roles.has(row.organization_id))
+  if (invitable.length === 0) return false
   const made = await tx.db
     .insert(organizationInvitations)
     .values(
@@ -121,7 +141,7 @@ async function invite(tx: Tx, scope: Scope): Promise<number> {
       data: { organization_id: organizationId, role: roles.get(organizationId)?.key },
     })
   // Those that could not be made would be found again and again.
-  return made.length === 0 ? 0 : found.length
+  return full && made.length > 0
 }
 
 /** Takes back what a domain has offered and nobody has taken. Its row is locked by the caller. */

@@ -128,13 +128,25 @@ function keyIds(text: string): string[] {
 
 type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string; certificateEnds?: number }
 
+/** Asks one address after the other until one answers, as browsers do. @throws the last one's error */
+async function get(url: string, addresses: readonly string[], host?: string): Promise<Answer> {
+  let failure: unknown
+  for (const address of addresses) {
+    try {
+      return await ask(url, address, host)
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw failure
+}
+
 /**
- * Asks the address that DNS gave for the name, with the name in SNI and `Host`. No redirect is followed.
+ * Asks an address that DNS gave for the name, with the name in SNI and `Host`. No redirect is followed.
  *
  * @param host what to say in `Host` in place of the name
  */
-function get(url: string, addresses: string[], host?: string): Promise<Answer> {
-  const [address = ''] = addresses
+function ask(url: string, address: string, host: string | undefined): Promise<Answer> {
   const family = address.includes(':') ? 6 : 4
   const pinned: LookupFunction = (_, options, callback) => {
     if (options.all)

@@ -74,6 +74,7 @@ const cases: Record<string, string> = {
   I19: 'names and slugs that are taken for others',
   I20: 'privileged metadata written from a browser',
   I22: 'roles that are several in one',
+  J4: 'a secret key in a page',
   J5: 'fetches that lead into the server’s own network',
   J7: 'webhooks that are forged, replayed or signed by an old secret',
   J8: 'rights that come back by events out of order',
@@ -104,6 +105,7 @@ const cases: Record<string, string> = {
   O10: 'formulas in exported tables',
   O13: 'what is for development, reached in production',
   O16: 'scripts, languages and time zones that break or disguise what a message says',
+  O17: 'errors that say too much, or too late',
 }
 
 type Test = { file: string; name: string }

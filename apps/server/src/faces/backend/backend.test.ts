@@ -209,3 +209,19 @@ test('a sign-in token signs in once; revoked it does not; its organization is ac
   expect((await signIn(second.token)).body.errors[0].code).toBe('ticket_invalid')
   expect((await call(t, 'POST', `/sign_in_tokens/${second.id}/revoke`)).status).toBe(404)
 })
+
+test('J4 a secret key that a page sends is refused, whatever page, route and key, and no page reads the answer', async () => {
+  const { t, userId } = await filled()
+  for (const origin of ['https://evil.example', 'http://localhost:3000', 'null', ''])
+    for (const [method, path] of [
+      ['GET', `/v1/users/${userId}`],
+      ['DELETE', `/v1/users/${userId}`],
+      ['POST', '/v1/sync_tokens'],
+    ] as const) {
+      const response = await t.fetch(path, { method, headers: { authorization: `Bearer ${t.secretKey}`, origin } })
+      expect([origin, path, response.status]).toEqual([origin, path, 403])
+      expect(response.headers.get('access-control-allow-origin')).toBeNull()
+      expect(((await response.json()) as Json).errors[0].code).toBe('origin_invalid')
+    }
+  expect((await call(t, 'GET', `/users/${userId}`)).status).toBe(200)
+})

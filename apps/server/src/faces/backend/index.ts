@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
@@ -36,6 +36,7 @@ export function backendFace(): Hono<Env> {
     // The path decided on this face, and only a secret key leads here; checked again so that the face stands alone.
     if (!secretKeyOf(c.req.header('authorization')))
       throw new UsherError('clerk_key_invalid', 'A secret key is needed here.')
+    refusePages(c)
     const request = { ip: c.env.ip, userAgent: c.req.header('user-agent') }
     c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'backend' }, c.var.log, request))
     await next()
@@ -69,4 +70,17 @@ export function backendFace(): Hono<Env> {
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face
+}
+
+/**
+ * A secret key that comes from a page is in the hands of everybody who opens the page. Browsers send `Origin` with every
+ * request that has an `Authorization` of a script's making and leads elsewhere; servers do not send it.
+ *
+ * @throws {UsherError} `origin_invalid`
+ */
+function refusePages(c: Context<Env>): void {
+  const origin = c.req.header('origin')
+  if (origin === undefined) return
+  c.var.log.warn({ instance: c.var.instance.id, origin }, 'a page used the secret key: it has leaked, replace it')
+  throw new UsherError('origin_invalid', 'The secret key is for servers: no page may hold it.')
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
-import { emit } from '../events/index.ts'
+import { emit, listEvents } from '../events/index.ts'
 import { messages } from '../messaging/tables.ts'
 import { createUser } from '../users/index.ts'
 import {
@@ -325,3 +325,26 @@ test('of fifty endpoints five are dead and five slow: nothing is lost, everythin
   }
   for (const one of [...receivers, ...dead]) one.stop()
 }, 60_000)
+
+test('of a node that died the lease runs out, and what it had settled is not delivered again', async () => {
+  await using w = await webhookInstance(presentAny)
+  const receiver = startReceiver()
+  const { endpoint } = await createWebhookEndpoint(w.ctx(), { url: receiver.origin })
+  const { id, instanceId } = endpoint
+  const { systemSql } = w.runtime.database
+  const leased = () => systemSql`update webhook_lanes set lease_owner = 'a node that died',
+    leased_until = now() + interval '1 second' where endpoint_id = ${id} and lease_owner is null returning 1`
+  await until(async () => (await leased()).length === 1, 'the lease')
+  await tell(w, ['a', 'b', 'c', 'd'])
+  const told = async () => (await listEvents(w.ctx(), { types: ['user.updated'], limit: 10 })).data
+  await until(async () => (await told()).length === 4, 'the events')
+  const last = (await told()).at(-1)?.position ?? 0
+  // It had delivered the last one, and not come round to moving its cursor.
+  await systemSql`insert into webhook_deliveries (instance_id, endpoint_id, run, position, message_id, type, state, attempts)
+    values (${instanceId}, ${id}, 0, ${last}, 'evt_x', 'user.updated', 'delivered', 1)`
+  expect(receiver.received).toHaveLength(0)
+  await until(() => receiver.received.length === 3, 'the takeover')
+  await Bun.sleep(300)
+  receiver.stop()
+  expect(receiver.received.map((r) => r.event.data.id).sort()).toEqual(['a', 'b', 'c'])
+})

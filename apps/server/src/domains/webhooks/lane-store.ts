@@ -34,7 +34,7 @@ export type Result = {
 export type Waiting = { position: number; attempts: number; subject: string; due: boolean }
 
 /** How long a lane belongs to the node that took it. A node that dies leaves it to the others after this. */
-export const leaseSeconds = 60
+export const leaseSeconds = 30
 
 /** The rows behind the lanes of a node. */
 export class LaneStore {

@@ -55,7 +55,7 @@ const flushMs = 1000
 /** The longest that a lane sleeps when nothing happens. */
 const restMs = 250
 const flushSize = 500
-const renewMs = 20_000
+const renewMs = 10_000
 
 /**
  * Delivers a part of a stream to one endpoint. Deliveries about one subject go one after the other; the rest go side by

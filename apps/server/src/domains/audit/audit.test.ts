@@ -1,12 +1,13 @@
 import { expect, test } from 'bun:test'
 import { and, eq } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
+import { createCtx } from '../../runtime.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { emit } from '../events/index.ts'
 import { createOrganization, updateOrganization } from '../organizations/index.ts'
 import { createUser } from '../users/index.ts'
 import { hashEntry, noHash } from './chain.ts'
-import { deleteOldEntries, listEntries, recordEvents, verifyChains } from './index.ts'
+import { AuditRecorder, deleteOldEntries, listEntries, recordEvents, verifyChains } from './index.ts'
 import { auditChains, auditEntries } from './tables.ts'
 import { recordAll } from './testing.ts'
 
@@ -64,6 +65,33 @@ test('of two servers that write at once, one does', async () => {
   const places = (await entriesOf(t, organizationId)).map(({ place }) => place)
   expect(places).toEqual(Array.from({ length: 22 }, (_, i) => i + 1))
   expect((await verifyChains(t.ctx())).problems).toEqual([])
+})
+
+test('the recorder brings every instance up to its stream, also when one cannot be written', async () => {
+  const [first, second] = [await testInstance(), await testInstance()]
+  const { runtime } = first.server
+  const make = async (t: TestInstance) => (await createOrganization(t.ctx(), { name: 'Acme' })).id
+  const ids = { [first.ctx().instance.id]: await make(first), [second.ctx().instance.id]: await make(second) }
+  for (let quiet = 0; quiet < 3; await Bun.sleep(10)) quiet = (await runtime.sequencer.assign()) === 0 ? quiet + 1 : 0
+  const broken = first.ctx().instance.id
+  const told: unknown[] = []
+  const recorder = new AuditRecorder({
+    ...runtime,
+    log: { ...runtime.log, error: (about: unknown) => told.push(about) } as unknown as typeof runtime.log,
+    ctxOf: (instance) => {
+      const ctx = createCtx(runtime, instance, { type: 'system', job: 'audit' })
+      if (instance.id !== broken) return ctx
+      return {
+        ...ctx,
+        database: { ...ctx.database, tenant: { begin: () => Promise.reject(new Error('broken')) } },
+      } as never
+    },
+  })
+  await recorder.run()
+  expect(told).toMatchObject([{ instance: broken }])
+  expect(await entriesOf(second, ids[second.ctx().instance.id] ?? '')).not.toEqual([])
+  await recordAll(first)
+  expect(await entriesOf(first, ids[broken] ?? '')).not.toEqual([])
 })
 
 test('a log that nobody touched is sound', async () => {

@@ -60,7 +60,7 @@ export class AuditRecorder {
     try {
       await this.run()
     } catch (error) {
-      this.server.log.warn({ err: error }, 'events could not be written into the audit log; trying again')
+      this.server.log.warn({ err: error }, 'it could not be seen whose audit log is behind; trying again')
     }
     this.schedule(pollMs)
   }
@@ -70,11 +70,19 @@ export class AuditRecorder {
     for (const id of await this.behind()) {
       const instance = this.server.instances.find(id)
       if (!instance) continue
-      const ctx = this.server.ctxOf(instance)
-      while (!this.stopped && (await recordEvents(ctx)) > 0) {
-        // Batch after batch: each is a transaction of its own.
+      try {
+        await this.catchUp(this.server.ctxOf(instance))
+      } catch (error) {
+        // The log of one instance that cannot be written must not keep the others waiting.
+        this.server.log.error({ err: error, instance: id }, 'the audit log could not be written; trying again')
       }
     }
+  }
+
+  /** Batch after batch: each is a transaction of its own. */
+  private async catchUp(ctx: Ctx): Promise<void> {
+    let more = true
+    while (more && !this.stopped) more = (await recordEvents(ctx)) > 0
   }
 
   private async behind(): Promise<string[]> {

@@ -171,6 +171,21 @@ test('an organization has only so many codes sent, to however many mailboxes', a
   expect(await outcomes(25, send)).toEqual({ done: 20, too_many_requests: 5 })
 })
 
+test('A8 guesses at the codes of a domain are bounded, however many organizations and mailboxes ask for them', async () => {
+  const { ada, organizationId } = await withDomains()
+  const others = await Promise.all([1, 2, 3].map((n) => createOrganization(ada.ctx(), { name: `Ada ${n}` })))
+  const keys = await Promise.all([organizationId, ...others.map(({ id }) => id)].map((id) => claimed(ada, id)))
+  const counted: Record<string, number> = {}
+  for (const [k, key] of keys.entries()) {
+    const send = (i: number) => prepareAffiliation(ada.ctx(), { ...key, emailAddress: `m${k}-${i}@${name}` })
+    for (const [what, n] of Object.entries(await outcomes(15, send))) counted[what] = (counted[what] ?? 0) + n
+  }
+  expect(counted).toEqual({ done: 50, too_many_requests: 10 })
+  // Another domain is not concerned.
+  const elsewhere = await claimed(ada, organizationId, 'other.example')
+  expect(await outcome(prepareAffiliation(ada.ctx(), { ...elsewhere, emailAddress: 'm@other.example' }))).toBe('done')
+})
+
 test('a domain that several claim belongs to the first who proves it, also when they prove it at once', async () => {
   const { t, ada, eve, organizationId } = await withDomains()
   const theirs = await createOrganization(eve.ctx(), { name: 'Theirs' })

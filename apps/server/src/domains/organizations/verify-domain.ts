@@ -20,6 +20,11 @@ import { organizationDomains } from './tables.ts'
 
 /** Codes that one organization may have sent in an hour: the mailboxes are of people who did not ask for them. */
 const codesPerHour = 20
+/**
+ * Codes for one domain in a day, whoever asks for them: organizations and mailboxes can be made up without end, and each
+ * code stands five guesses at a proof for all of the domain. Its records remain as a way.
+ */
+const codesPerDomain = { max: 50, windowMs: 24 * 3600_000 }
 /** Questions to the domain name system that one organization may cause in a minute. */
 const lookupsPerMinute = 30
 /** Days in which a record has to be published. */
@@ -54,6 +59,7 @@ export async function prepareAffiliation(
     const now = tx.now()
     const limit = { max: codesPerHour, windowMs: 3600_000 }
     countAttempt(tx.database, `${tx.instance.id}:domain_codes:${input.organizationId}`, limit, now)
+    countAttempt(tx.database, `${tx.instance.id}:domain_codes_of:${domain.name}`, codesPerDomain, now)
     const code = await sendCode(tx, { purpose: 'organization_domain', subjectId: domain.id, emailAddress })
     await tx.db
       .update(organizationDomains)

@@ -26,9 +26,13 @@ test('a session with a second factor to set up opens its own account, and neithe
     ['GET', `/organizations/${id}/memberships`],
     ['POST', '/organizations', { name: 'Other' }],
     ['DELETE', `/organizations/${id}`],
+    ['DELETE', `/me/organization_memberships/${id}`],
+    ['POST', '/me/organization_invitations/orginv_1/accept'],
+    ['POST', '/me/organization_suggestions/orgsug_1/accept'],
   ] as [string, string, Record<string, string>?][])
     expect([method, path, await call(method, path, form)]).toEqual([method, path, 403])
   expect(await call('GET', '/me')).toBe(200)
+  expect(await call('GET', '/me/organization_memberships')).toBe(200)
   expect(await call('POST', '/me/totp')).toBe(200)
   await transaction(t.ctx(), (tx) => importTotp(tx, { userId, secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' }))
   expect(await call('GET', `/organizations/${id}`)).toBe(200)
@@ -38,5 +42,7 @@ test('a session with a second factor to set up opens its own account, and neithe
 test('a session with an organization to choose makes one, and opens no document before', async () => {
   const { userId, call } = await signedIn({ organizations: { forceSelection: true } })
   expect(await call('POST', '/sync/token', { doc_id: `${userId}/notes` })).toBe(403)
+  // One that there is not, and which may be asked for.
+  expect(await call('POST', '/me/organization_invitations/orginv_1/accept')).toBe(404)
   expect(await call('POST', '/organizations', { name: 'Acme' })).toBe(200)
 })

@@ -3,10 +3,14 @@ import { type SessionTask, sessionTasksOf } from '../../domains/sessions/index.t
 import { UsherError } from '../../kernel/errors.ts'
 import type { FrontendEnv } from './env.ts'
 
-/** What stays closed to a session with tasks left; whoever has only an organization to choose may make one. */
-const closed: [path: RegExp, openFor: SessionTask['key'][]][] = [
-  [/\/v1\/sync(\/|$)/, []],
-  [/\/v1\/organizations(\/|$)/, ['choose-organization']],
+/**
+ * What stays closed to a session with tasks left; whoever has only an organization to choose may make one or join one. What
+ * one's own lists say is shown with the account anyway.
+ */
+const closed: { path: RegExp; openFor: SessionTask['key'][]; readable?: boolean }[] = [
+  { path: /\/v1\/sync(\/|$)/, openFor: [] },
+  { path: /\/v1\/organizations(\/|$)/, openFor: ['choose-organization'] },
+  { path: /\/v1\/me\/organization_/, openFor: ['choose-organization'], readable: true },
 ]
 
 /**
@@ -17,9 +21,9 @@ const closed: [path: RegExp, openFor: SessionTask['key'][]][] = [
  */
 export const guardTasks: MiddlewareHandler<FrontendEnv> = async (c, next) => {
   const { session } = c.get('frontend')
-  const rule = closed.find(([path]) => path.test(c.req.path))
-  if (session && rule) {
-    const left = sessionTasksOf(c.get('instance'), session).filter(({ key }) => !rule[1].includes(key))
+  const rule = closed.find(({ path }) => path.test(c.req.path))
+  if (session && rule && !(rule.readable && c.req.method === 'GET')) {
+    const left = sessionTasksOf(c.get('instance'), session).filter(({ key }) => !rule.openFor.includes(key))
     if (left.length > 0)
       throw new UsherError('forbidden', 'Finish signing in first.', { meta: { tasks: left.map(({ key }) => key) } })
   }

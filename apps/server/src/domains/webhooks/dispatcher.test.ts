@@ -348,3 +348,17 @@ test('of a node that died the lease runs out, and what it had settled is not del
   receiver.stop()
   expect(receiver.received.map((r) => r.event.data.id).sort()).toEqual(['a', 'b', 'c'])
 })
+
+test('events that a receiver never takes do not make it seem down to those that it would take', async () => {
+  await using w = await webhookInstance({
+    ...presentAny,
+    patience: { retrySeconds: [0.05, 0.05, 60], tolerated: 4, pauseSeconds: [0.1, 0.1, 0.1, 0.1, 60] },
+  })
+  const receiver = startReceiver(({ event }) => new Response(null, { status: event.data.id === 'good' ? 200 : 500 }))
+  const { endpoint } = await createWebhookEndpoint(w.ctx(), { url: receiver.origin })
+  await tell(w, ['bad', 'worse'])
+  await until(async () => (await getWebhookEndpoint(w.ctx(), endpoint.id)).pausedUntil !== null, 'the pause')
+  await tell(w, ['good'], 3)
+  await until(() => receiver.received.filter((r) => r.event.data.id === 'good').length === 3, 'what it takes')
+  receiver.stop()
+})

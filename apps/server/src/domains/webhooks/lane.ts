@@ -168,7 +168,15 @@ export class Lane {
     if (this.open.size > room / 2) return
     // Only when all is written down do the rows say what waits.
     const clear = this.results.length === 0 && ![...this.open.values()].some((item) => item.isRetry)
-    if (clear && this.retryAt !== undefined && (this.probing || this.mayRetry())) await this.fillRetries(room)
+    // Every other try is with something new: what waits may be what this receiver never takes.
+    if (this.probing && this.state.pauses % 2 === 1) await this.fillFromStream(room)
+    if (
+      clear &&
+      (!this.probing || this.open.size === 0) &&
+      this.retryAt !== undefined &&
+      (this.probing || this.mayRetry())
+    )
+      await this.fillRetries(room)
     if (this.probing && this.open.size > 0) return
     if (this.waiting >= maxWaiting) this.atEnd = true
     else await this.fillFromStream(room)

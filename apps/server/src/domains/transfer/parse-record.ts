@@ -177,7 +177,11 @@ const UserRecord = z.object({
 })
 export type UserRecord = z.infer<typeof UserRecord>
 
-const PermissionRecord = z.object({ key: text, name: text, description: z.string().max(1024).default('') })
+/** As this server makes them: nothing that separates them in lists and tokens can be part of one. */
+const permissionKey = z.string().regex(/^org:(?!sys_)[a-z0-9_]{1,50}:[a-z0-9_]{1,50}$/, 'looks like org:tasks:write')
+const roleKey = z.string().regex(/^org:[a-z0-9_]{1,50}$/, 'looks like org:reader')
+
+const PermissionRecord = z.object({ key: permissionKey, name: text, description: z.string().max(1024).default('') })
 const FeatureRecord = z.object({
   slug: z.string().regex(/^(?!sys_)[a-z0-9_]{1,50}$/),
   name: text,
@@ -195,7 +199,7 @@ const RoleSetRecord = z.object({
   creator_role: text,
 })
 const RoleRecord = z.object({
-  key: text,
+  key: roleKey,
   name: text,
   description: z.string().max(1024).default(''),
   is_creator_eligible: z.boolean().default(false),
@@ -235,8 +239,11 @@ const OrganizationRecord = z.object({
   admin_delete_enabled: z.boolean().default(true),
   /** Key; absent: the initial one. */
   role_set: text.nullish(),
-  /** Those of its own. */
-  roles: z.array(RoleRecord).max(1000).default([]),
+  /** Those of its own: never one that would be taken for a role of the instance. */
+  roles: z
+    .array(RoleRecord.extend({ key: roleKey.startsWith('org:org_') }))
+    .max(1000)
+    .default([]),
   groups: z.array(Group).max(1000).default([]),
   features: Features,
   domains: z.array(OrganizationDomainRecord).max(1000).default([]),

@@ -441,3 +441,28 @@ async function analyze(t: TestInstance): Promise<void> {
   await owner.unsafe('analyze users, email_addresses')
   await owner.close()
 }
+
+test('I22 no key of a role or permission that is imported reads as several, or as a role of the instance', async () => {
+  const t = await testInstance()
+  const organization = (slug: string, ...keys: string[]) => ({
+    object: 'organization',
+    name: slug,
+    slug,
+    roles: keys.map((key) => ({ key, name: 'Admin' })),
+  })
+  const bad = lines(
+    { object: 'permission', key: 'org:tasks:read,delete', name: 'Read, delete' },
+    { object: 'permission', key: 'org:tasks:read org:tasks:delete', name: 'Read' },
+    { object: 'permission', key: 'org:sys_everything:manage', name: 'The system’s' },
+    { object: 'role', key: 'org:member,org:admin', name: 'Member' },
+    { object: 'role', key: 'member', name: 'Member' },
+    organization('one', 'org:admin'),
+    organization('two', 'org:org_cook,org:admin'),
+  )
+  const { rejects } = await run(t, `${bad}\n${JSON.stringify(organization('three', 'org:org_cook'))}`)
+  expect(rejects).toHaveLength(7)
+  const left = (await exported(t)).flatMap(({ object, slug, key }) =>
+    object === 'organization' || object === 'role' || object === 'permission' ? [slug ?? key] : [],
+  )
+  expect(left.sort()).toEqual(['org:admin', 'org:member', 'three'])
+})

@@ -19,3 +19,11 @@ export const refusals = new Counter({
   labelNames: ['code'] as const,
   registers: [metrics],
 })
+
+/** `outcome`: `accepted`, or how it failed. */
+export const webhookAttempts = new Counter({
+  name: 'usher_webhook_attempts_total',
+  help: 'Attempts to deliver an event to an endpoint',
+  labelNames: ['outcome'] as const,
+  registers: [metrics],
+})

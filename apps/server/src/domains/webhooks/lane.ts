@@ -1,6 +1,7 @@
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import type { Log } from '../../kernel/log.ts'
+import { webhookAttempts } from '../../kernel/metrics.ts'
 import { findEvents, type StreamEvent } from '../events/index.ts'
 import { wants } from './event-types.ts'
 import type { LaneState, LaneStore, Result } from './lane-store.ts'
@@ -266,6 +267,7 @@ export class Lane {
 
   private judge(item: Item, answer: Answer): void {
     item.attempts += 1
+    webhookAttempts.inc({ outcome: answer.error ?? 'accepted' })
     const { state } = this
     const { patience } = this.options
     if (answer.error === null) {

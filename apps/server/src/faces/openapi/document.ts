@@ -1,5 +1,6 @@
 import type { Observation, Observations } from './observations.ts'
 import { type Operation, operations } from './operations.ts'
+import { ownOperations } from './own-operations.ts'
 import { keyOf, listRoutes, type Route } from './routes.ts'
 import { objectSchema, toSchema } from './shapes.ts'
 
@@ -56,12 +57,13 @@ export function buildDocument(
   routes = listRoutes(),
 ): OpenApiDocument {
   const { title, description, content, security } = faces[face]
-  const known = new Map(operations.map((operation) => [keyOf(operation), operation]))
+  const listed = [...operations, ...ownOperations]
+  const known = new Map(listed.map((operation) => [keyOf(operation), operation]))
   const paths: OpenApiDocument['paths'] = {}
   const tags: string[] = []
   const own = routes.filter((route) => route.face === face)
-  const order = new Map(operations.map((operation, i) => [keyOf(operation), i]))
-  const rank = (route: Route) => order.get(keyOf(route)) ?? operations.length
+  const order = new Map(listed.map((operation, i) => [keyOf(operation), i]))
+  const rank = (route: Route) => order.get(keyOf(route)) ?? listed.length
   for (const route of own.sort((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1))) {
     const operation = known.get(keyOf(route))
     const tag = operation?.tag ?? 'Of this server'

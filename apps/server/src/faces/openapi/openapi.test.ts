@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { testInstance } from '../../testing/server.ts'
 import { buildDocument, keyOf, listRoutes, type OpenApiDocument, operations, readObservations } from './index.ts'
+import { ownOperations } from './own-operations.ts'
 
 const faces = ['frontend', 'backend'] as const
 
@@ -33,8 +34,10 @@ test('a route that nobody described is there with its method and path', () => {
 })
 
 test('no operation is listed twice, and every reference leads to an object', () => {
-  const keys = operations.map(keyOf)
+  const keys = [...operations, ...ownOperations].map(keyOf)
   expect(keys.filter((key, i) => keys.indexOf(key) !== i)).toEqual([])
+  const served = listRoutes().map(keyOf)
+  expect(ownOperations.map(keyOf).filter((key) => !served.includes(key))).toEqual([])
   for (const face of faces) {
     const document = buildDocument(face, readObservations())
     const names = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name]) => name)

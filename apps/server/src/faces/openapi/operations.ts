@@ -129,6 +129,8 @@ const frontend = `
 1 POST /v1/organizations/{id}/domains/{domain_id}/attempt_affiliation_verification | Prove a domain by a code
 2 POST /v1/organizations/{id}/domains/{domain_id}/prepare_ownership_verification | Ask for a DNS record
 2 POST /v1/organizations/{id}/domains/{domain_id}/attempt_ownership_verification | Prove a domain by DNS
+2 POST /v1/organizations/{id}/domains/prepare_ownership_verification/bulk | Ask for DNS records of several domains
+2 POST /v1/organizations/{id}/domains/attempt_ownership_verification/bulk | Prove several domains by DNS
 1 GET /v1/organizations/{id}/membership_requests | People who ask to join
 1 POST /v1/organizations/{id}/membership_requests/{request_id}/accept | Let somebody in
 1 POST /v1/organizations/{id}/membership_requests/{request_id}/reject | Turn somebody down
@@ -313,7 +315,8 @@ const backend = `
 /** What a method does where several share a line. */
 const verbs: Record<string, string> = { GET: 'read', POST: 'add', PUT: 'set', PATCH: 'change', DELETE: 'remove' }
 
-function parse(face: Operation['face'], text: string): Operation[] {
+/** Reads lines as those above. */
+export function parseOperations(face: Operation['face'], text: string): Operation[] {
   let tag = ''
   return text
     .trim()
@@ -335,4 +338,7 @@ function parse(face: Operation['face'], text: string): Operation[] {
 }
 
 /** Every operation that the SDKs know, in the order of the reference. */
-export const operations: readonly Operation[] = [...parse('frontend', frontend), ...parse('backend', backend)]
+export const operations: readonly Operation[] = [
+  ...parseOperations('frontend', frontend),
+  ...parseOperations('backend', backend),
+]

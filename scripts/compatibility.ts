@@ -8,11 +8,7 @@ import {
 
 /** What is served but does less than the original. By method and path of the operation. */
 const limits: Record<string, string> = {
-  'frontend GET /v1/organizations/{id}/domains': 'the list is always empty',
-  'frontend GET /v1/organizations/{id}/membership_requests': 'the list is always empty',
   'frontend GET /v1/organizations/{id}/enterprise_connections': 'the list is always empty',
-  'frontend GET /v1/me/organization_suggestions': 'the list is always empty',
-  'frontend GET /v1/me/organization_creation_defaults': 'the form is always empty',
   'frontend GET /v1/client/sign_ups/{id}/enterprise_connections': 'the list is always empty',
   'frontend GET /.well-known/openid-configuration': 'issuer and keys only, there is no OAuth server yet',
   'backend PATCH /v1/email_addresses/{id}': 'an address cannot be made unverified',

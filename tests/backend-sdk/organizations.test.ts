@@ -436,3 +436,34 @@ test('J13 an order that is no column of ours is refused, and a filter is a value
     expect((await clerk.organizations.getOrganizationMembershipList(members)).data).toEqual([])
   }
 })
+
+test('domains of all organizations are listed and filtered', async () => {
+  const [a, b] = [await organization(), await organization()]
+  await clerk.organizations.createOrganizationDomain({
+    organizationId: a.organizationId,
+    name: 'all-a.example',
+    enrollmentMode: 'automatic_suggestion',
+  })
+  await clerk.organizations.createOrganizationDomain({
+    organizationId: b.organizationId,
+    name: 'all-b.example',
+    enrollmentMode: 'manual_invitation',
+    verified: false,
+  })
+  const list = async (query: string) => {
+    const headers = { authorization: `Bearer ${usher.ready.secret_key}` }
+    const response = await fetch(
+      `${usher.ready.url}/v1/organization_domains?domain=all-a.example&domain=ALL-b.example&${query}`,
+      { headers },
+    )
+    const body = (await response.json()) as { data?: { name: string }[]; total_count?: number }
+    return response.ok ? [body.data?.map((d) => d.name), body.total_count] : response.status
+  }
+  expect(await list('')).toEqual([['all-b.example', 'all-a.example'], 2])
+  expect(await list('limit=1&offset=1')).toEqual([['all-a.example'], 2])
+  expect(await list('verified=true')).toEqual([['all-a.example'], 1])
+  expect(await list('verified=false')).toEqual([['all-b.example'], 1])
+  expect(await list('enrollment_mode=automatic_suggestion')).toEqual([['all-a.example'], 1])
+  expect(await list(`organization_id=${b.organizationId}`)).toEqual([['all-b.example'], 1])
+  for (const wrong of ['verified=maybe', 'enrollment_mode=by_magic', 'limit=-1']) expect(await list(wrong)).toBe(422)
+})

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, inArray, isNotNull, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, isNotNull, isNull, ne, not, or, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
@@ -78,17 +78,24 @@ export async function getDomain(ctx: Ctx | Tx, key: DomainKey): Promise<DomainRe
 }
 
 export type ListDomainsInput = Pagination & {
-  organizationId: string
+  /** Absent: those of all organizations, for the application's server alone. */
+  organizationId?: string | undefined
   enrollmentModes?: EnrollmentMode[] | undefined
+  verified?: boolean | undefined
+  /** Whole names. */
+  names?: string[] | undefined
 }
 
-/** @throws {UsherError} `organization_not_found_or_unauthorized` or `forbidden` */
+/** Newest first. @throws {UsherError} `organization_not_found_or_unauthorized` or `forbidden` */
 export async function listOrganizationDomains(ctx: Ctx | Tx, input: ListDomainsInput): Promise<Page<DomainRecord>> {
+  const { organizationId, enrollmentModes, verified, names } = input
   return transaction(ctx, async (tx) => {
-    await requirePermission(tx, input.organizationId, 'org:sys_domains:read')
+    await requirePermission(tx, organizationId ?? '', 'org:sys_domains:read')
     const where = and(
-      eq(organizationDomains.organizationId, input.organizationId),
-      input.enrollmentModes?.length ? inArray(organizationDomains.enrollmentMode, input.enrollmentModes) : undefined,
+      organizationId === undefined ? undefined : eq(organizationDomains.organizationId, organizationId),
+      enrollmentModes?.length ? inArray(organizationDomains.enrollmentMode, enrollmentModes) : undefined,
+      verified === undefined ? undefined : verified ? isVerified : not(isVerified),
+      names?.length ? inArray(organizationDomains.name, names) : undefined,
     )
     const [total] = await tx.db.select({ n: count() }).from(organizationDomains).where(where)
     return { data: await findDomains(tx, where, input), totalCount: total?.n ?? 0 }

@@ -1,7 +1,7 @@
 import { and, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
-import { UsherError } from '../../kernel/errors.ts'
+import { type ErrorCode, UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
 import { checkCode, parseEmailAddress, sendCode } from '../verifications/index.ts'
@@ -98,7 +98,7 @@ export async function attemptAffiliation(ctx: Ctx, input: DomainKey & { code: un
 const alreadyVerified = () => new UsherError('verification_already_verified', 'This domain is verified already.')
 
 /** What came of domains that were asked about together. */
-export type BulkOutcome = { data: DomainRecord[]; errors: { id: string; code: string }[] }
+export type BulkOutcome = { data: DomainRecord[]; errors: { id: string; code: ErrorCode }[] }
 
 type BulkInput = { organizationId: string; domainIds: string[] }
 
@@ -185,7 +185,7 @@ async function lookUp(ctx: Ctx, name: string): Promise<string[] | undefined> {
 }
 
 /** In a transaction of its own, so that one domain that is taken does not undo the others. */
-async function settle(ctx: Ctx, key: DomainKey, recordValue: string): Promise<string | undefined> {
+async function settle(ctx: Ctx, key: DomainKey, recordValue: string): Promise<ErrorCode | undefined> {
   try {
     return await transaction(ctx, async (tx) => {
       const domain = await readDomain(tx, key)
@@ -209,7 +209,7 @@ async function openDomains(tx: Tx, { organizationId, domainIds }: BulkInput) {
   const found = await findDomains(tx, ofOrganization({ organizationId, domainIds }))
   const errors = domainIds
     .filter((id) => !found.some((domain) => domain.id === id))
-    .map((id) => ({ id, code: noSuchDomain().code as string }))
+    .map((id) => ({ id, code: noSuchDomain().code }))
   return { found, errors }
 }
 

@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { z } from 'zod'
+import { EnrollmentMode } from '../../domains/instances/index.ts'
 import {
   createOrganizationDomain,
   deleteOrganizationDomain,
@@ -12,7 +13,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, jsonResponse } from '../http.ts'
 import { presentOrganizationDomain } from '../presenters/organization-domain.ts'
-import { parseBody } from './input.ts'
+import { parseBody, repeated } from './input.ts'
 
 const CreateInput = z.object({
   name: z.unknown(),
@@ -25,13 +26,29 @@ const UpdateInput = z.object({
   verified: z.boolean().nullish(),
 })
 
-/** `/v1/organizations/:id/domains`, for the application's server, which may verify a domain on its word. */
+const flag = z.stringbool({ truthy: ['true'], falsy: ['false'] }).optional()
+
+/** `/v1/organizations/:id/domains` and the list across them, for the application's server, which may verify a domain on its word. */
 export function organizationDomainRoutes(): Hono<Env> {
   const routes = new Hono<Env>()
 
   routes.get('/organizations/:id/domains', async (c) => {
     const { id: organizationId } = await getOrganization(c.var.ctx, c.req.param('id'))
     const page = await listOrganizationDomains(c.var.ctx, { ...Pagination.parse(c.req.query()), organizationId })
+    const now = c.var.ctx.now()
+    return jsonResponse({
+      data: page.data.map((d) => presentOrganizationDomain(d, now)),
+      total_count: page.totalCount,
+    })
+  })
+  routes.get('/organization_domains', async (c) => {
+    const page = await listOrganizationDomains(c.var.ctx, {
+      ...Pagination.parse(c.req.query()),
+      organizationId: c.req.query('organization_id'),
+      enrollmentModes: z.array(EnrollmentMode).parse(repeated(c, 'enrollment_mode') ?? []),
+      verified: flag.parse(c.req.query('verified')),
+      names: repeated(c, 'domain')?.map((name) => name.toLowerCase()),
+    })
     const now = c.var.ctx.now()
     return jsonResponse({
       data: page.data.map((d) => presentOrganizationDomain(d, now)),

@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { createDns } from '../../kernel/dns.ts'
+import { startDns } from '../../testing/dns.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { mailedCode, mailsTo, TestBrowser } from './testing.ts'
 
@@ -81,4 +83,71 @@ test('people of a verified domain are suggested the organization, ask to join an
   expect(mine.body.response).toMatchObject({ total_count: 1, data: [{ role: 'org:member' }] })
   expect((await suggestions(bob)).total_count).toBe(0)
   expect(await mailsTo(t, 'bob@acme.example')).toHaveLength(1)
+})
+
+test('one domain is proven by its record, and says so to whoever asks', async () => {
+  const t = await withDomains()
+  const dns = await startDns()
+  const { runtime } = t.server
+  const { dns: before } = runtime
+  runtime.dns = createDns([dns.address])
+  try {
+    const ada = await signedIn(t, 'ada@home.example')
+    const path = `/organizations/${await createdBy(ada, 'Frontiers')}/domains`
+    const { id } = (await ada.browser.post(ada.at(path), { name: 'zone.example' })).body.response
+    const post = async (what: string) => (await ada.browser.post(ada.at(`${path}/${id}/${what}`))).body
+    expect((await post('attempt_ownership_verification')).errors[0].code).toBe('verification_failed')
+    const prepared = (await post('prepare_ownership_verification')).response.ownership_verification
+    expect(prepared).toMatchObject({
+      status: 'unverified',
+      strategy: 'txt',
+      attempts: 0,
+      verified_at: null,
+      txt_record_name: '_usher-challenge.zone.example',
+    })
+    expect((await post('attempt_ownership_verification')).errors[0].code).toBe('verification_failed')
+    dns.records.set(prepared.txt_record_name, [[prepared.txt_record_value]])
+    expect((await post('attempt_ownership_verification')).response).toMatchObject({
+      verification: null,
+      ownership_verification: { status: 'verified', attempts: 2 },
+    })
+    for (const what of ['prepare_ownership_verification', 'attempt_ownership_verification'])
+      expect((await post(what)).errors[0].code).toBe('verification_already_verified')
+    expect((await ada.browser.get(ada.at(`${path}/${id}`))).body.response.ownership_verification.status).toBe(
+      'verified',
+    )
+  } finally {
+    runtime.dns = before
+    dns.close()
+  }
+})
+
+test('a form without a field, with a wrong one or with the wrong type is refused and changes nothing', async () => {
+  const t = await withDomains()
+  const ada = await signedIn(t, 'ada@home.example')
+  const path = `/organizations/${await createdBy(ada, 'Frontiers')}/domains`
+  const { id } = (await ada.browser.post(ada.at(path), { name: 'acme.example' })).body.response
+  const cases: [string, Record<string, string | string[]>][] = [
+    [path, {}],
+    [path, { name: ['a.example', 'b.example'] }],
+    [path, { name: 'a.example', enrollment_mode: 'by_magic' }],
+    [`${path}/${id}/update_enrollment_mode`, {}],
+    [`${path}/${id}/update_enrollment_mode`, { enrollment_mode: 'enterprise_sso' }],
+    [`${path}/${id}/prepare_affiliation_verification`, {}],
+    [
+      `${path}/${id}/prepare_affiliation_verification`,
+      { affiliation_email_address: ['a@acme.example', 'e@evil.test'] },
+    ],
+    [`${path}/prepare_ownership_verification/bulk`, {}],
+    [`${path}/prepare_ownership_verification/bulk`, { organization_domain_ids: Array(21).fill(id) }],
+  ]
+  for (const [at, form] of cases) {
+    const { status, body } = await ada.browser.post(ada.at(at), form)
+    expect([at, form, status, body.errors?.length]).toEqual([at, form, 422, 1])
+  }
+  expect((await ada.browser.get(ada.at(path))).body.response).toMatchObject({
+    total_count: 1,
+    data: [{ id, enrollment_mode: 'manual_invitation', verification: null }],
+  })
+  expect(await mailsTo(t, 'a@acme.example')).toEqual([])
 })

@@ -18,6 +18,7 @@ import {
 } from '../../domains/organizations/index.ts'
 import { findUsers } from '../../domains/users/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { presentMembershipRequest, presentOrganizationDomain } from '../presenters/organization-domain.ts'
 import { type FrontendEnv, limitByAddress, reply, requireSession } from './context.ts'
@@ -98,6 +99,19 @@ export function organizationDomainRoutes(): Hono<FrontendEnv> {
     const verified = await attemptAffiliation(c.var.ctx, { ...keyOf(c.req.param()), code })
     return reply(c, presentOrganizationDomain(verified, c.var.ctx.now()))
   })
+
+  for (const [path, verb] of [
+    ['prepare_ownership_verification', prepareOwnership],
+    ['attempt_ownership_verification', attemptOwnership],
+  ] as const)
+    routes.post(`/organizations/:id/domains/:domain/${path}`, limitByAddress, async (c) => {
+      const { organizationId, domainId } = keyOf(c.req.param())
+      const outcome = await verb(c.var.ctx, { organizationId, domainIds: [domainId] })
+      const [error] = outcome.errors
+      if (error) throw new UsherError(error.code, 'This domain is not proven by a record.')
+      const [domain] = outcome.data
+      return reply(c, domain && presentOrganizationDomain(domain, c.var.ctx.now()))
+    })
 
   routes.get('/organizations/:id/membership_requests', async (c) => {
     const queries = c.req.queries()

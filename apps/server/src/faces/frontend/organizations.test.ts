@@ -89,6 +89,8 @@ test('I7 every route of another organization answers as if it did not exist, nes
       ['POST', `/organizations/${id}/domains/${domain.id}/update_enrollment_mode`, { enrollment_mode: manual }],
       ['POST', `/organizations/${id}/domains/${domain.id}/prepare_affiliation_verification`, mailbox],
       ['POST', `/organizations/${id}/domains/${domain.id}/attempt_affiliation_verification`, { code: '424242' }],
+      ['POST', `/organizations/${id}/domains/${domain.id}/prepare_ownership_verification`],
+      ['POST', `/organizations/${id}/domains/${domain.id}/attempt_ownership_verification`],
       ['POST', `/organizations/${id}/membership_requests/${request?.id}/accept`],
       ['POST', `/organizations/${id}/membership_requests/${request?.id}/reject`],
     ]),

@@ -178,6 +178,26 @@ test('whoever is turned down or removed is not suggested the organization again;
   expect(await role(nia)).toBe('org:member')
 })
 
+test('I8 whoever was removed does not come back by a new account with the same address', async () => {
+  const { t, ada, organizationId } = await withDomain('automatic_invitation')
+  const join = async (who: Person) => {
+    const [invitation] = await invited(who)
+    return acceptInvitation(who.ctx(), { invitationId: invitation?.id ?? '', userId: who.id })
+  }
+  const again = async (who: Person) => {
+    await deleteUser(t.ctx(), who.id)
+    return invited(await person(t, who.emailAddress))
+  }
+  const [removed, gone] = [await person(t, 'nia@acme.example'), await person(t, 'oke@acme.example')]
+  await join(removed)
+  await join(gone)
+  await removeMember(ada.ctx(), { organizationId, userId: removed.id })
+  await removeMember(gone.ctx(), { organizationId, userId: gone.id })
+  expect(await again(removed)).toEqual([])
+  // Whoever left may think again.
+  expect(await again(gone)).toHaveLength(1)
+})
+
 test('N4 requests that are accepted at once do not outnumber the seats', async () => {
   const { t, ada, organizationId } = await withDomain('automatic_suggestion')
   const all: string[] = []

@@ -1,4 +1,4 @@
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -133,12 +133,12 @@ async function invite(tx: Tx, scope: Scope): Promise<boolean> {
       })),
     )
     .onConflictDoNothing()
-    .returning({ id: organizationInvitations.id, organizationId: organizationInvitations.organizationId })
-  for (const { id, organizationId } of made)
+    .returning(named)
+  for (const { id, organizationId, emailAddress } of made)
     emit(tx, {
       type: 'organizationInvitation.created',
       subject: id,
-      data: { organization_id: organizationId, role: roles.get(organizationId)?.key },
+      data: { organization_id: organizationId, email_address: emailAddress, role: roles.get(organizationId)?.key },
     })
   // Those that could not be made would be found again and again.
   return full && made.length > 0
@@ -159,10 +159,25 @@ export async function revokeInvitations(tx: Tx, where: SQL): Promise<void> {
     .update(organizationInvitations)
     .set({ status: 'revoked', updatedAt: tx.now() })
     .where(and(where, eq(organizationInvitations.status, 'pending')))
-    .returning({ id: organizationInvitations.id, organizationId: organizationInvitations.organizationId })
-  for (const { id, organizationId } of revoked)
-    emit(tx, { type: 'organizationInvitation.revoked', subject: id, data: { organization_id: organizationId } })
+    .returning(named)
+  for (const { id, organizationId, emailAddress } of revoked)
+    emit(tx, {
+      type: 'organizationInvitation.revoked',
+      subject: id,
+      data: { organization_id: organizationId, email_address: emailAddress },
+    })
 }
+
+/** What an event says of an invitation. */
+const named = {
+  id: organizationInvitations.id,
+  organizationId: organizationInvitations.organizationId,
+  emailAddress: organizationInvitations.emailAddress,
+}
+
+const atAddressOf = (userId: string) =>
+  sql`${organizationInvitations.emailAddress} in (select e.email_address from email_addresses e
+    where e.user_id = ${userId} and e.verified_at is not null)`
 
 /** Ends what domains have offered to somebody who has become a member, by whatever way. */
 export async function settleOffers(
@@ -170,12 +185,10 @@ export async function settleOffers(
   { organizationId, userId }: { organizationId: string; userId: string },
 ): Promise<void> {
   if (!tx.instance.settings.organizations.domains) return
-  const theirs = sql`${organizationInvitations.emailAddress} in (select e.email_address from email_addresses e
-    where e.user_id = ${userId} and e.verified_at is not null)`
   await revokeInvitations(
     tx,
     sql`${organizationInvitations.organizationId} = ${organizationId} and ${organizationInvitations.domainId} is not null
-      and ${theirs}`,
+      and ${atAddressOf(userId)}`,
   )
   await tx.db
     .delete(organizationSuggestions)
@@ -183,12 +196,26 @@ export async function settleOffers(
   await settleRequest(tx, { organizationId, userId })
 }
 
-/** Remembers that somebody sent a person away: no domain brings them back. */
+/**
+ * Remembers that somebody sent a person away: no domain brings them back, and what one had invited them by is taken back
+ * with it, so that a new account with the same address brings nothing either.
+ */
 export async function rememberSentAway(
   tx: Tx,
   { organizationId, userId }: { organizationId: string; userId: string },
 ): Promise<void> {
   const now = tx.now()
+  await tx.db
+    .update(organizationInvitations)
+    .set({ status: 'revoked', updatedAt: now })
+    .where(
+      and(
+        eq(organizationInvitations.organizationId, organizationId),
+        eq(organizationInvitations.status, 'accepted'),
+        isNotNull(organizationInvitations.domainId),
+        atAddressOf(userId),
+      ),
+    )
   await tx.db
     .insert(organizationSuggestions)
     .values({

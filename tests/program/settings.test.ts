@@ -146,8 +146,18 @@ test('G7 secrets come from the environment and are in no file, plan, message or 
   expect(pulled).toContain("clientSecret: env('GITHUB_CLIENT_SECRET')")
   expect(pulled).toContain("signingKey: env('JWT_PARTNER_SIGNING_KEY')")
   expect(await s.diff(env)).toMatchObject({ code: 0, changes: [] })
+  const told = JSON.stringify([await s.backend('/audit_logs?limit=500'), await s.backend('/events?limit=100')])
+  expect(told).toContain('connections.github')
   const { stdout, stderr } = s.server.output()
-  for (const text of [pulled, applied.stdout, applied.stderr, JSON.stringify([same, unset, other]), stdout, stderr])
+  for (const text of [
+    pulled,
+    applied.stdout,
+    applied.stderr,
+    JSON.stringify([same, unset, other]),
+    told,
+    stdout,
+    stderr,
+  ])
     for (const secret of [clientSecret, 'another-secret', 'k'.repeat(40)]) expect(text).not.toContain(secret)
 }, 90_000)
 

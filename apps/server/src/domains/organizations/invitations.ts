@@ -135,7 +135,7 @@ async function inviteMember(tx: Tx, input: InviteInput): Promise<{ id: string; u
   emit(tx, {
     type: 'organizationInvitation.created',
     subject: id,
-    data: { organization_id: organization.id, role: role.key },
+    data: { organization_id: organization.id, email_address: emailAddress, role: role.key },
   })
   return { id, url }
 }
@@ -165,7 +165,7 @@ export async function revokeOrganizationInvitation(
     emit(tx, {
       type: 'organizationInvitation.revoked',
       subject: revoked.id,
-      data: { organization_id: input.organizationId },
+      data: { organization_id: input.organizationId, email_address: revoked.emailAddress },
     })
     return getInvitation(tx, input)
   })
@@ -227,7 +227,7 @@ export async function acceptInvitation(
     emit(tx, {
       type: 'organizationInvitation.accepted',
       subject: accepted.id,
-      data: { organization_id: organizationId, user_id: userId },
+      data: { organization_id: organizationId, email_address: accepted.emailAddress, user_id: userId },
     })
     return getMembership(tx, { organizationId, userId })
   })

@@ -54,6 +54,22 @@ test('a member with the permission reads who did what, to whom, from where', asy
   }
 })
 
+test('an invitation is known by the address that was invited, whatever becomes of it', async () => {
+  const { t, ada, adas } = await twoOrganizations()
+  const invitation = { email_address: 'carol@example.com', role: 'org:member' }
+  const made = await ada.browser.post(ada.at(`/organizations/${adas}/invitations`), invitation)
+  await ada.browser.post(ada.at(`/organizations/${adas}/invitations/${made.body.response.id}/revoke`))
+  await recordAll(t)
+  const { data } = (await ada.get(`/organizations/${adas}/audit_logs?action=organizationInvitation.*`)).body.response
+  expect(data).toMatchObject(
+    ['organizationInvitation.revoked', 'organizationInvitation.created'].map((action) => ({
+      action,
+      actor: { id: ada.userId },
+      targets: [{ type: 'organization_invitation', id: made.body.response.id, name: 'carol@example.com' }],
+    })),
+  )
+})
+
 test('I17 O10 nobody reads the log of another tenant, whole, in part, or as a file', async () => {
   const { t, ada, eve, bob, adas, eves } = await twoOrganizations()
   const mark = 'a name that only Frontiers knows'

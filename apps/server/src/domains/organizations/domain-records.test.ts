@@ -113,6 +113,13 @@ test('I7 the record of one organization proves nothing for another, and nobody a
   expect(late.errors).toEqual([{ id: hers, code: 'organization_domain_taken' }])
 })
 
+test('whoever asks for the value of a record at once with others is told the same', async () => {
+  const { claim, value } = await withRecords()
+  const domainId = await claim(freshName())
+  const values = await Promise.all(Array.from({ length: 10 }, () => value(domainId)))
+  expect(new Set(values).size).toBe(1)
+})
+
 test('of twenty who look a record up at once one verifies the domain, and only so many look', async () => {
   const { t, claim, value, attempt, ada, organizationId } = await withRecords()
   const name = freshName()

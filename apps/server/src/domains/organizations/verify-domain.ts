@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { type ErrorCode, UsherError } from '../../kernel/errors.ts'
@@ -124,7 +124,14 @@ export async function prepareOwnership(ctx: Ctx | Tx, input: BulkInput): Promise
             ownershipExpiresAt: expiresAt,
             updatedAt: now,
           })
-          .where(and(eq(organizationDomains.id, domain.id), isNull(organizationDomains.ownershipVerifiedAt)))
+          // Of two who ask at once, both are told the value of the first.
+          .where(
+            and(
+              eq(organizationDomains.id, domain.id),
+              isNull(organizationDomains.ownershipVerifiedAt),
+              or(isNull(organizationDomains.ownershipRecordValue), lte(organizationDomains.ownershipExpiresAt, now)),
+            ),
+          )
     }
     return { data: await reread(tx, input, errors), errors }
   })

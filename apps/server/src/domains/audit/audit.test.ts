@@ -142,6 +142,19 @@ test('entries that were removed are named, also the first, the last and all of t
   ])
 })
 
+test('a log that is not there is not called sound, nor is one of which the ends are gone', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  const { heads } = await verifyChains(t.ctx(), { organizationId })
+  await tamper(t, (tx) => tx.db.delete(auditChains).where(eq(auditChains.chain, organizationId)))
+  const problem = 'has entries, and nothing says where it begins and ends'
+  expect((await verifyChains(t.ctx(), { organizationId })).problems).toEqual([
+    { chain: organizationId, place: 1, problem },
+  ])
+  await tamper(t, (tx) => tx.db.delete(auditEntries).where(eq(auditEntries.chain, organizationId)))
+  await expect(verifyChains(t.ctx(), { organizationId })).rejects.toMatchObject({ code: 'resource_not_found' })
+  expect((await verifyChains(t.ctx(), { organizationId, heads })).problems).toHaveLength(1)
+})
+
 test('entries that changed places are named, with the places that they had', async () => {
   const { t, organizationId } = await organizationWithLog()
   const entries = await entriesOf(t, organizationId)

@@ -1,6 +1,7 @@
 import { asc, eq } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { UsherError } from '../../kernel/errors.ts'
 import { type AuditEntry, areEndsSealed, type Chain, hashEntry } from './chain.ts'
 import { readEntries } from './list-entries.ts'
 import { auditChains, auditEntries } from './tables.ts'
@@ -29,6 +30,7 @@ const maxProblems = 1000
  *
  * @param input.organizationId only its chain
  * @param input.heads of an earlier verification: what they name must still be there
+ * @throws {UsherError} `resource_not_found` for an organization of which nothing is known
  */
 export async function verifyChains(
   ctx: Ctx,
@@ -38,16 +40,18 @@ export async function verifyChains(
     ctx,
     async (tx) => {
       const known = await tx.db.select().from(auditChains).orderBy(asc(auditChains.chain))
-      const chains = known.filter(({ chain }) => input.organizationId === undefined || chain === input.organizationId)
+      const isAsked = (chain: string) => input.organizationId === undefined || chain === input.organizationId
+      const chains = known.filter(({ chain }) => isAsked(chain))
+      const orphans = (await chainsWithoutEnds(tx, known)).filter(isAsked)
+      const heads = input.heads?.filter(({ chain }) => isAsked(chain)) ?? []
+      // No log is not a sound log: the name may be wrong, or all of it may be gone.
+      if (input.organizationId !== undefined && [...chains, ...orphans, ...heads].length === 0)
+        throw new UsherError('resource_not_found', 'There is no log of such an organization.')
       const result: Verification = { chains: chains.length, entries: 0, problems: [], heads: [] }
       for (const chain of chains) await verifyChain(tx, chain, result)
-      const orphans = input.organizationId === undefined ? await chainsWithoutEnds(tx, known) : []
       for (const chain of orphans)
         result.problems.push({ chain, place: 1, problem: 'has entries, and nothing says where it begins and ends' })
-      for (const head of input.heads ?? []) {
-        const isOther = input.organizationId !== undefined && head.chain !== input.organizationId
-        if (!isOther) await compareHead(tx, head, known, result)
-      }
+      for (const head of heads) await compareHead(tx, head, known, result)
       return result
     },
     { snapshot: true },

@@ -49,9 +49,15 @@ export async function sendAuditLog(c: Context<Env>, organizationId: string | und
   const encoder = new TextEncoder()
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await iterator.next()
-      if (done) controller.close()
-      else controller.enqueue(encoder.encode(value))
+      try {
+        const { done, value } = await iterator.next()
+        if (done) controller.close()
+        else controller.enqueue(encoder.encode(value))
+      } catch (error) {
+        // The answer ends without its last part, so the reader sees that it is not whole. What went wrong is for the log.
+        c.var.log.error({ err: error }, 'an export of an audit log broke off')
+        controller.error(new Error('the export broke off'))
+      }
     },
     cancel: async () => void (await iterator.return?.()),
   })

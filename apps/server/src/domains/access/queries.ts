@@ -95,6 +95,7 @@ const offeredTo = (organizationId: string) =>
       (select rs.id from role_sets rs where rs.type = 'initial')))`,
   )
 
+/** The roles that one organization may give, a page at a time. */
 export async function listOfferedRoles(
   ctx: Ctx | Tx,
   { organizationId, query, ...page }: ListInput & { organizationId: string },
@@ -138,6 +139,7 @@ export async function findRolesByIds(tx: Tx, ids: string[]): Promise<RoleRecord[
   return ids.length === 0 ? [] : findRoles(tx, inArray(roles.id, ids))
 }
 
+/** Permissions of the instance, those of the system among them. @throws {UsherError} `form_param_value_invalid` (the order) */
 export async function listPermissions(ctx: Ctx | Tx, page: ListInput): Promise<Page<Permission>> {
   const where = matching(permissions, page.query)
   return transaction(ctx, async (tx) => {

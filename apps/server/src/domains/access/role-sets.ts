@@ -44,6 +44,7 @@ async function withRoles(tx: Tx, sets: RoleSet[]): Promise<RoleSetRecord[]> {
   })
 }
 
+/** Role sets with their roles: three queries, however many sets. @throws {UsherError} `form_param_value_invalid` (the order) */
 export async function listRoleSets(ctx: Ctx | Tx, input: ListInput): Promise<Page<RoleSetRecord>> {
   const where = matching(roleSets, input.query)
   return transaction(ctx, async (tx) => {

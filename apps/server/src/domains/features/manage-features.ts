@@ -20,6 +20,7 @@ export type FeatureInput = {
 /** Features that one instance may define: each is read with every membership. */
 const maxFeatures = 500
 
+/** Features of the instance by slug; `query` is part of a name or slug. */
 export async function listFeatures(
   ctx: Ctx | Tx,
   input: Pagination & { query?: string | undefined },

@@ -304,6 +304,7 @@ async function displaceMailboxProof(tx: Tx, { id, name }: Pick<OrganizationDomai
   }
 }
 
+/** Tells what became of a domain. */
 export function announce(
   tx: Tx,
   what: 'created' | 'updated' | 'deleted',

@@ -40,6 +40,7 @@ export async function settleRequest(tx: Tx, input: { organizationId: string; use
   if (settled) announceRequest(tx, 'accepted', settled)
 }
 
+/** Tells what became of a request. */
 export function announceRequest(tx: Tx, what: 'created' | 'accepted' | 'rejected', request: MembershipRequest): void {
   const data = { organization_id: request.organizationId, user_id: request.userId }
   emit(tx, { type: `organizationMembershipRequest.${what}`, subject: request.id, data })

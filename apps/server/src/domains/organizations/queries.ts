@@ -52,6 +52,7 @@ const roleSetKey = sql<string>`(select rs.key from role_sets rs
 
 const counted = sql`(select organization_id, count(*) as members from memberships group by organization_id) counted`
 
+/** Organizations with their numbers of members and open invitations: one query, however many. */
 export async function findOrganizations(
   tx: Tx,
   where: SQL | undefined,
@@ -207,6 +208,7 @@ export async function findMembershipsOfUsers(tx: Tx, userIds: readonly string[])
   return found.map((row) => toRecord(tx, row))
 }
 
+/** A membership with its organization and all that it allows. */
 export async function findMembership(
   ctx: Ctx | Tx,
   { organizationId, userId }: { organizationId: string; userId: string },
@@ -230,6 +232,7 @@ const accessReader = prepared((db) =>
     ),
 )
 
+/** As {@link findMembership}, without the organization and the grants. */
 export async function findMembershipAccess(
   tx: Tx,
   { organizationId, userId }: { organizationId: string; userId: string },
@@ -289,6 +292,7 @@ function memberOrder(orderBy = '-created_at'): SQL {
   return sign === '-' ? sql`${column} desc nulls last` : sql`${column} asc nulls last`
 }
 
+/** Memberships of one organization or of all, newest first. @throws {UsherError} `form_param_value_invalid` (the order) */
 export async function listMemberships(ctx: Ctx | Tx, input: ListMembershipsInput): Promise<Page<MembershipRecord>> {
   const roleKeys = input.roles?.map((key) => sql`${key}`)
   const scope = and(

@@ -87,6 +87,16 @@ export default defineConfig({
       await page.reload()
       await page.locator('[data-testid=task]', { hasText: 'Draw the map' }).waitFor()
 
+      // The organization's log knows who made it and from where, through both proxies.
+      const backend = async (path: string) => {
+        const headers = { authorization: `Bearer ${keys.secret_key}` }
+        return (await (await fetch(`${usher.ready.url}/v1${path}`, { headers })).json()).data
+      }
+      const [organization] = await backend('/organizations')
+      const log = await backend(`/organizations/${organization.id}/audit_logs?action=organization.created`)
+      expect(log).toMatchObject([{ actor: { type: 'user', name: 'ada@acme.test' }, context: { ip: '127.0.0.1' } }])
+      expect(log[0].context.user_agent).toContain('Chrome')
+
       const again = await newPerson(browser, 'ada-elsewhere')
       await again.page.goto(`${appUrl}/sign-in`)
       await screenshot(again, 'production-02-sign-in')

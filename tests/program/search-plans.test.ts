@@ -142,7 +142,8 @@ for (const { name, open, skip } of places) {
       ['counting users', () => send('/users/count'), 'user_search_instance'],
       ['users by part of a last name', () => send('/users?query=langova'), 'user_search_document'],
       ['users by a first name that many have', () => send('/users?query=Ada'), 'user_search_document'],
-      ['users by what most addresses have', () => send('/users?query=.example'), 'user_search_document'],
+      ['users by what most addresses have', () => send('/users?query=.example'), 'user_search_pkey'],
+      ['users by a domain', () => send('/users?query=.example&offset=1000'), 'user_search_document'],
       ['users by part of an address', () => send('/users?email_address_query=ngova1'), 'user_search_document'],
       ['users by part of a number', () => send('/users?phone_number_query=1501'), 'user_search_document'],
       ['users by part of a username', () => send('/users?username_query=ada_2'), 'user_search_document'],
@@ -216,7 +217,19 @@ for (const { name, open, skip } of places) {
         return rows.map((row: { id: string }) => row.id)
       }
       // Found by few, by thousands (the list is walked), by one or two letters, by nobody.
-      for (const text of ['langova1', 'Ada Lang', 'ADA', '.example', 'an', 'x', '+4915', 'qxz', '100%'])
+      for (const text of [
+        'langova1',
+        'Ada Lang',
+        '1@lang.',
+        '@mail.example',
+        'ADA',
+        '.example',
+        'an',
+        'x',
+        '+4915',
+        'qxz',
+        '100%',
+      ])
         expect({ text, found: (await find(text)).map(({ id }) => id) }).toEqual({ text, found: await expected(text) })
       const byActivity = await find('.example', '&order_by=-last_active_at')
       expect(byActivity.map(({ id }) => id)).toEqual(

@@ -67,6 +67,7 @@ const cases: Record<string, string> = {
   I5: 'a forwarded invitation',
   I7: 'a token of one organization with the id of another',
   I8: 'rights of an organization after the removal from it',
+  I10: 'roles that a page asks for and that are lost on the way',
   I11: 'detours around an application’s middleware',
   I13: 'rights given by somebody who lacks them',
   I14: 'an organization without an administrator',

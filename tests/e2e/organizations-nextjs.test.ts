@@ -201,6 +201,40 @@ test.skipIf(!available)(
   240_000,
 )
 
+test.skipIf(!available)(
+  'I10 a page that asks for a role and says where to send others does both',
+  async () => {
+    const clerk = createClerkClient({ secretKey: usher.ready.secret_key, apiUrl: usher.ready.url })
+    const page = `${app.url}/administration`
+    const signedOut = await fetch(page, { redirect: 'manual', headers: { accept: 'text/html' } })
+    expect([signedOut.status, (await signedOut.text()).includes('of them done')]).toEqual([307, false])
+
+    const fay = await signUp('fay', 'fay@elsewhere.example')
+    const refused = async () => {
+      await fay.page.goto(page)
+      await fay.page.waitForURL('**/tasks')
+      expect(await byTestId(fay.page, 'administration').count()).toBe(0)
+    }
+    // Without an organization, and then with a role that is not enough.
+    await refused()
+    const { id: organizationId } = await clerk.organizations.createOrganization({ name: 'Harbor', slug: 'harbor' })
+    const [user] = (await clerk.users.getUserList({ emailAddress: ['fay@elsewhere.example'] })).data
+    const member = { organizationId, userId: user?.id ?? '' }
+    await clerk.organizations.createOrganizationMembership({ ...member, role: 'org:member' })
+    await fay.page.goto(`${app.url}/orgs/harbor`)
+    await tenantIs(fay.page, 'Harbor')
+    await refused()
+    await clerk.organizations.updateOrganizationMembership({ ...member, role: 'org:admin' })
+    // The role is in the next token.
+    await fay.page.waitForFunction(() => Boolean((window as unknown as Partial<InPage>).Clerk?.session))
+    await fay.page.evaluate(() => (window as unknown as InPage).Clerk.session.getToken({ skipCache: true }))
+    await fay.page.goto(page)
+    await byTestId(fay.page, 'administration').waitFor()
+    await look(fay, '12-administration')
+  },
+  60_000,
+)
+
 /** What gets past a check that stands in front of the pages alone, in one server or another. */
 const detours: [path: string, headers: Record<string, string>][] = [
   ['/orgs/frontiers', {}],
@@ -246,6 +280,7 @@ test.skipIf(!available)(
 
 type InPage = {
   Clerk: {
+    session: { getToken: (options: { skipCache: boolean }) => Promise<string> }
     organization: {
       getMemberships: () => Promise<{ data: { publicUserData: { identifier: string; userId: string } }[] }>
       removeMember: (userId: string) => Promise<unknown>

@@ -64,7 +64,9 @@ CREATE TABLE "audit_chains" (
 --> statement-breakpoint
 CREATE TABLE "audit_cursors" (
 	"instance_id" text PRIMARY KEY NOT NULL,
-	"position" bigint NOT NULL
+	"position" bigint NOT NULL,
+	"entries" bigint DEFAULT 0 NOT NULL,
+	"sealed" text DEFAULT '' NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "audit_entries" (

@@ -8,7 +8,7 @@ import { createOrganization, updateOrganization } from '../organizations/index.t
 import { createUser } from '../users/index.ts'
 import { hashEntry, noHash } from './chain.ts'
 import { AuditRecorder, deleteOldEntries, listEntries, recordEvents, verifyChains } from './index.ts'
-import { auditChains, auditEntries } from './tables.ts'
+import { auditChains, auditCursors, auditEntries } from './tables.ts'
 import { recordAll } from './testing.ts'
 
 const day = 86_400_000
@@ -203,7 +203,8 @@ test('who rewrites the whole chain, hashes and ends included, cannot seal it wit
   ])
 
   await tamper(t, (tx) => tx.db.delete(auditChains).where(eq(auditChains.chain, organizationId)))
-  expect((await verifyChains(t.ctx())).problems.map(({ chain }) => chain)).toEqual([organizationId])
+  const { problems: found } = await verifyChains(t.ctx())
+  expect(found.map(({ chain }) => chain)).toEqual([organizationId, t.ctx().instance.id])
 })
 
 test('what was rewritten does not become sound by the entries that follow, nor by old ones that go', async () => {
@@ -235,22 +236,71 @@ test('what was rewritten does not become sound by the entries that follow, nor b
 
 test('a chain that was put back to an earlier state differs from what was known of it', async () => {
   const { t, organizationId } = await organizationWithLog()
-  const early = await tamper(t, (tx) => tx.db.select().from(auditChains).where(eq(auditChains.chain, organizationId)))
+  const [ends] = await transaction(t.ctx(), (tx) =>
+    tx.db.select().from(auditChains).where(eq(auditChains.chain, organizationId)),
+  )
+  const [cursor] = await transaction(t.ctx(), (tx) => tx.db.select().from(auditCursors))
   await updateOrganization(t.ctx(), { id: organizationId, name: 'What must not be known' })
   await recordAll(t)
   const { heads } = await verifyChains(t.ctx())
   expect((await verifyChains(t.ctx(), { heads })).problems).toEqual([])
   await tamper(t, async (tx) => {
     await tx.db.delete(auditEntries).where(at(t, organizationId, 9))
-    const [ends] = early as (typeof auditChains.$inferSelect)[]
     await tx.db
       .update(auditChains)
       .set(ends ?? {})
       .where(eq(auditChains.chain, organizationId))
   })
-  // In itself it is sound: it was sealed like that once.
+  // In itself it is sound, as it was sealed like that once, but there was more.
+  const { id } = t.ctx().instance
+  expect((await verifyChains(t.ctx())).problems).toEqual([
+    {
+      chain: id,
+      place: 0,
+      problem: expect.stringMatching(
+        /put back to an earlier state: \d+ entries were written, and the logs reach to \d+$/,
+      ),
+    },
+  ])
+  // All of it, put back together, shows by what was kept elsewhere alone.
+  await tamper(t, (tx) => tx.db.update(auditCursors).set(cursor ?? {}))
   expect((await verifyChains(t.ctx())).problems).toEqual([])
   expect((await verifyChains(t.ctx(), { heads })).problems).toMatchObject([{ chain: organizationId, place: 9 }])
+})
+
+test('a log that is taken away as a whole is missed, also once it has begun anew', async () => {
+  const { t, organizationId } = await organizationWithLog()
+  await tamper(t, async (tx) => {
+    await tx.db.delete(auditEntries).where(eq(auditEntries.chain, organizationId))
+    await tx.db.delete(auditChains).where(eq(auditChains.chain, organizationId))
+  })
+  const problems = async () => (await verifyChains(t.ctx())).problems.map(({ problem }) => problem)
+  const missed = [expect.stringMatching(/^a log is gone, or/)]
+  expect(await problems()).toEqual(missed)
+  await updateOrganization(t.ctx(), { id: organizationId, name: 'As if new' })
+  await recordAll(t)
+  expect(await entriesOf(t, organizationId)).toHaveLength(1)
+  expect(await problems()).toEqual(missed)
+})
+
+test('how far the stream was read cannot be moved to have events left out or told twice', async () => {
+  const moves: ((tx: Tx) => Promise<unknown>)[] = [
+    (tx) => tx.db.update(auditCursors).set({ position: 3 }),
+    (tx) => tx.db.update(auditCursors).set({ position: 1_000 }),
+    (tx) => tx.db.update(auditCursors).set({ entries: 3 }),
+    (tx) => tx.db.update(auditCursors).set({ position: 0, entries: 0, sealed: '' }),
+    (tx) => tx.db.delete(auditCursors),
+  ]
+  for (const move of moves) {
+    const { t, organizationId } = await organizationWithLog()
+    await tamper(t, move)
+    const unsealed = [expect.stringMatching(/^the count of all entries is not the one that Usher sealed/)]
+    const problems = async () => (await verifyChains(t.ctx())).problems.map(({ problem }) => problem)
+    expect(await problems()).toEqual(unsealed)
+    await updateOrganization(t.ctx(), { id: organizationId, name: 'Later' })
+    await recordAll(t)
+    expect(await problems()).toEqual(unsealed)
+  }
 })
 
 test('old entries go by the retention of the instance, the oldest first, and what stays is sound', async () => {

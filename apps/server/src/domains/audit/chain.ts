@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { seal, unseal } from '../../kernel/secrets.ts'
-import type { auditChains, auditEntries } from './tables.ts'
+import type { auditChains, auditCursors, auditEntries } from './tables.ts'
 
 export type AuditEntry = Omit<typeof auditEntries.$inferSelect, 'instanceId'>
 export type Chain = typeof auditChains.$inferSelect
@@ -45,9 +45,29 @@ export function sealEnds(ctx: Ctx, chain: Ends): string {
 
 /** Whether a chain's ends are those that were sealed. */
 export function areEndsSealed(ctx: Ctx, chain: Chain): boolean {
+  return isSealed(ctx, purpose(ctx, chain.chain), chain.sealed, ends(chain))
+}
+
+function isSealed({ database }: Ctx, purpose: string, sealed: string, content: string): boolean {
   try {
-    return unseal(ctx.database.keyring, purpose(ctx, chain.chain), chain.sealed) === ends(chain)
+    return unseal(database.keyring, purpose, sealed) === content
   } catch {
     return false
   }
+}
+
+export type Cursor = typeof auditCursors.$inferSelect
+type Count = Pick<Cursor, 'position' | 'entries'>
+
+const countOf = ({ position, entries }: Count) => JSON.stringify([position, entries])
+const countPurpose = ({ instance }: Ctx) => `audit_count:${instance.id}`
+
+/** Seals how far an instance's stream was read and how many entries came of it. */
+export function sealCount(ctx: Ctx, count: Count): string {
+  return seal(ctx.database.keyring, countPurpose(ctx), countOf(count))
+}
+
+/** Whether the count of an instance's entries is the one that was sealed. */
+export function isCountSealed(ctx: Ctx, cursor: Cursor): boolean {
+  return isSealed(ctx, countPurpose(ctx), cursor.sealed, countOf(cursor))
 }

@@ -4,7 +4,17 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { listEvents, type StreamEvent } from '../events/index.ts'
 import { findUsers } from '../users/index.ts'
-import { type AuditEntry, areEndsSealed, type Chain, hashEntry, noHash, sealEnds } from './chain.ts'
+import {
+  type AuditEntry,
+  areEndsSealed,
+  type Chain,
+  type Cursor,
+  hashEntry,
+  isCountSealed,
+  noHash,
+  sealCount,
+  sealEnds,
+} from './chain.ts'
 import { actorOf, chainOf, detailsOf, targetsOf } from './describe-event.ts'
 import { type AuditContext, type AuditObject, auditChains, auditCursors, auditEntries } from './tables.ts'
 
@@ -17,31 +27,43 @@ const batchSize = 500
  */
 export async function recordEvents(ctx: Ctx): Promise<number> {
   return transaction(ctx, async (tx) => {
-    const after = await claimCursor(tx)
-    if (after === undefined) return 0
-    const { data: found } = await listEvents(tx, { after, limit: batchSize })
+    const cursor = await claimCursor(tx)
+    if (cursor === undefined) return 0
+    const { data: found } = await listEvents(tx, { after: cursor.position, limit: batchSize })
     const last = found.at(-1)
     if (!last) return 0
-    await append(tx, found)
-    await tx.db.update(auditCursors).set({ position: last.position }).where(eq(auditCursors.instanceId, tx.instance.id))
+    // As with the ends of chains: what somebody else counted is not sealed by counting on.
+    const isOurs = cursor.sealed === '' ? await isFirst(tx, cursor) : isCountSealed(tx, cursor)
+    const count = { position: last.position, entries: cursor.entries + (await append(tx, found)) }
+    await tx.db
+      .update(auditCursors)
+      .set({ ...count, ...(isOurs && { sealed: sealCount(tx, count) }) })
+      .where(eq(auditCursors.instanceId, tx.instance.id))
     return found.length
   })
 }
 
 /** Holds the cursor until the transaction ends. Undefined: somebody else does. */
-async function claimCursor(tx: Tx): Promise<number | undefined> {
+async function claimCursor(tx: Tx): Promise<Cursor | undefined> {
   const instanceId = tx.instance.id
   await tx.db.insert(auditCursors).values({ instanceId, position: 0 }).onConflictDoNothing()
   const [cursor] = await tx.db.select().from(auditCursors).for('update', { skipLocked: true })
-  return cursor?.position
+  return cursor
 }
 
-async function append(tx: Tx, found: StreamEvent[]): Promise<void> {
+/** Whether nothing was written before. */
+async function isFirst(tx: Tx, { position, entries }: Cursor): Promise<boolean> {
+  if (position !== 0 || entries !== 0) return false
+  return (await tx.db.$count(auditChains, eq(auditChains.instanceId, tx.instance.id))) === 0
+}
+
+/** @returns how many entries were written */
+async function append(tx: Tx, found: StreamEvent[]): Promise<number> {
   const told = found.flatMap((event) => {
     const chain = chainOf(event)
     return chain === undefined ? [] : [{ event, chain }]
   })
-  if (told.length === 0) return
+  if (told.length === 0) return 0
   const nameOf = await namesOf(
     tx,
     told.map(({ event }) => event),
@@ -70,6 +92,7 @@ async function append(tx: Tx, found: StreamEvent[]): Promise<void> {
   }
   await tx.db.insert(auditEntries).values(rows.map((row) => ({ ...row, instanceId: tx.instance.id })))
   for (const chain of chains.values()) await saveChain(tx, chain, known.get(chain.chain))
+  return rows.length
 }
 
 function begin(tx: Tx, chain: string): Chain {

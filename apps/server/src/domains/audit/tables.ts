@@ -59,8 +59,12 @@ export const auditChains = pgTable(
   (t) => [primaryKey({ columns: [t.instanceId, t.chain] })],
 )
 
-/** How far the log has read the stream of an instance. */
+/** How far the logs have read the stream of an instance. */
 export const auditCursors = pgTable('audit_cursors', {
   instanceId: instanceId().primaryKey(),
   position: bigint('position', { mode: 'number' }).notNull(),
+  /** Entries that were ever written, of all chains: without it nobody would see that one of them is gone as a whole. */
+  entries: bigint('entries', { mode: 'number' }).notNull().default(0),
+  /** Both, sealed as the ends of chains are. Empty: nothing was written yet. */
+  sealed: text('sealed').notNull().default(''),
 })

@@ -2,9 +2,9 @@ import { asc, eq } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { type AuditEntry, areEndsSealed, type Chain, hashEntry } from './chain.ts'
+import { type AuditEntry, areEndsSealed, type Chain, hashEntry, isCountSealed } from './chain.ts'
 import { readEntries } from './list-entries.ts'
-import { auditChains, auditEntries } from './tables.ts'
+import { auditChains, auditCursors, auditEntries } from './tables.ts'
 
 /** What is wrong at a place of a chain. `id` of the entry, unless it is gone. */
 export type Tampering = { chain: string; place: number; id?: string; problem: string }
@@ -51,6 +51,7 @@ export async function verifyChains(
       for (const chain of chains) await verifyChain(tx, chain, result)
       for (const chain of orphans)
         result.problems.push({ chain, place: 1, problem: 'has entries, and nothing says where it begins and ends' })
+      if (input.organizationId === undefined) await compareCount(tx, known, result)
       for (const head of heads) await compareHead(tx, head, known, result)
       return result
     },
@@ -87,6 +88,19 @@ async function verifyChain(tx: Tx, chain: Chain, result: Verification): Promise<
   else if (place > chain.lastPlace + 1) say(chain.lastPlace + 1, 'entries were added after the end of the chain')
   else if (previousHash !== chain.lastHash) say(chain.lastPlace, 'the last entry is not the one that was written last')
   result.heads.push({ chain: chain.chain, place: chain.lastPlace, hash: chain.lastHash })
+}
+
+/** A chain that is gone as a whole, or that is an older copy of itself, is sound: only the count of all tells. */
+async function compareCount(tx: Tx, known: Chain[], { problems }: Verification): Promise<void> {
+  const [cursor] = await tx.db.select().from(auditCursors).where(eq(auditCursors.instanceId, tx.instance.id))
+  if (known.length === 0 && !cursor?.sealed) return
+  const say = (problem: string) => problems.push({ chain: tx.instance.id, place: 0, problem })
+  if (!cursor || !isCountSealed(tx, cursor))
+    return void say('the count of all entries is not the one that Usher sealed')
+  const there = known.reduce((sum, { lastPlace }) => sum + lastPlace, 0)
+  if (there === cursor.entries) return
+  const counts = `${cursor.entries} entries were written, and the logs reach to ${there}`
+  say(`a log is gone, or was put back to an earlier state: ${counts}`)
 }
 
 /** An older copy of the whole chain is sound in itself, and shorter than it was known to be. */

@@ -22,22 +22,31 @@ export async function exportEntries(
 ): Promise<AsyncIterable<string>> {
   if (ctx.actor.type === 'user')
     countAttempt(ctx.database, `${ctx.instance.id}:audit-export:${ctx.actor.userId}`, exportLimit, ctx.now())
-  const chain = await transaction(ctx, async (tx) => {
+  const { chain, first } = await transaction(ctx, async (tx) => {
     const readable = await readableChain(tx, organizationId)
     emit(tx, {
       type: 'auditLog.exported',
       subject: readable,
       data: { ...(organizationId !== undefined && { organization_id: organizationId }), format },
     })
-    return readable
+    // What cannot be asked for is refused here, while an answer can still say so.
+    return { chain: readable, first: await readEntries(tx, readable, { ...filter, after: 0, limit: batchSize }) }
   })
-  return parts(ctx, chain, filter, format)
+  return parts(ctx, chain, filter, format, first)
 }
 
-async function* parts(ctx: Ctx, chain: string, filter: AuditFilter, format: ExportFormat): AsyncIterable<string> {
+async function* parts(
+  ctx: Ctx,
+  chain: string,
+  filter: AuditFilter,
+  format: ExportFormat,
+  first: AuditEntry[],
+): AsyncIterable<string> {
   if (format === 'csv') yield `${columns.join(',')}\r\n`
+  const read = (after: number) =>
+    transaction(ctx, (tx) => readEntries(tx, chain, { ...filter, after, limit: batchSize }))
   for (let after = 0; ; ) {
-    const entries = await transaction(ctx, (tx) => readEntries(tx, chain, { ...filter, after, limit: batchSize }))
+    const entries = after === 0 ? first : await read(after)
     const last = entries.at(-1)
     if (!last) return
     const render = format === 'csv' ? csvRow : jsonLine

@@ -28,3 +28,13 @@ test('O17 a moment that the database cannot hold is refused, and breaks no answe
       expect((await t.fetch(`${place}=${moment}`, { secretKey: true })).status).toBe(200)
   }
 })
+
+test('O17 an export that cannot be made is refused, and none is noted', async () => {
+  const t = await testInstance()
+  for (const format of ['csv', 'jsonl']) {
+    const answer = await t.fetch(`/v1/audit_logs/export?format=${format}&query=a%00b`, { secretKey: true })
+    expect([answer.status, (await answer.json()).errors[0].code]).toEqual([422, 'form_param_format_invalid'])
+  }
+  const log = await t.fetch('/v1/audit_logs?action=auditLog.exported', { secretKey: true })
+  expect((await log.json()).data).toEqual([])
+})

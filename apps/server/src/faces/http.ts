@@ -2,7 +2,7 @@ import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
 import { ZodError } from 'zod'
 import type { Instance } from '../domains/instances/index.ts'
 import type { Ctx } from '../kernel/ctx.ts'
-import { isUnstorableText, UsherError } from '../kernel/errors.ts'
+import { isMissingReference, isUnstorableText, UsherError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { publicUrlOf, type Runtime } from '../runtime.ts'
 
@@ -124,6 +124,10 @@ export function toUsherError(error: unknown, log: Log): UsherError {
   }
   if (isUnstorableText(error))
     return new UsherError('form_param_format_invalid', 'The request holds a character that cannot be stored.')
+  if (isMissingReference(error)) {
+    log.warn({ err: error }, 'what a write referred to was deleted meanwhile')
+    return new UsherError('conflict', 'What this needs was deleted a moment ago.')
+  }
   log.error({ err: error }, 'unexpected error')
   return new UsherError('internal_error', 'Something went wrong on our side.')
 }

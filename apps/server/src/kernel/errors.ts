@@ -167,3 +167,9 @@ export function isUnstorableText(error: unknown): boolean {
   const cause = (error as { cause?: unknown })?.cause ?? error
   return ['22021', '22P05', '22P02'].includes(String((cause as { errno?: unknown } | undefined)?.errno))
 }
+
+/** Whether a write referred to a row that somebody else deleted meanwhile, or would have taken one away that is referred to. */
+export function isMissingReference(error: unknown): boolean {
+  const cause = (error as { cause?: unknown })?.cause ?? error
+  return (cause as { errno?: unknown } | undefined)?.errno === '23503'
+}

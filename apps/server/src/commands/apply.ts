@@ -40,7 +40,7 @@ export async function applyWithPlan(
   const plan = { ...made, notes: [...notes, ...made.notes] }
   if (!flags.json) console.log(describePlan(plan, instance))
   if (plan.problems.length > 0)
-    throw new ConfigError(flags.json ? plan.problems.join('\n') : '\nNothing was changed: something is missing.')
+    throw new ConfigError(flags.json ? plan.problems.join('\n') : '\nNone of this was changed: something is missing.')
   if (plan.changes.length > 0) {
     const agreed = flags.yes ?? (flags.json ? undefined : await confirm('\nDo it?'))
     if (agreed === undefined) throw new ConfigError('\nNothing was changed: nobody can be asked here. Say --yes.')

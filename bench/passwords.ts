@@ -47,7 +47,8 @@ export const passwords: Benchmark = {
       const input: RawHashingInput = { seconds: 2.5 }
       return (await generate<RawHashingResult>('peers/raw-hashing.ts', input, { core: 0 })).hashesPerSecond
     }
-    await measureOurs()
+    // What is compiled on the way is part of no round.
+    for (let i = 0; i < 3; i += 1) await measureOurs()
     const rates = await inTurns(5, { ours: measureOurs, raw: measureRaw })
 
     const session = await signIn(usher, 'ada')

@@ -149,7 +149,7 @@ export async function verifyPassword(
 ): Promise<boolean> {
   const { userId } = input
   const known = userId ? await transaction(ctx, (tx) => findPassword(tx, userId)) : undefined
-  return fitsPassword(ctx, known, input.password)
+  return (await fitsPassword(ctx, known, input.password)) !== undefined
 }
 
 /** What is kept of a user's password. */
@@ -167,12 +167,16 @@ const selectPassword = prepared((db) =>
     .where(eq(passwords.userId, sql.placeholder('userId'))),
 )
 
-/** As {@link verifyPassword}, with what was read before. Undefined costs the same work, and fits nothing. */
+/**
+ * As {@link verifyPassword}, with what was read before. Undefined costs the same work, and fits nothing.
+ *
+ * @returns what is kept of the password from now on, if it was right
+ */
 export async function fitsPassword(
   ctx: Ctx | Tx,
   known: StoredPassword | undefined,
   attempt: string,
-): Promise<boolean> {
+): Promise<StoredPassword | undefined> {
   // Longer input can be nobody's password, and hashing is not to be had in bulk.
   const typed = attempt.length > 400 ? '' : attempt
   const password = typed.normalize('NFC')
@@ -184,9 +188,8 @@ export async function fitsPassword(
     matches ||= await verifyHash(stored, spelling)
     if (!matches && stored.hasher !== 'argon2id') await verifyHash(await findDecoy(), spelling)
   }
-  if (!known || !matches || typed === '') return false
-  if (isWeaker(known)) await upgrade(ctx, known, password)
-  return true
+  if (!known || !matches || typed === '') return undefined
+  return isWeaker(known) ? upgrade(ctx, known, password) : known
 }
 
 function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {
@@ -195,14 +198,17 @@ function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {
 }
 
 /** Only what was just verified is replaced: somebody may have chosen a new password meanwhile. */
-async function upgrade(ctx: Ctx | Tx, known: StoredPassword, password: string): Promise<void> {
-  const hash = await hashPassword(password)
-  await transaction(ctx, (tx) =>
-    tx.db
+async function upgrade(ctx: Ctx | Tx, known: StoredPassword, password: string): Promise<StoredPassword> {
+  const ours = { hash: await hashPassword(password), hasher: 'argon2id' }
+  return transaction(ctx, async (tx) => {
+    await tx.db
       .update(passwords)
-      .set({ hash, hasher: 'argon2id' })
-      .where(and(eq(passwords.userId, known.userId), eq(passwords.hash, known.hash))),
-  )
+      .set(ours)
+      .where(and(eq(passwords.userId, known.userId), eq(passwords.hash, known.hash)))
+    // Of several sign-ins at once one replaces it, and the others go on with what that one wrote.
+    const now = await findPassword(tx, known.userId)
+    return now && now.updatedAt.getTime() === known.updatedAt.getTime() ? now : known
+  })
 }
 
 /**

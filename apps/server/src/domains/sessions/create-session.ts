@@ -31,7 +31,7 @@ export type Browser = {
 }
 
 /** A person as they were when their password was read, with what is heard of them from then on. */
-export type SeenUser = { user: UserRecord; passwordHash: string; watch: Watch }
+export type SeenUser = { user: UserRecord; passwordHash: string; watch?: Watch }
 
 export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
   /** Of the session to be, when its maker has to know it before. */
@@ -112,8 +112,8 @@ export async function createSession(
   })
   // Of a new client nobody holds anything that this makes untrue.
   if (!isNew) emit(tx, { type: 'client.updated', subject: clientId, data: { client_id: clientId } })
-  if (client && input.seen && memberships && issued) {
-    const { watch } = input.seen
+  const watch = input.seen?.watch
+  if (client && watch && memberships && issued) {
     const now = {
       lastSignInAt: session.createdAt,
       lastActiveAt: session.createdAt,

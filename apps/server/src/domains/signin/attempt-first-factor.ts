@@ -40,13 +40,16 @@ export async function attemptFirstFactor(
 ): Promise<SignInOutcome> {
   const { strategy } = input
   if (strategy === 'ticket') return createSignIn(ctx, browser, { strategy, ticket: input.ticket })
+  const readAt = ctx.now()
   const signIn = await transaction(ctx, (tx) => getOpenSignIn(tx, { clientId: browser.clientId, id: input.id }))
   switch (strategy) {
     case 'password': {
       if (!input.password) throw new UsherError('form_param_nil', 'Enter your password.', { param: 'password' })
       const identifier = identifierOf(signIn.identifier ?? '')
-      await checkPassword(ctx, { identifier, user: signIn.user, password: String(input.password), from: browser })
-      return transaction(ctx, (tx) => completeFirstFactor(tx, browser, signIn, { strategy }))
+      const { user } = signIn
+      const { hash } = await checkPassword(ctx, { identifier, user, password: String(input.password), from: browser })
+      const byPassword = { passwordHash: hash, readAt }
+      return transaction(ctx, (tx) => completeFirstFactor(tx, browser, { ...signIn, byPassword }, { strategy }))
     }
     case 'email_code':
     case 'phone_code':

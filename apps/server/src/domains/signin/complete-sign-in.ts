@@ -34,8 +34,10 @@ export type FirstFactorProof = {
 /** A sign-in as its caller saw it, with the person as they were then. */
 export type SeenSignIn = NewSignIn & {
   user: UserRecord | undefined
-  /** Set for one that is written down only once it is known where it leads: by the password that was right. */
-  byPassword?: Omit<SeenUser, 'user'>
+  /** It is written down only once it is known where it leads. */
+  unwritten?: boolean
+  /** The password that was right, and since when it is known to be. */
+  byPassword?: Omit<SeenUser, 'user'> & { readAt: Date }
 }
 
 /**
@@ -60,7 +62,8 @@ export async function completeFirstFactor(
     status: next,
     userId: user.id,
     firstFactorStrategy: proof.strategy,
-    firstFactorVerifiedAt: now,
+    // As it was read: a password that was changed since proves nothing.
+    firstFactorVerifiedAt: signIn.byPassword?.readAt ?? now,
     abandonAt: new Date(now.getTime() + challengeTtlMs),
     firstFactorError: null,
   })
@@ -86,10 +89,10 @@ async function nextStep(
 async function advance(
   tx: Tx,
   browser: Browser,
-  { byPassword, ...signIn }: SeenSignIn,
+  { unwritten, ...signIn }: SeenSignIn,
   change: Partial<SignIn>,
 ): Promise<{ row: SignIn; issued?: NewClientToken | undefined }> {
-  if (byPassword !== undefined) return insertSignIn(tx, browser, { ...signIn, ...change })
+  if (unwritten) return insertSignIn(tx, browser, { ...signIn, ...change })
   const [row] = await tx.db
     .update(signIns)
     .set(change)
@@ -111,7 +114,7 @@ export async function completeSignIn(
   proof: Partial<FirstFactorProof> & { secondFactor?: boolean },
 ): Promise<SignInOutcome> {
   const now = tx.now()
-  const { user, byPassword } = signIn
+  const { user, byPassword, unwritten } = signIn
   const userId = user?.id ?? signIn.userId
   if (!userId) throw new UsherError('form_identifier_not_found', "Couldn't find your account.", { param: 'identifier' })
   const strategy = proof.strategy ?? signIn.firstFactorStrategy ?? 'password'
@@ -127,7 +130,7 @@ export async function completeSignIn(
     ...(proof.secondFactor && { secondFactorVerifiedAt: now }),
   }
   // What was written down is claimed before anything follows from it.
-  const claimed = byPassword === undefined ? (await advance(tx, browser, signIn, complete)).row : undefined
+  const claimed = unwritten ? undefined : (await advance(tx, browser, signIn, complete)).row
   const [standing, { session, issued }] = await Promise.all([
     actor ? 'known' : deviceStanding(tx, { userId, clientId: browser.clientId }),
     createSession(tx, {

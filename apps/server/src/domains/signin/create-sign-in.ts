@@ -2,7 +2,7 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
-import { findPassword, fitsPassword, isBreached, type StoredPassword, verifyPassword } from '../credentials/index.ts'
+import { findPassword, fitsPassword, isBreached, type StoredPassword } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
 import { type Browser, getClient, watchSessions } from '../sessions/index.ts'
@@ -60,6 +60,7 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   const identifier = parseIdentifier(ctx.instance, input.identifier)
   const password = input.password ? String(input.password) : undefined
   using watch = watchSessions(ctx)
+  const readAt = ctx.now()
   const { user, stored } = await transaction(ctx, async (tx) => {
     await checkMaySignIn(tx, identifier)
     const user = await findUserByIdentifier(tx, identifier)
@@ -67,7 +68,8 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
     return { user, stored: user && password !== undefined ? await findPassword(tx, user.id) : undefined }
   })
   // An answer about a password takes the same work whether or not there is an account.
-  if (password !== undefined) await checkPassword(ctx, { identifier, user, stored, password, from: browser })
+  const proven =
+    password === undefined ? undefined : await checkPassword(ctx, { identifier, user, stored, password, from: browser })
   const silent = ctx.instance.settings.enumerationProtection || input.signUpIfMissing
   if (!user && !silent) throw identifierNotFound()
   // That an account is locked or banned tells that there is one.
@@ -79,9 +81,10 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
     identificationId: user ? (identificationOf(user, identifier.value) ?? null) : null,
     signUpIfMissing: input.signUpIfMissing ?? false,
   }
-  if (password !== undefined && stored)
+  if (proven)
     return await transaction(ctx, (tx) => {
-      const signIn = { ...newSignIn(tx, browser, row), user, byPassword: { passwordHash: stored.hash, watch } }
+      const byPassword = { passwordHash: proven.hash, readAt, watch }
+      const signIn = { ...newSignIn(tx, browser, row), user, unwritten: true, byPassword }
       return completeFirstFactor(tx, browser, signIn, { strategy: 'password' })
     })
   const begun = await begin(ctx, browser, row)
@@ -173,6 +176,7 @@ export async function refuseSignedIn(tx: Tx, browser: Browser, user?: UserRecord
  *
  * @throws {UsherError} `form_identifier_not_found`, `strategy_for_user_invalid`, `form_password_incorrect`,
  *   `form_password_or_identifier_incorrect`, `user_locked` or `too_many_requests`
+ * @returns what is kept of the password
  */
 export async function checkPassword(
   ctx: Ctx,
@@ -185,7 +189,7 @@ export async function checkPassword(
     /** Told to the owner when this attempt locks the account. */
     from?: { userAgent: string | null; ipAddress: string | null }
   },
-): Promise<void> {
+): Promise<StoredPassword> {
   const { identifier, user } = input
   const { enumerationProtection } = ctx.instance.settings
   if (ctx.instance.settings.password.use === 'off')
@@ -193,9 +197,8 @@ export async function checkPassword(
       param: 'password',
     })
   countAttempt(ctx.database, `${ctx.instance.id}:password:${identifier.value}`, passwordLimit, ctx.now())
-  const matches = input.stored
-    ? await fitsPassword(ctx, input.stored, input.password)
-    : await verifyPassword(ctx, { userId: user?.id, password: input.password })
+  const stored = input.stored ?? (user && (await transaction(ctx, (tx) => findPassword(tx, user.id))))
+  const matches = await fitsPassword(ctx, stored, input.password)
   // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise. Where it is not
   // told who has an account, it answers as an unknown one does; its owner was told of the lock by email.
   if (user && enumerationProtection && isLocked(user, ctx.now())) throw eitherIncorrect()
@@ -213,7 +216,7 @@ export async function checkPassword(
     throw new UsherError('form_password_pwned', 'This password was found in a leak. Use another method, or reset it.', {
       param: 'password',
     })
-  if (matches) return
+  if (matches) return matches
   if (user) await noteFailure(ctx, user.id, input.from)
   if (enumerationProtection) throw eitherIncorrect()
   if (!user) throw identifierNotFound()

@@ -4,6 +4,7 @@ import {
   findPassword,
   importTotp,
   removePassword,
+  setImportedPassword,
   setPassword,
   verifyPassword,
 } from '../../domains/credentials/index.ts'
@@ -323,4 +324,16 @@ test('sign-ins of one browser at once leave one session', async () => {
   // The other one is that of the sign-up, in another browser.
   expect(new Set(data.map((s) => s.clientId)).size).toBe(2)
   expect(data).toHaveLength(2)
+})
+
+test('a hash that came from elsewhere signs in in one step, in several browsers at once, and is ours from then on', async () => {
+  const { t, userId } = await withAda()
+  const digest = await Bun.password.hash(fresh, { algorithm: 'bcrypt', cost: 4 })
+  await setImportedPassword(t.ctx(), { userId, hasher: 'bcrypt', digest })
+  const signIn = () => new TestBrowser(t).post('/client/sign_ins', { identifier: ada, password: fresh })
+  const attempts = await Promise.all(Array.from({ length: 4 }, signIn))
+  expect(attempts.map(({ body }) => body.response?.status ?? body.errors[0].code)).toEqual(Array(4).fill('complete'))
+  const stored = await transaction(t.ctx(), (tx) => findPassword(tx, userId))
+  expect(stored?.hasher).toBe('argon2id')
+  expect((await signIn()).body.response.status).toBe('complete')
 })

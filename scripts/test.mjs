@@ -7,6 +7,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { bunPath, installTests, root, run, say } from './setup.mjs'
 
@@ -57,7 +58,14 @@ if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
 }
-for (const group of groups) await runGroup(group)
+// Tests of documents mostly wait for time to pass, so others run meanwhile; browsers and builds have the machine to themselves.
+const besides =
+  only.length === 0 && availableParallelism() > 1 ? groups.filter(([path]) => path === 'tests/realtime') : []
+const late = groups.filter(([path]) => path === 'tests/e2e')
+const [first, ...rest] = groups.filter((group) => !besides.includes(group) && !late.includes(group))
+if (first) await runGroup(first)
+await Promise.all([inTurn(rest), ...besides.map((group) => runGroup(group, { together: true }))])
+await inTurn(late)
 
 for (const what of missing) say(`skipped for want of ${what}`)
 if (ci && totals.skip > 0) {
@@ -82,9 +90,17 @@ function countCheck(name, [command, ...args]) {
   say(`${name}: ${done.status === 0 ? 'ok' : 'failed'}`)
 }
 
-/** Counts by bun's own summary; a process that dies without one counts as a failure. */
-function runGroup(paths) {
-  say(`tests in ${paths.join(' ')}`)
+async function inTurn(groups) {
+  for (const group of groups) await runGroup(group)
+}
+
+/**
+ * Counts by bun's own summary; a process that dies without one counts as a failure.
+ *
+ * @param options.together what it says is shown in one piece at its end, for what runs beside others
+ */
+function runGroup(paths, { together = false } = {}) {
+  if (!together) say(`tests in ${paths.join(' ')}`)
   return new Promise((resolve) => {
     const child = spawn(
       bun,
@@ -96,13 +112,19 @@ function runGroup(paths) {
       },
     )
     let text = ''
+    const said = []
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
-        process.stderr.write(chunk)
+        if (together) said.push(chunk)
+        else process.stderr.write(chunk)
         text = (text + chunk).slice(-20_000)
       })
     }
     child.on('close', (code) => {
+      if (together) {
+        say(`tests in ${paths.join(' ')}, which ran beside the others`)
+        for (const chunk of said) process.stderr.write(chunk)
+      }
       const count = (word) => Number(text.match(new RegExp(`^\\s*(\\d+) ${word}`, 'm'))?.[1] ?? 0)
       const counted = { pass: count('pass'), fail: count('fail'), skip: count('skip') + count('todo') }
       if (code !== 0 && counted.fail === 0) counted.fail = 1

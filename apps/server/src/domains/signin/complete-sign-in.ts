@@ -131,7 +131,7 @@ export async function completeSignIn(
   }
   // What was written down is claimed before anything follows from it.
   const claimed = unwritten ? undefined : (await advance(tx, browser, signIn, complete)).row
-  const [standing, { session, issued }] = await Promise.all([
+  const [standing, { issued }] = await Promise.all([
     actor ? 'known' : deviceStanding(tx, { userId, clientId: browser.clientId }),
     createSession(tx, {
       ...browser,
@@ -152,5 +152,5 @@ export async function completeSignIn(
       user &&
       warnUser(tx, user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } }),
   ])
-  return { signIn: await withDetails(tx, { ...done, createdSessionId: session.id }, user), issued }
+  return { signIn: await withDetails(tx, done, user), issued }
 }

@@ -53,9 +53,9 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
     const begun = await begin(ctx, browser, {
       status: strategy === 'passkey' ? 'needs_first_factor' : 'needs_identifier',
     })
-    if (strategy !== 'passkey') return begun
-    const prepared = await prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, rpId: input.rpId })
-    return { ...prepared, issued: begun.issued }
+    return strategy === 'passkey'
+      ? prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, rpId: input.rpId })
+      : begun
   }
   const identifier = parseIdentifier(ctx.instance, input.identifier)
   const password = input.password ? String(input.password) : undefined
@@ -90,14 +90,7 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   const begun = await begin(ctx, browser, row)
   if (!strategy || strategy === 'password') return begun
   const { redirectUrl, publicUrl, rpId } = input
-  const prepared = await prepareFirstFactor(ctx, browser, {
-    id: begun.signIn.id,
-    strategy,
-    redirectUrl,
-    publicUrl,
-    rpId,
-  })
-  return { ...prepared, issued: begun.issued }
+  return prepareFirstFactor(ctx, browser, { id: begun.signIn.id, strategy, redirectUrl, publicUrl, rpId })
 }
 
 const identifierNotFound = () =>
@@ -146,8 +139,8 @@ function parseIdentifier({ settings }: Instance, typed: unknown): Identifier {
 function begin(ctx: Ctx, browser: Browser, row: SignInValues, user?: UserRecord): Promise<SignInOutcome> {
   return transaction(ctx, async (tx) => {
     await refuseSignedIn(tx, browser, user)
-    const made = await insertSignIn(tx, browser, row)
-    return { signIn: await withDetails(tx, made.row), issued: made.issued }
+    const { row: made, issued } = await insertSignIn(tx, browser, row)
+    return { signIn: await withDetails(tx, made), issued }
   })
 }
 
@@ -244,7 +237,7 @@ async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Pro
     const spent = await spendTicket(tx, ticket.token.id, user.id)
     return completeFirstFactor(
       tx,
-      { ...browser, isNew: false },
+      browser,
       { ...row, user },
       {
         strategy: 'ticket',
@@ -260,7 +253,6 @@ async function signInWithTicket(ctx: Ctx, browser: Browser, value: unknown): Pro
 
 /** Who acts for somebody already does not go on from there to somebody else; other sessions give way. */
 async function refuseImpersonating(tx: Tx, browser: Browser): Promise<void> {
-  if (browser.isNew) return
   const { sessions } = await getClient(tx, browser.clientId)
   if (sessions.some((s) => s.actor))
     throw new UsherError(

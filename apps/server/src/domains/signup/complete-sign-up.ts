@@ -3,7 +3,7 @@ import type { Tx } from '../../database/index.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { setPasswordHash } from '../credentials/index.ts'
 import { mayTakeAddress } from '../restrictions/index.ts'
-import { type Browser, createSession, noteClientFlow } from '../sessions/index.ts'
+import { type Browser, createSession } from '../sessions/index.ts'
 import { addPhoneNumber, createUser, linkExternalAccount, updateUser } from '../users/index.ts'
 import { checkAdmission } from './admission.ts'
 import { requirementsOf, type SignUp, type SignUpOutcome, signUpOver, withCode } from './queries.ts'
@@ -39,7 +39,6 @@ export async function completeIfReady(tx: Tx, browser: Browser, signUp: SignUp):
     strategy: strategyOf(claimed),
     organizationId: spent?.organizationId ?? null,
   })
-  await noteClientFlow(tx, browser.clientId, { signUpId: null, signInId: null })
   const [done] = await tx.db
     .update(signUps)
     // The hash and the provider's tokens live on with the user alone.

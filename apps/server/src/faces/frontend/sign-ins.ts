@@ -88,7 +88,9 @@ export function signInRoutes(): Hono<FrontendEnv> {
     // Such a sign-in goes on for people without an account, and sends codes to whom it names.
     if (signUpIfMissing) await requireHuman(c, form)
     const { publicUrl } = c.var
-    const browser = prospectiveBrowser(c)
+    // With a password it is complete at once or nothing, and writes all that there is to write then.
+    const atOnce = form.identifier && form.password && !form.ticket && form.strategy !== 'ticket'
+    const browser = atOnce ? prospectiveBrowser(c) : await ensureBrowser(c)
     try {
       const begun = await createSignIn(c.var.ctx, browser, { ...input, redirectUrl, publicUrl, signUpIfMissing, rpId })
       noteBrowser(c, browser)

@@ -13,6 +13,9 @@ import { createLog, type Log } from './kernel/log.ts'
 /** Host in the publishable key of the default instance, when no public URL says better. The SDKs demand a dot. */
 const localHost = 'usher.localhost'
 
+/** How long after a failed reading of the instances the next one is tried. */
+const retryMs = 1000
+
 /** What one running server has: made once at start, handed to every face. */
 export type Runtime = {
   config: Config
@@ -48,9 +51,15 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   await instances.start()
   const bus = new EventBus(database, log)
   announceOn(database, bus)
+  // Settings that were not read would hold until the next change, so that a failed reading is repeated.
+  const readAgain = () => {
+    instances.reload().catch((error) => {
+      log.error({ err: error }, 'the instances could not be read again')
+      setTimeout(readAgain, retryMs).unref()
+    })
+  }
   bus.subscribe((event) => {
-    if (!event.type.startsWith('instance.')) return
-    instances.reload().catch((error) => log.error({ err: error }, 'the instances could not be read again'))
+    if (event.type.startsWith('instance.')) readAgain()
   })
   useBreachedPasswords(config.breachedPasswords)
   const egressGuard = createEgressGuard({ allow: config.egressAllow })

@@ -1,4 +1,4 @@
-import { asc, gt, inArray, max, min, sql } from 'drizzle-orm'
+import { asc, gt, inArray, sql } from 'drizzle-orm'
 import type { Database } from '../../database/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { events } from './tables.ts'
@@ -37,9 +37,13 @@ export class EventBus {
   private readonly database: Database
   private readonly log: Log
 
-  constructor(database: Database, log: Log) {
+  /** How far back the first look goes. */
+  private readonly recentMs: number
+
+  constructor(database: Database, log: Log, { recentMs = lateMs } = {}) {
     this.database = database
     this.log = log
+    this.recentMs = recentMs
   }
 
   subscribe(listener: Listener): () => void {
@@ -108,17 +112,17 @@ export class EventBus {
     return rows.length === maxRows
   }
 
-  /** What others commit while this node starts must not fall between its first reads and its first look. */
+  /**
+   * What others commit while this node starts must not fall between its first reads and its first look, nor between two
+   * questions of that look: it is one statement, so that it sees one state of the outbox.
+   */
   private async firstCursor(): Promise<number> {
-    const { system } = this.database
-    const recent = gt(events.createdAt, sql`now() - ${lateMs} * interval '1 millisecond'`)
-    const [first] = await system
-      .select({ id: min(events.id) })
-      .from(events)
-      .where(recent)
-    if (first?.id) return first.id - 1
-    const [last] = await system.select({ id: max(events.id) }).from(events)
-    return last?.id ?? 0
+    const [row] = await this.database.system.execute<{ cursor: string }>(sql`
+      select coalesce(
+        (select min(id) - 1 from ${events} where created_at > now() - ${this.recentMs} * interval '1 millisecond'),
+        (select max(id) from ${events}),
+        0) as cursor`)
+    return Number(row?.cursor ?? 0)
   }
 }
 

@@ -92,3 +92,28 @@ test('facts of one transaction may be more than one statement takes', async () =
   await hears('thing_2499')
   expect(subjects()).toEqual(all)
 })
+
+test('a fact that is committed while a node looks for the first time is heard', async () => {
+  const t = await testInstance()
+  const { database, log } = t.server.runtime
+  const heard: string[] = []
+  let looks = 0
+  const system = new Proxy(database.system, {
+    get(target, name) {
+      if (name !== 'execute') return Reflect.get(target, name, target)
+      return async (...args: Parameters<typeof target.execute>) => {
+        const answer = await target.execute(...args)
+        looks += 1
+        await transaction(t.ctx(), async (tx) => emit(tx, fact(`thing_${looks}`)))
+        return answer
+      }
+    },
+  })
+  // No fact counts as recent, as on a database that nobody has used for a while.
+  const bus = new EventBus({ ...database, system }, log, { recentMs: 0 })
+  bus.subscribe((event) => heard.push(event.subject))
+  bus.start()
+  stops.push(() => bus.stop())
+  for (const end = Date.now() + 3000; !heard.includes('thing_1') && Date.now() < end; ) await Bun.sleep(20)
+  expect({ looks, heard: heard.includes('thing_1') }).toEqual({ looks: 1, heard: true })
+})

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm test`: installs what the tests need and runs all of them, each group in a process of its own. What a machine
- * lacks (Chromium, a PostgreSQL 15, nginx) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
+ * lacks (Chromium, a PostgreSQL 15, nginx, Redis) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
  *
  * The last line is `N passed, N failed` and, where something was skipped, `, N skipped`.
  */
@@ -29,11 +29,16 @@ const findNginx = () =>
   [process.env.USHER_TEST_NGINX, '/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/sbin/nginx'].find(
     (path) => path && existsSync(path),
   )
+const findRedis = () =>
+  [process.env.USHER_TEST_REDIS, '/usr/bin/redis-server', '/usr/local/bin/redis-server', '/usr/bin/valkey-server'].find(
+    (path) => path && existsSync(path),
+  )
 
 const packages = [
   ...(findChromium() ? [] : ['chromium']),
   ...(findPostgres() ? [] : ['postgresql']),
   ...(findNginx() ? [] : ['nginx']),
+  ...(findRedis() ? [] : ['redis-server']),
 ]
 if (ci && packages.length > 0) installDebianPackages(packages)
 installTests()
@@ -45,6 +50,7 @@ const env = {
   USHER_TEST_CHROMIUM: findChromium() ?? '',
   USHER_TEST_POSTGRES_BIN: findPostgres() ?? '',
   USHER_TEST_NGINX: findNginx() ?? '',
+  USHER_TEST_REDIS: findRedis() ?? '',
 }
 const totals = { pass: 0, fail: 0, skip: 0 }
 const missing = []
@@ -52,8 +58,9 @@ if (!env.USHER_TEST_CHROMIUM) missing.push('Chromium: the browser tests (Debian:
 if (!env.USHER_TEST_POSTGRES_BIN)
   missing.push('PostgreSQL 15 or later: the tests with DATABASE_URL (Debian: apt install postgresql)')
 if (!env.USHER_TEST_NGINX) missing.push('nginx: the test of a production server (Debian: apt install nginx)')
+if (!env.USHER_TEST_REDIS) missing.push('Redis: the tests of several nodes (Debian: apt install redis-server)')
 
-const groups = only.length > 0 ? [only] : [['apps/server/src'], ...testFolders().map((dir) => [dir])]
+const groups = only.length > 0 ? [only] : [['apps/server/src'], ['packages'], ...testFolders().map((dir) => [dir])]
 if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])

@@ -1,5 +1,5 @@
 import { asc, count, eq, ilike, or } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -56,6 +56,7 @@ export async function createFeature(ctx: Ctx | Tx, input: FeatureInput): Promise
   requireApplication(ctx)
   const slug = parseSlug(input.slug)
   return transaction(ctx, async (tx) => {
+    await takeTurn(tx, 'features')
     const [known] = await tx.db.select({ n: count() }).from(features)
     if ((known?.n ?? 0) >= maxFeatures)
       throw new UsherError('form_param_value_invalid', `There can be ${maxFeatures} features at most.`)

@@ -1,5 +1,5 @@
 import { and, asc, count, eq, ilike, inArray, type SQL, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -107,6 +107,7 @@ export async function createGroup(
   const { organizationId } = input
   return transaction(ctx, async (tx) => {
     await begin(tx, organizationId)
+    await takeTurn(tx, `groups of ${organizationId}`)
     if ((await tx.db.$count(groups, eq(groups.organizationId, organizationId))) >= maxGroups)
       throw new UsherError('form_param_value_invalid', `An organization has ${maxGroups} groups at most.`)
     const now = tx.now()

@@ -1,5 +1,5 @@
 import { and, eq } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { getPermissionByKey } from '../access/index.ts'
@@ -44,6 +44,7 @@ export async function addMemberRole(
 ): Promise<MembershipRecord> {
   return transaction(ctx, async (tx) => {
     const { caller, known } = await begin(tx, input)
+    await takeTurn(tx, `grants of ${known.id}`)
     const role = await getGrantableRole(tx, input.organizationId, input.role, caller)
     const isPrimary = role.id === known.roleId
     const further = input.primary && !isPrimary ? known.roleId : role.id
@@ -111,6 +112,7 @@ export async function addMemberPermission(
     const { caller, known } = await begin(tx, input)
     const permission = await getPermissionByKey(tx, input.permission)
     refuseBeyond(caller, [permission])
+    await takeTurn(tx, `grants of ${known.id}`)
     const row = { instanceId: tx.instance.id, membershipId: known.id, permissionId: permission.id, createdAt: tx.now() }
     const made = await tx.db.insert(membershipPermissions).values(row).onConflictDoNothing().returning()
     if (made.length > 0) announce(tx, known, known.role.key, { permission_added: permission.key })

@@ -1,5 +1,5 @@
-import { and, eq, ne, sql } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { and, eq, ne } from 'drizzle-orm'
+import { type Tx, takeTurn } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { organizations } from './tables.ts'
@@ -119,7 +119,7 @@ const misleading = () =>
 export async function refuseLookAlike(tx: Tx, { id, name }: { id: string; name: string }): Promise<void> {
   const skeleton = nameSkeleton(name)
   // Of two look-alikes that arrive together, the second sees the first.
-  await tx.db.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`${tx.instance.id}:${skeleton}`}, 0))`)
+  await takeTurn(tx, `organization name ${skeleton}`)
   const alike = await tx.db
     .select({ name: organizations.name })
     .from(organizations)

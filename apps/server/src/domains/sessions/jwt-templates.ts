@@ -1,5 +1,5 @@
 import { asc, count, eq } from 'drizzle-orm'
-import { type Database, type Tx, transaction } from '../../database/index.ts'
+import { type Database, type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId, randomBase62 } from '../../kernel/ids.ts'
@@ -50,6 +50,7 @@ const templateClass = 'cl_B7d4PD222AAA'
 /** @throws {UsherError} `form_param_value_invalid`, `form_param_max_length_exceeded` or `duplicate_record` */
 export async function createJwtTemplate(ctx: Ctx | Tx, input: JwtTemplateInput): Promise<JwtTemplate> {
   return transaction(ctx, async (tx) => {
+    await takeTurn(tx, 'jwt templates')
     const [existing] = await tx.db.select({ n: count() }).from(jwtTemplates)
     if ((existing?.n ?? 0) >= maxTemplates)
       throw new UsherError('form_param_value_invalid', `An instance has ${maxTemplates} templates at most.`)

@@ -1,5 +1,5 @@
 import { and, eq, inArray, isNotNull, isNull, ne } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -42,6 +42,7 @@ export async function addPhoneNumber(
       createdAt: now,
       updatedAt: now,
     }
+    await takeTurn(tx, `phone numbers of ${userId}`)
     const held = await tx.db.$count(phoneNumbers, eq(phoneNumbers.userId, userId))
     if (held >= maxNumbers) throw new UsherError('forbidden', `An account can have ${maxNumbers} phone numbers.`)
     try {

@@ -1,5 +1,5 @@
 import { and, asc, count, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { parseUrl } from '../../kernel/egress.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -53,6 +53,7 @@ export async function createWebhookEndpoint(
   const eventTypes = checkEventTypes(input.eventTypes ?? null)
   const secret = checkSecret(input.secret)
   return transaction(ctx, async (tx) => {
+    await takeTurn(tx, 'webhook endpoints')
     const existing = await tx.db.$count(webhookEndpoints)
     if (existing >= maxEndpoints) throw new UsherError('conflict', `There are ${maxEndpoints} endpoints already.`)
     const now = tx.now()

@@ -60,18 +60,15 @@ if (!env.USHER_TEST_POSTGRES_BIN)
 if (!env.USHER_TEST_NGINX) missing.push('nginx: the test of a production server (Debian: apt install nginx)')
 if (!env.USHER_TEST_REDIS) missing.push('Redis: the tests of several nodes (Debian: apt install redis-server)')
 
-const groups = only.length > 0 ? [only] : [['apps/server/src'], ['packages'], ...testFolders().map((dir) => [dir])]
+const groups = only.length > 0 ? [only] : [...serverGroups(), ['packages'], ...testFolders().map((dir) => [dir])]
 if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
 }
-// Tests of documents mostly wait for time to pass, so others run meanwhile; browsers and builds have the machine to themselves.
-const besides =
-  only.length === 0 && availableParallelism() > 1 ? groups.filter(([path]) => path === 'tests/realtime') : []
+// Most tests wait as much as they work, so two groups share the machine; browsers and builds have it to themselves.
 const late = groups.filter(([path]) => path === 'tests/e2e')
-const [first, ...rest] = groups.filter((group) => !besides.includes(group) && !late.includes(group))
-if (first) await runGroup(first)
-await Promise.all([inTurn(rest), ...besides.map((group) => runGroup(group, { together: true }))])
+const early = groups.filter((group) => !late.includes(group))
+await inTurn(early, { atOnce: Math.min(2, availableParallelism()) })
 await inTurn(late)
 
 for (const what of missing) say(`skipped for want of ${what}`)
@@ -97,8 +94,21 @@ function countCheck(name, [command, ...args]) {
   say(`${name}: ${done.status === 0 ? 'ok' : 'failed'}`)
 }
 
-async function inTurn(groups) {
-  for (const group of groups) await runGroup(group)
+/** The server's own tests in two halves of about the same length. */
+function serverGroups() {
+  const source = 'apps/server/src'
+  const others = readdirSync(join(root, source), { withFileTypes: true })
+    .filter((entry) => (entry.isDirectory() ? entry.name !== 'faces' : entry.name.endsWith('.test.ts')))
+    .map((entry) => `${source}/${entry.name}`)
+  return [others, [`${source}/faces`]]
+}
+
+async function inTurn(groups, { atOnce = 1 } = {}) {
+  const waiting = [...groups]
+  const work = async () => {
+    for (let group = waiting.shift(); group; group = waiting.shift()) await runGroup(group, { together: atOnce > 1 })
+  }
+  await Promise.all(Array.from({ length: atOnce }, work))
 }
 
 /**
@@ -107,7 +117,7 @@ async function inTurn(groups) {
  * @param options.together what it says is shown in one piece at its end, for what runs beside others
  */
 function runGroup(paths, { together = false } = {}) {
-  if (!together) say(`tests in ${paths.join(' ')}`)
+  say(`tests in ${nameOf(paths)}${together ? ' begin' : ''}`)
   return new Promise((resolve) => {
     const child = spawn(
       bun,
@@ -129,7 +139,7 @@ function runGroup(paths, { together = false } = {}) {
     }
     child.on('close', (code) => {
       if (together) {
-        say(`tests in ${paths.join(' ')}, which ran beside the others`)
+        say(`tests in ${nameOf(paths)}`)
         for (const chunk of said) process.stderr.write(chunk)
       }
       const count = (word) => Number(text.match(new RegExp(`^\\s*(\\d+) ${word}`, 'm'))?.[1] ?? 0)
@@ -139,6 +149,10 @@ function runGroup(paths, { together = false } = {}) {
       resolve()
     })
   })
+}
+
+function nameOf(paths) {
+  return paths.length > 3 ? `${paths.slice(0, 3).join(' ')} …` : paths.join(' ')
 }
 
 function installDebianPackages(packages) {

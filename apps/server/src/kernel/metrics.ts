@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** What this process counts, in Prometheus' text format at `/metrics`. */
 export const metrics = new Registry()
@@ -25,5 +25,73 @@ export const webhookAttempts = new Counter({
   name: 'usher_webhook_attempts_total',
   help: 'Attempts to deliver an event to an endpoint',
   labelNames: ['outcome'] as const,
+  registers: [metrics],
+})
+
+/** The two realtime planes: documents at `/sync`, channels at `/realtime`. */
+export type Plane = 'sync' | 'realtime'
+
+const plane = ['plane'] as const
+
+/** A gauge that is read when it is asked for: `watchPlane` says where. */
+const planeGauge = (name: string, help: string, read: (stats: PlaneStats) => number) =>
+  new Gauge({
+    name,
+    help,
+    labelNames: plane,
+    registers: [metrics],
+    collect() {
+      this.reset()
+      for (const [label, stats] of watched) this.inc({ plane: label }, read(stats()))
+    },
+  })
+
+/** `rooms`: documents or channels in memory. */
+export type PlaneStats = { connections: number; rooms: number }
+const watched = new Map<Plane, () => PlaneStats>()
+
+/** Says where the numbers of a plane are read. The last one counts: a process serves each plane once. */
+export function watchPlane(label: Plane, stats: () => PlaneStats): void {
+  watched.set(label, stats)
+}
+
+planeGauge('usher_realtime_connections', 'Sockets that are open', (stats) => stats.connections)
+planeGauge('usher_realtime_rooms', 'Documents or channels in memory', (stats) => stats.rooms)
+
+/** `direction`: `in` from clients; `out` to each of them. */
+export const realtimeFrames = new Counter({
+  name: 'usher_realtime_frames_total',
+  help: 'Frames received from clients and handed to their sockets',
+  labelNames: ['plane', 'direction'] as const,
+  registers: [metrics],
+})
+
+export const realtimeBytes = new Counter({
+  name: 'usher_realtime_bytes_total',
+  help: 'Bytes of those frames',
+  labelNames: ['plane', 'direction'] as const,
+  registers: [metrics],
+})
+
+export const realtimeAcks = new Counter({
+  name: 'usher_realtime_acks_total',
+  help: 'Changes that were acknowledged: they are durable',
+  labelNames: plane,
+  registers: [metrics],
+})
+
+export const realtimeCommitSeconds = new Histogram({
+  name: 'usher_realtime_commit_seconds',
+  help: 'Time of one commit of changes of many rooms',
+  labelNames: plane,
+  buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2],
+  registers: [metrics],
+})
+
+/** `reason`: a name of the table of close codes, or `client`. */
+export const realtimeCloses = new Counter({
+  name: 'usher_realtime_closes_total',
+  help: 'Sockets that were closed, by reason',
+  labelNames: ['plane', 'reason'] as const,
   registers: [metrics],
 })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { type ClerkClient, createClerkClient } from '@clerk/backend'
-import { runUsher, startUsher, type UsherProcess } from '../support/usher.ts'
+import { runUsher, startUsher, type UsherProcess, untilEnvironment } from '../support/usher.ts'
 
 setDefaultTimeout(60_000)
 let usher: UsherProcess
@@ -12,6 +12,7 @@ beforeAll(async () => {
   clerk = createClerkClient({ secretKey, publishableKey, apiUrl, telemetry: { disabled: true } })
   const { code, stderr } = await runUsher(['connections', 'enable', 'github', '--data', usher.ready.data])
   if (code !== 0) throw new Error(stderr)
+  await untilEnvironment(usher, ({ user_settings }) => 'oauth_github' in user_settings.social)
 })
 afterAll(() => usher.stop())
 

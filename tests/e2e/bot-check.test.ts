@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
-import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
+import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** The components with the challenge switched on. Its provider is on loopback, and its widget is one of our own. */
 const asked: Record<string, string>[] = []
@@ -32,11 +30,11 @@ beforeAll(async () => {
       USHER_CAPTCHA_URL: `http://127.0.0.1:${provider.port}/siteverify`,
     },
   })
-  using folder = temporaryDirectory()
-  const file = join(folder.path, 'settings.json')
-  writeFileSync(file, JSON.stringify({ botCheck: { enabled: true } }))
-  const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
-  expect((await runUsher(args)).code).toBe(0)
+  await changeSettings(
+    usher,
+    { botCheck: { enabled: true } },
+    ({ user_settings }) => user_settings.sign_up.captcha_enabled === true,
+  )
   browser = await launchBrowser()
 }, 60_000)
 afterAll(async () => {

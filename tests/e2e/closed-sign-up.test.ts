@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type ClerkClient, createClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
 import { chromiumPath, launchBrowser, mailTo, newPerson, screenshot } from '../support/browser.ts'
-import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
+import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** The components where not everybody may sign up. */
 const password = 'a long enough password 1'
@@ -24,18 +22,8 @@ afterAll(async () => {
   await usher?.stop()
 })
 
-/** Changes the mode, and waits until the running server has heard of it. */
-async function setMode(mode: 'public' | 'restricted' | 'waitlist') {
-  using folder = temporaryDirectory()
-  const file = join(folder.path, 'settings.json')
-  writeFileSync(file, JSON.stringify({ signUp: { mode } }))
-  const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
-  expect((await runUsher(args)).code).toBe(0)
-  for (let heard = false; !heard; await Bun.sleep(50)) {
-    const { user_settings } = await (await fetch(`${usher.ready.url}/v1/environment`)).json()
-    heard = user_settings.sign_up.mode === mode
-  }
-}
+const setMode = (mode: 'public' | 'restricted' | 'waitlist') =>
+  changeSettings(usher, { signUp: { mode } }, ({ user_settings }) => user_settings.sign_up.mode === mode)
 
 test.skipIf(!chromiumPath)(
   'with a waitlist people ask, are let in and sign up by the link in their email',

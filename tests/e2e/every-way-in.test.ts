@@ -1,9 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
-import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
+import { changeSettings, runUsher, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
 let browser: Browser
@@ -25,16 +23,8 @@ beforeAll(async () => {
   if (!chromiumPath) return
   usher = await startUsher()
   browser = await launchBrowser()
-  using folder = temporaryDirectory()
-  const file = join(folder.path, 'settings.json')
-  writeFileSync(file, JSON.stringify(everything))
-  await command('instances', 'settings', 'development', '--set', file)
   await command('connections', 'enable', 'google', 'github', 'microsoft')
-  for (let heard = false; !heard; await Bun.sleep(50)) {
-    const response = await fetch(`${usher.ready.url}/v1/environment`)
-    const environment = (await response.json()) as { user_settings: { social: object } }
-    heard = Object.keys(environment.user_settings.social).length === 3
-  }
+  await changeSettings(usher, everything, ({ user_settings }) => Object.keys(user_settings.social).length === 3)
 }, 60_000)
 afterAll(async () => {
   await browser?.close()

@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createHmac } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
-import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
+import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
 let browser: Browser
@@ -24,24 +22,15 @@ afterAll(async () => {
   await usher?.stop()
 })
 
-type Environment = {
-  user_settings: { attributes: { passkey: { enabled: boolean } }; sign_in: { second_factor: { required: boolean } } }
-}
-
 /** Changes the instance's settings, and waits until the running server has heard of it. */
 async function change(settings: { passkeys?: object; phoneNumber?: object; secondFactors?: Record<string, boolean> }) {
-  using folder = temporaryDirectory()
-  const file = join(folder.path, 'settings.json')
-  writeFileSync(file, JSON.stringify(settings))
-  const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
-  const { code, stderr } = await runUsher(args)
-  if (code !== 0) throw new Error(stderr)
   const wanted = settings.secondFactors?.required ?? false
-  for (let heard = false; !heard; await Bun.sleep(50)) {
-    const response = await fetch(`${usher.ready.url}/v1/environment`)
-    const { attributes, sign_in } = ((await response.json()) as Environment).user_settings
-    heard = attributes.passkey.enabled && sign_in.second_factor.required === wanted
-  }
+  await changeSettings(
+    usher,
+    settings,
+    ({ user_settings: { attributes, sign_in } }) =>
+      attributes.passkey?.enabled === true && sign_in.second_factor.required === wanted,
+  )
 }
 
 const password = 'a long enough password 1'

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { type ClerkClient, createClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
 import { startDns, type TestDns } from '../../apps/server/src/testing/dns.ts'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot as shot } from '../support/browser.ts'
-import { runUsher, startUsher, type UsherProcess } from '../support/usher.ts'
+import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
 let browser: Browser
@@ -167,7 +166,6 @@ type Domain = {
   name: string
   ownershipVerification: { status: string; txtRecordName: string; txtRecordValue: string } | null
 }
-type Environment = { organization_settings: { force_organization_selection: boolean } }
 type Bulk = { data: Domain[]; errors: { id: string; code: string }[] }
 type InPage = {
   Clerk: {
@@ -221,17 +219,12 @@ test.skipIf(!chromiumPath)(
 test.skipIf(!chromiumPath)(
   'where nobody works without an organization, whoever signs up chooses one first',
   async () => {
-    const settings = join(usher.ready.data, 'selection.json')
     const organizations = { forceSelection: true, creationDefaults: true, domains: true }
-    await Bun.write(settings, JSON.stringify({ organizations }))
-    expect(
-      (await runUsher(['instances', 'settings', 'development', '--set', settings, '--data', usher.ready.data])).code,
-    ).toBe(0)
-    // A running server hears of it within half a second.
-    for (let forced = false; !forced; await Bun.sleep(50)) {
-      const { organization_settings } = (await (await fetch(`${usher.ready.url}/v1/environment`)).json()) as Environment
-      forced = organization_settings.force_organization_selection
-    }
+    await changeSettings(
+      usher,
+      { organizations },
+      ({ organization_settings }) => organization_settings.force_organization_selection === true,
+    )
     const made = await clerk.organizations.createOrganization({ name: 'Gamma' })
     await clerk.organizations.createOrganizationDomain({
       organizationId: made.id,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
 import { chromiumPath, launchBrowser, newPerson, screenshot } from '../support/browser.ts'
-import { runUsher, startUsher, type UsherProcess } from '../support/usher.ts'
+import { runUsher, startUsher, type UsherProcess, untilEnvironment } from '../support/usher.ts'
 
 let usher: UsherProcess
 let browser: Browser
@@ -12,10 +12,7 @@ beforeAll(async () => {
   browser = await launchBrowser()
   const { code, stderr } = await runUsher(['connections', 'enable', 'github', '--data', usher.ready.data])
   if (code !== 0) throw new Error(stderr)
-  for (let heard = false; !heard; await Bun.sleep(50)) {
-    const environment = await (await fetch(`${usher.ready.url}/v1/environment`)).json()
-    heard = 'oauth_github' in (environment as { user_settings: { social: object } }).user_settings.social
-  }
+  await untilEnvironment(usher, ({ user_settings }) => 'oauth_github' in user_settings.social)
 }, 60_000)
 afterAll(async () => {
   await browser?.close()

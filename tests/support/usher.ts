@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import type { Subprocess } from 'bun'
@@ -101,4 +101,41 @@ export async function runUsher(args: string[], env: Record<string, string> = {})
     child.exited,
   ])
   return { stdout, stderr, code }
+}
+
+/** What `/v1/environment` says, as far as tests wait for it. */
+export type Environment = {
+  auth_config: Record<string, unknown>
+  display_config: Record<string, unknown>
+  organization_settings: Record<string, unknown>
+  user_settings: {
+    attributes: Record<string, Record<string, unknown>>
+    sign_in: { second_factor: { required: boolean } }
+    sign_up: Record<string, unknown>
+    social: Record<string, unknown>
+  }
+}
+
+/** Waits until the running server's environment says what is wanted: it heeds another process within a second. */
+export async function untilEnvironment({ ready }: UsherProcess, wanted: (environment: Environment) => boolean) {
+  for (const end = Date.now() + 5000; ; await Bun.sleep(50)) {
+    const response = await fetch(`${ready.url}/v1/environment`)
+    if (wanted((await response.json()) as Environment)) return
+    if (Date.now() > end) throw new Error('the running server has not heard of the change')
+  }
+}
+
+/** Changes settings of the default instance by the command line, and waits until the running server has them. */
+export async function changeSettings(
+  usher: UsherProcess,
+  settings: object,
+  wanted: (environment: Environment) => boolean,
+): Promise<void> {
+  using folder = temporaryDirectory()
+  const file = join(folder.path, 'settings.json')
+  writeFileSync(file, JSON.stringify(settings))
+  const args = ['instances', 'settings', 'development', '--set', file, '--data', usher.ready.data]
+  const { code, stderr } = await runUsher(args)
+  if (code !== 0) throw new Error(stderr)
+  await untilEnvironment(usher, wanted)
 }

@@ -1,0 +1,1 @@
+export { type Cluster, type ClusterOptions, LocalCluster, openCluster, type Subscription } from './cluster.ts'

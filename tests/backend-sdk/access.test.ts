@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
+import { serverSdk } from '../support/clerk.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** Groups, roles and features, and what an application's server hears of them through the unmodified SDK. */
@@ -8,8 +9,7 @@ let clerk: ClerkClient
 
 beforeAll(async () => {
   usher = await startUsher()
-  const { url, publishable_key: publishableKey, secret_key: secretKey } = usher.ready
-  clerk = createClerkClient({ secretKey, publishableKey, apiUrl: url })
+  clerk = serverSdk(usher.ready)
 }, 60_000)
 afterAll(() => usher.stop())
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
+import { serverSdk } from '../support/clerk.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 /**
@@ -11,8 +12,7 @@ let clerk: ClerkClient
 
 beforeAll(async () => {
   usher = await startUsher()
-  const { url, publishable_key: publishableKey, secret_key: secretKey } = usher.ready
-  clerk = createClerkClient({ secretKey, publishableKey, apiUrl: url })
+  clerk = serverSdk(usher.ready)
 }, 60_000)
 afterAll(() => usher.stop())
 

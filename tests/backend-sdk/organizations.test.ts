@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
+import { serverSdk } from '../support/clerk.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -7,8 +8,7 @@ let clerk: ClerkClient
 
 beforeAll(async () => {
   usher = await startUsher()
-  const { url, publishable_key: publishableKey, secret_key: secretKey } = usher.ready
-  clerk = createClerkClient({ secretKey, publishableKey, apiUrl: url })
+  clerk = serverSdk(usher.ready)
   await clerk.instance.updateOrganizationSettings({ domainsEnabled: true })
 }, 60_000)
 afterAll(() => usher.stop())

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
+import { serverSdk } from '../support/clerk.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** Roles, permissions and role sets: every method that the server SDK has for them, and what it makes of the answers. */
@@ -8,8 +9,7 @@ let clerk: ClerkClient
 
 beforeAll(async () => {
   usher = await startUsher()
-  const { url, publishable_key: publishableKey, secret_key: secretKey } = usher.ready
-  clerk = createClerkClient({ secretKey, publishableKey, apiUrl: url })
+  clerk = serverSdk(usher.ready)
 }, 60_000)
 afterAll(() => usher.stop())
 

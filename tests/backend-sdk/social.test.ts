@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
+import { serverSdk } from '../support/clerk.ts'
 import { runUsher, startUsher, type UsherProcess, untilEnvironment } from '../support/usher.ts'
 
 setDefaultTimeout(60_000)
@@ -8,8 +9,7 @@ let clerk: ClerkClient
 
 beforeAll(async () => {
   usher = await startUsher()
-  const { url: apiUrl, secret_key: secretKey, publishable_key: publishableKey } = usher.ready
-  clerk = createClerkClient({ secretKey, publishableKey, apiUrl, telemetry: { disabled: true } })
+  clerk = serverSdk(usher.ready)
   const { code, stderr } = await runUsher(['connections', 'enable', 'github', '--data', usher.ready.data])
   if (code !== 0) throw new Error(stderr)
   await untilEnvironment(usher, ({ user_settings }) => 'oauth_github' in user_settings.social)

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
 import { chromiumPath, launchBrowser, mailTo, newPerson, screenshot } from '../support/browser.ts'
+import { serverSdk } from '../support/clerk.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** The components where not everybody may sign up. */
@@ -13,8 +14,7 @@ let browser: Browser
 beforeAll(async () => {
   if (!chromiumPath) return
   usher = await startUsher()
-  const { url: apiUrl, secret_key: secretKey, publishable_key: publishableKey } = usher.ready
-  clerk = createClerkClient({ secretKey, publishableKey, apiUrl, telemetry: { disabled: true } })
+  clerk = serverSdk(usher.ready)
   browser = await launchBrowser()
 }, 60_000)
 afterAll(async () => {

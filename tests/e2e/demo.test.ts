@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createClerkClient } from '@clerk/backend'
 import type { Browser, Page } from 'playwright-core'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { serverSdk } from '../support/clerk.ts'
 import { postgresBin, startPostgres } from '../support/postgres.ts'
 import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
 
@@ -39,11 +39,7 @@ afterAll(async () => {
 
 /** The operator's script: the role Reader and the two permissions, through the unmodified server SDK. */
 async function makeRoles({ ready }: UsherProcess) {
-  const clerk = createClerkClient({
-    secretKey: ready.secret_key,
-    publishableKey: ready.publishable_key,
-    apiUrl: ready.url,
-  })
+  const clerk = serverSdk(ready)
   const { organizationPermissions, organizationRoles } = clerk
   const read = await organizationPermissions.createOrganizationPermission({ key: 'org:tasks:read', name: 'Read tasks' })
   const write = await organizationPermissions.createOrganizationPermission({
@@ -140,7 +136,7 @@ test.skipIf(!available)(
     await screenshot(bob, '06-reader')
 
     // Ada makes him a Member; within a second he can write, and both see it live.
-    const clerk = createClerkClient({ secretKey: usher.ready.secret_key, apiUrl: url })
+    const clerk = serverSdk(usher.ready)
     const [organization] = (await clerk.organizations.getOrganizationList()).data
     const members = await clerk.organizations.getOrganizationMembershipList({ organizationId: organization?.id ?? '' })
     const bobsId = members.data.find((m) => m.role === 'org:reader')?.publicUserData?.userId ?? ''

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createClerkClient } from '@clerk/backend'
 import type { Browser, Page } from 'playwright-core'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { serverSdk } from '../support/clerk.ts'
 import { exampleInstalled, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
 
@@ -82,7 +82,7 @@ async function addTask(page: Page, title: string) {
 test.skipIf(!available)(
   'the guide to multi-tenancy: addresses of organizations, domains, requests, invitations, roles, switching',
   async () => {
-    const clerk = createClerkClient({ secretKey: usher.ready.secret_key, apiUrl: usher.ready.url })
+    const clerk = serverSdk(usher.ready)
     await clerk.instance.updateOrganizationSettings({ domainsEnabled: true })
 
     // Two organizations, each at an address of its own.
@@ -204,7 +204,7 @@ test.skipIf(!available)(
 test.skipIf(!available)(
   'I10 a page that asks for a role and says where to send others does both',
   async () => {
-    const clerk = createClerkClient({ secretKey: usher.ready.secret_key, apiUrl: usher.ready.url })
+    const clerk = serverSdk(usher.ready)
     const page = `${app.url}/administration`
     const signedOut = await fetch(page, { redirect: 'manual', headers: { accept: 'text/html' } })
     expect([signedOut.status, (await signedOut.text()).includes('of them done')]).toEqual([307, false])

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type ClerkClient, createClerkClient } from '@clerk/backend'
+import type { ClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
 import { startDns, type TestDns } from '../../apps/server/src/testing/dns.ts'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot as shot } from '../support/browser.ts'
+import { serverSdk } from '../support/clerk.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -14,8 +15,7 @@ beforeAll(async () => {
   if (!chromiumPath) return
   dns = await startDns()
   usher = await startUsher({ env: { USHER_DNS_SERVERS: dns.address } })
-  const { url: apiUrl, secret_key: secretKey } = usher.ready
-  clerk = createClerkClient({ secretKey, apiUrl })
+  clerk = serverSdk(usher.ready)
   browser = await launchBrowser()
 }, 60_000)
 afterAll(async () => {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createClerkClient } from '@clerk/backend'
 import type { Browser, Page } from 'playwright-core'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { serverSdk } from '../support/clerk.ts'
 import { exampleInstalled, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
 
@@ -169,7 +169,7 @@ test.skipIf(!available)(
     expect(await byTestId(ada.page, 'task').count()).toBe(2)
 
     // Ada makes him a Member: within a second he can write, and both see it live.
-    const clerk = createClerkClient({ secretKey: usher.ready.secret_key, apiUrl: url })
+    const clerk = serverSdk(usher.ready)
     const [organization] = (await clerk.organizations.getOrganizationList()).data
     const members = await clerk.organizations.getOrganizationMembershipList({ organizationId: organization?.id ?? '' })
     const bobsId = members.data.find((m) => m.role === 'org:reader')?.publicUserData?.userId ?? ''

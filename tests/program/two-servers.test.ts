@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createClerkClient } from '@clerk/backend'
+import { serverSdk } from '../support/clerk.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
@@ -10,12 +10,7 @@ test.skipIf(!process.env.USHER_TEST_POSTGRES_BIN)(
     const env = { DATABASE_URL: postgres.url, USHER_SECRET: 'a secret that both of the servers hold' }
     await using one = await startUsher({ env })
     await using two = await startUsher({ env })
-    const clientOf = ({ ready }: UsherProcess) =>
-      createClerkClient({
-        secretKey: one.ready.secret_key,
-        publishableKey: one.ready.publishable_key,
-        apiUrl: ready.url,
-      })
+    const clientOf = ({ ready }: UsherProcess) => serverSdk({ ...one.ready, url: ready.url })
     const [here, there] = [clientOf(one), clientOf(two)]
     const within = async (holds: () => Promise<boolean>) => {
       const at = performance.now()

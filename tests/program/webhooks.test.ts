@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
 import { createHmac, randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { createClerkClient } from '@clerk/backend'
 import { verifyWebhook } from '@clerk/backend/webhooks'
 import { SQL } from 'bun'
+import { serverSdk } from '../support/clerk.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
 
 const env = { USHER_EGRESS_ALLOW: '127.0.0.1' }
@@ -18,11 +18,7 @@ function backendOf({ ready }: UsherProcess) {
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
     return (await response.json()) as Answer
   }
-  const sdk = createClerkClient({
-    secretKey: ready.secret_key,
-    publishableKey: ready.publishable_key,
-    apiUrl: ready.url,
-  })
+  const sdk = serverSdk(ready)
   return { call, sdk }
 }
 

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { postgresBin, startPostgres } from '../support/postgres.ts'
+import { redisServer, startRedis } from '../support/redis.ts'
 import { type Ready, runUsher, startUsher, temporaryDirectory } from '../support/usher.ts'
 
 test('start prints one line of JSON when ready, keeps its keys, and stops cleanly on SIGTERM', async () => {
@@ -78,13 +79,14 @@ test('further instances have keys and settings of their own, also beside a runni
   expect((await jwks()).status).toBe(200)
 }, 60_000)
 
-test.skipIf(!postgresBin)(
+test.skipIf(!postgresBin || !redisServer)(
   'two nodes may start at once on an empty PostgreSQL 15, and share what is in it',
   async () => {
     await using postgres = await startPostgres()
+    await using redis = await startRedis()
     using one = temporaryDirectory()
     using two = temporaryDirectory()
-    const env = { DATABASE_URL: postgres.url, USHER_SECRET: 'x'.repeat(40) }
+    const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, USHER_SECRET: 'x'.repeat(40) }
     const nodes = await Promise.all([startUsher({ env, data: one.path }), startUsher({ env, data: two.path })])
     expect(nodes.map((n) => n.ready.database)).toEqual(['postgres', 'postgres'])
     expect(nodes[0]?.ready.secret_key).toBe(nodes[1]?.ready.secret_key as string)

@@ -1,13 +1,19 @@
 import { expect, test } from 'bun:test'
 import { serverSdk } from '../support/clerk.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { postgresBin, startPostgres } from '../support/postgres.ts'
+import { redisServer, startRedis } from '../support/redis.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
-test.skipIf(!process.env.USHER_TEST_POSTGRES_BIN)(
+test.skipIf(!postgresBin || !redisServer)(
   'what one server does, another one on the same database heeds within a second',
   async () => {
     await using postgres = await startPostgres()
-    const env = { DATABASE_URL: postgres.url, USHER_SECRET: 'a secret that both of the servers hold' }
+    await using redis = await startRedis()
+    const env = {
+      DATABASE_URL: postgres.url,
+      REDIS_URL: redis.url,
+      USHER_SECRET: 'a secret that both of the servers hold',
+    }
     await using one = await startUsher({ env })
     await using two = await startUsher({ env })
     const clientOf = ({ ready }: UsherProcess) => serverSdk({ ...one.ready, url: ready.url })

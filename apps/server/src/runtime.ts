@@ -4,7 +4,9 @@ import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
 import { useBreachedPasswords } from './domains/credentials/index.ts'
 import { announceOn, EventBus, EventSequencer } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
+import { joinNodes, type Node } from './domains/nodes/index.ts'
 import { createPost, type Post } from './domains/webhooks/index.ts'
+import { type Cluster, LocalCluster, openCluster } from './kernel/cluster/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
 import { createDns, type Dns } from './kernel/dns.ts'
 import { createEgress, createEgressGuard, type Egress, type EgressGuard } from './kernel/egress.ts'
@@ -20,6 +22,10 @@ const retryMs = 1000
 export type Runtime = {
   config: Config
   database: Database
+  /** This server among those on its database. Absent: a command, which is none of them. */
+  node: Node | undefined
+  /** What the nodes say to each other. */
+  cluster: Cluster
   instances: InstanceRegistry
   bus: EventBus
   /** Puts events in order; from then on webhooks and other readers have them. */
@@ -46,6 +52,12 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     visitor: options.visitor,
     ...(options.visitor && { tenantConnections: 1, systemConnections: 1 }),
   })
+  const node = options.visitor
+    ? undefined
+    : await joinNodes(database, { kind: 'server', redis: !!config.redisUrl, log })
+  const cluster = node
+    ? openCluster({ redisUrl: config.redisUrl, scope: node.scope, nodeId: node.id, log })
+    : new LocalCluster('')
   const publicHost = config.publicUrl && new URL(config.publicUrl).host
   const instances = new InstanceRegistry(database, config.keyring, publicHost?.includes('.') ? publicHost : localHost)
   await instances.start()
@@ -73,6 +85,8 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   return {
     config,
     database,
+    node,
+    cluster,
     instances,
     bus,
     sequencer,

@@ -52,15 +52,11 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     // A picture of 10 MB as base64 is the largest body there is.
     maxRequestBodySize: 15 * 1024 * 1024,
     fetch(request, server) {
-      if (draining)
-        return new Response('The server is going away.', {
-          status: 503,
-          headers: { 'retry-after': '1', connection: 'close' },
-        })
       // A `Host` that is none leaves the request without a URL.
       if (!URL.canParse(request.url)) return new Response('Bad Request', { status: 400 })
       if (sync.handles(request)) return sync.fetch(request, server, clientIp(request, server, config))
-      return app(request, { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` })
+      const env = { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` }
+      return draining ? lastAnswer(request, () => app(request, env)) : app(request, env)
     },
     websocket: sync.websocket,
   })
@@ -91,9 +87,24 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
       await audit.stop()
       await webhooks.stop()
       await runtime.sequencer.stop()
+      await runtime.cluster.close()
+      await runtime.node?.leave()
       await runtime.database.close()
     },
   }
+}
+
+/**
+ * What is asked while this server goes is answered: a proxy can pass it on to nobody once it was sent. Only health says
+ * that nothing more should come, and each answer ends its connection.
+ */
+async function lastAnswer(request: Request, answer: () => Response | Promise<Response>): Promise<Response> {
+  const isHealth = ['/healthz', '/readyz'].includes(new URL(request.url).pathname)
+  const response = isHealth
+    ? Response.json({ status: 'draining' }, { status: 503, headers: { 'retry-after': '1' } })
+    : await answer()
+  response.headers.set('connection', 'close')
+  return response
 }
 
 /** The ways out that the operator has configured. Each is a queue of its own: one that is dead delays no other. */

@@ -1,8 +1,10 @@
 import type { Config } from './config.ts'
 import { openDatabase } from './database/index.ts'
+import { joinNodes } from './domains/nodes/index.ts'
 import { SyncEngine } from './domains/sync/index.ts'
 import { createSyncPlane, type SocketData } from './faces/sync/plane.ts'
 import { openGate, staticGate } from './faces/sync/static-gate.ts'
+import { openCluster } from './kernel/cluster/index.ts'
 import { createLog } from './kernel/log.ts'
 
 export type SyncServer = {
@@ -32,6 +34,8 @@ export async function startSyncPlane(config: Config, token: string | undefined):
     warnings.push(`the token is shorter than ${shortToken} bytes: it can be guessed.`)
   // Two writers are plenty here, and each database connection is a process with memory of its own.
   const database = await openDatabase(config, { tenantConnections: 1, systemConnections: 1 })
+  const node = await joinNodes(database, { kind: 'sync', redis: config.redisUrl !== undefined, log })
+  const cluster = openCluster({ redisUrl: config.redisUrl, scope: node.scope, nodeId: node.id, log })
   const engine = new SyncEngine({
     sql: database.systemSql,
     connect: database.connectSystem,
@@ -66,6 +70,8 @@ export async function startSyncPlane(config: Config, token: string | undefined):
     stop: async () => {
       await plane.stop()
       await server.stop(true)
+      await cluster.close()
+      await node.leave()
       await database.close()
     },
   }

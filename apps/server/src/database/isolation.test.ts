@@ -38,6 +38,9 @@ const alsoNeeded: Record<string, Column[]> = {
   feature_grants: [{ table: 'feature_grants', name: 'user_id', type: 'text' }],
 }
 
+/** Of the installation: their rows belong to no instance. */
+const ofNobody = ['nodes']
+
 /** Gives an instance a row in every table, whatever the table is for. */
 async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]> {
   const tables: { name: string }[] = await owner`
@@ -47,7 +50,7 @@ async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]>
     where table_schema = 'public' and is_nullable = 'NO' and column_default is null and is_identity = 'NO' and is_generated = 'NEVER'`
   await owner.unsafe(`set session_replication_role = replica`)
   for (const { name } of tables) {
-    if (name === 'instances' || name === 'applications') continue // they have rows already
+    if (name === 'instances' || name === 'applications' || ofNobody.includes(name)) continue // they have rows already
     const needed = [...columns.filter((c) => c.table === name), ...(alsoNeeded[name] ?? [])]
     const values = needed.map((c) => (c.name === 'instance_id' ? `'${instanceId}'` : someValue[c.type]))
     // The server may have made the instance's stream of events meanwhile: that row serves as well.
@@ -55,7 +58,7 @@ async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]>
       `insert into ${name} (${needed.map((c) => `"${c.name}"`).join(', ')}) values (${values.join(', ')}) on conflict do nothing`,
     )
   }
-  return tables.map((t) => t.name)
+  return tables.map((t) => t.name).filter((name) => !ofNobody.includes(name))
 }
 
 /** Takes the made-up rows away again: this server goes on serving other tests. */
@@ -93,6 +96,22 @@ test('in every table, a query without a filter shows nothing of another instance
     await owner.close()
   }
 }, 30_000)
+
+test('what belongs to the installation is seen by no instance', async () => {
+  const t = await testInstance()
+  for (const name of ofNobody) {
+    const [there] = await t.server.runtime.database.systemSql.unsafe(`select count(*)::int as n from ${name}`)
+    expect({ name, there: there.n > 0 }).toEqual({ name, there: true })
+    const [seen] = await transaction(t.ctx(), (tx) => tx.db.execute(sql.raw(`select count(*)::int as n from ${name}`)))
+    expect({ name, seen: seen?.n }).toEqual({ name, seen: 0 })
+    const write = transaction(t.ctx(), (tx) =>
+      tx.db.execute(
+        sql.raw(`insert into ${name} (id, kind, host, pid, version, redis) values ('x', 'server', 'x', 1, 'x', false)`),
+      ),
+    )
+    await expect(write).rejects.toMatchObject({ cause: { errno: '42501' } })
+  }
+})
 
 test('a transaction cannot write a row into another instance', async () => {
   const a = await testInstance()

@@ -22,6 +22,7 @@ const systemTables = [
   'webhook_deliveries',
   'messages',
   'social_connections',
+  'nodes',
   'sync_rooms',
   'sync_room_segments',
   'sync_room_snapshots',
@@ -32,6 +33,8 @@ const systemTables = [
 const ownershipRules: Record<string, string> = {
   instances: `id = current_setting('usher.instance_id', true)`,
   applications: `id = (select application_id from instances where id = current_setting('usher.instance_id', true))`,
+  // Of the installation and of no instance.
+  nodes: 'false',
 }
 const byInstanceColumn = `instance_id = current_setting('usher.instance_id', true)`
 

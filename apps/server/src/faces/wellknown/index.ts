@@ -11,12 +11,16 @@ export function wellknownFace(): Hono<Env> {
   const face = new Hono<Env>()
   face.get('/healthz', () => jsonResponse({ status: 'ok' }))
   face.get('/readyz', async (c) => {
+    const { database, node, cluster } = c.var.runtime
     try {
-      await c.var.runtime.database.ping()
-      return jsonResponse({ status: 'ready' })
+      await database.ping()
     } catch {
       return jsonResponse({ status: 'unavailable', reason: 'the database does not answer' }, 503)
     }
+    if (node && !node.inPlace)
+      return jsonResponse({ status: 'unavailable', reason: 'another server runs on the database' }, 503)
+    // Without Redis the nodes serve on, and hear of each other later.
+    return jsonResponse({ status: 'ready', ...(cluster.isShared && { redis: cluster.connected ? 'ok' : 'away' }) })
   })
   face.get('/metrics', async (c) => {
     if (!maySeeMetrics(c)) throw new UsherError('resource_not_found', 'There is nothing at this address.')

@@ -1,0 +1,1 @@
+export { joinNodes, type Node } from './join-nodes.ts'

@@ -4,7 +4,7 @@ import type { Room } from './room.ts'
 
 /** What a connection needs of a WebSocket; Bun's server socket is one. */
 export type Socket = {
-  send(bytes: Uint8Array): number
+  send(data: Uint8Array | string): number
   close(code: number, reason: string): void
   terminate(): void
   subscribe(topic: string): void
@@ -18,6 +18,9 @@ export type Socket = {
 
 export type Access = 'read' | 'write'
 
+/** What a client asked to speak. Without a name it is a stock client, which understands binary frames alone. */
+export type Subprotocol = '' | 'usher.v1' | 'usher.encrypted.v1'
+
 /** Who is connected, shared by all connections that came with one token. */
 export type Principal = {
   instanceId: string
@@ -28,8 +31,6 @@ export type Principal = {
   organizationId: string | undefined
   /** What the person could do in the organization when this was granted. */
   permissionVersion: string | undefined
-  /** Seconds since 1970 at which the token ends; undefined: never. */
-  expiresAt: number | undefined
 }
 
 /**
@@ -46,8 +47,10 @@ export class Connection {
   /** What it may do now. */
   access: Access
   /** What its token allowed. */
-  readonly granted: Access
-  readonly principal: Principal
+  granted: Access
+  principal: Principal
+  /** Milliseconds of the monotonic clock at which it is cut, its token having ended; undefined: never. */
+  endsAt: number | undefined = undefined
   readonly key: string
   readonly openedAt: number
 
@@ -83,8 +86,13 @@ export class Connection {
   readonly messages: Bucket
   readonly bytes: Bucket
   presence: Bucket | undefined = undefined
+  subprotocol: Subprotocol = ''
   /** Address of the peer. */
   ip = ''
+  /** The `Host` that it asked for: it names the instance. */
+  host = ''
+  /** A new token is being looked at. */
+  isRenewing = false
   /** How many changes of rights there had been when it was judged. */
   judgedAt = 0
   /** Why it is being closed, for the log. */
@@ -104,5 +112,10 @@ export class Connection {
     this.openedAt = now
     this.messages = new Bucket(limits.messagesBurst, now)
     this.bytes = new Bucket(limits.bytesBurst, now)
+  }
+
+  /** Sends a control frame. Never to a stock client: it would take it for a broken update. */
+  sendText(frame: { t: string; [key: string]: unknown }): void {
+    if (this.subprotocol !== '' && this.state !== 'closing') this.socket?.send(JSON.stringify(frame))
   }
 }

@@ -3,7 +3,7 @@ import type { SQL } from 'bun'
 import type { Log } from '../../kernel/log.ts'
 import { ClockRanges, decodeVector } from './clock-ranges.ts'
 import { type CloseReason, closeCodes } from './close-codes.ts'
-import type { Access, Connection, Socket } from './connection.ts'
+import type { Access, Connection, Principal, Socket } from './connection.ts'
 import { DocumentWorker } from './document-worker-client.ts'
 import { Lane } from './lane.ts'
 import { Bucket, defaultLimits, type SyncLimits } from './limits.ts'
@@ -51,7 +51,6 @@ export class SyncEngine {
   private readonly laneDrivers: SQL[]
   private readonly worker = new DocumentWorker()
   private readonly firstFrames = new TimerWheel<Connection>(performance.now() / 1000)
-  private readonly expiries = new TimerWheel<Connection>(performance.now() / 1000)
   private readonly pausedConnections = new Set<Connection>()
   private readonly secondTimer: ReturnType<typeof setInterval>
   private resumeTimer: ReturnType<typeof setTimeout> | undefined
@@ -82,7 +81,7 @@ export class SyncEngine {
     connection.socket = socket
     if (connection.state === 'closing') return
     connection.keepaliveTopic = keepaliveTopics[this.connectionCount++ % keepaliveTopics.length] as string
-    const { userId, organizationId, sessionId, expiresAt } = connection.principal
+    const { userId, organizationId } = connection.principal
     if (userId && (this.byUser.get(userId)?.size ?? 0) >= this.limits.connectionsPerUser)
       return this.close(connection, 'rate_limited', 'too many connections of this user')
     if (
@@ -91,18 +90,29 @@ export class SyncEngine {
     )
       return this.close(connection, 'rate_limited', 'too many connections of this organization')
     this.all.add(connection)
-    for (const [index, id] of this.indexesOf(sessionId, userId, organizationId)) {
+    this.index(connection)
+    const now = performance.now()
+    this.firstFrames.add(connection, now / 1000 + this.limits.firstFrameSeconds)
+    this.enter(connection)
+  }
+
+  private index(connection: Connection) {
+    for (const [index, id] of this.indexesOf(connection.principal)) {
       const set = index.get(id)
       if (set) set.add(connection)
       else index.set(id, new Set([connection]))
     }
-    const now = performance.now()
-    this.firstFrames.add(connection, now / 1000 + this.limits.firstFrameSeconds)
-    if (expiresAt !== undefined) this.expiries.add(connection, (now + expiresAt * 1000 - Date.now()) / 1000)
-    this.enter(connection)
   }
 
-  private indexesOf(sessionId?: string, userId?: string, organizationId?: string) {
+  private unindex(connection: Connection) {
+    for (const [index, id] of this.indexesOf(connection.principal)) {
+      const set = index.get(id)
+      set?.delete(connection)
+      if (set?.size === 0) index.delete(id)
+    }
+  }
+
+  private indexesOf({ sessionId, userId, organizationId }: Principal) {
     const pairs: [Map<string, Set<Connection>>, string][] = []
     if (sessionId) pairs.push([this.bySession, sessionId])
     if (userId) pairs.push([this.byUser, userId])
@@ -163,12 +173,7 @@ export class SyncEngine {
   detach(connection: Connection) {
     connection.state = 'closing'
     if (!this.all.delete(connection)) return
-    const { sessionId, userId, organizationId } = connection.principal
-    for (const [index, id] of this.indexesOf(sessionId, userId, organizationId)) {
-      const set = index.get(id)
-      set?.delete(connection)
-      if (set?.size === 0) index.delete(id)
-    }
+    this.unindex(connection)
     this.pausedConnections.delete(connection)
     connection.queue = undefined
     connection.deferred = undefined
@@ -213,10 +218,19 @@ export class SyncEngine {
     return found
   }
 
+  /** A live connection showed a new credential: it is found by the ids of that one from now on. */
+  setPrincipal(connection: Connection, principal: Principal) {
+    if (!this.all.has(connection)) return
+    this.unindex(connection)
+    connection.principal = principal
+    this.index(connection)
+  }
+
   /** Swaps the rights of a live connection. They hold from its next frame on. */
   setAccess(connection: Connection, access: Access) {
     if (connection.access === access) return
     connection.access = access
+    connection.sendText({ t: 'role', access })
     // It may have edited while it could only read: ask for what we lack.
     if (access === 'write' && connection.room) sendTo(connection, step1Frame(connection.room.durable.encodeVector()))
   }
@@ -509,8 +523,6 @@ export class SyncEngine {
     this.publish(keepaliveTopics[this.seconds % keepaliveTopics.length] as string, keepaliveFrame)
     for (const connection of this.firstFrames.advance(now / 1000))
       if (!connection.heard) this.close(connection, 'idle', 'nothing was said in time')
-    for (const connection of this.expiries.advance(now / 1000))
-      this.close(connection, 'unauthenticated', 'the token has expired')
     for (const connection of this.all) this.watchBuffer(connection, now)
     for (const [name, room] of this.rooms) this.careFor(name, room, now)
   }

@@ -1,5 +1,5 @@
 export { type CloseReason, closeCodes } from './close-codes.ts'
-export { type Access, Connection, type Principal, type Socket } from './connection.ts'
+export { type Access, Connection, type Principal, type Socket, type Subprotocol } from './connection.ts'
 export {
   BackendSyncTokenInput,
   createSyncTokenForBackend,
@@ -12,4 +12,5 @@ export { SyncEngine } from './engine.ts'
 export { changesRights, endedOrganization, judgeConnection, type Verdict } from './judge-connection.ts'
 export { Buckets, defaultLimits, type SyncLimits } from './limits.ts'
 export { deniedFrame } from './protocol.ts'
+export { Renewals } from './renewals.ts'
 export { verifySyncToken } from './sync-token.ts'

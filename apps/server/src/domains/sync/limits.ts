@@ -26,6 +26,13 @@ export type SyncLimits = {
   roomPendingBytes: number
   nodePendingBytes: number
   firstFrameSeconds: number
+  /** Sockets that show their credential in the first message and have not done so yet; of one address, of the node. */
+  waitingSocketsPerIp: number
+  waitingSockets: number
+  /** What such a socket may say until then, in bytes. */
+  firstMessageBytes: number
+  /** Bytes of one text frame. */
+  textBytes: number
   /** Sockets that were let in only to be told why they are refused. */
   refusedSockets: number
   /** Wrong static tokens a minute and address. */
@@ -55,6 +62,10 @@ export const defaultLimits: SyncLimits = {
   roomPendingBytes: 8 * 1024 * 1024,
   nodePendingBytes: 256 * 1024 * 1024,
   firstFrameSeconds: 10,
+  waitingSocketsPerIp: 100,
+  waitingSockets: 10_000,
+  firstMessageBytes: 16 * 1024,
+  textBytes: 128 * 1024,
   refusedSockets: 1000,
   wrongTokensPerMinute: 5,
 }

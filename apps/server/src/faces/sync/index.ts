@@ -34,7 +34,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
       const admission = await gate(offer)
       return admission.admitted ? { ...admission, judgedAt: before } : admission
     },
-    onOpen: (connection) => {
+    onJudged: (connection) => {
       if (connection.judgedAt !== changes) judgeAgain(runtime, engine, [connection])
     },
     countRefusal: (code) => refusals.inc({ code }),

@@ -7,10 +7,12 @@ import {
   closeCodes,
   deniedFrame,
   isDocId,
+  Renewals,
   type SyncEngine,
 } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
-import { type Gate, type Offer, tokenOf } from './credentials.ts'
+import { authedFrame, type ControlFrame, createControl, parseControl, tokenIn } from './control.ts'
+import { type Admission, type Gate, type Offer, subprotocolOf, tokenOf } from './credentials.ts'
 
 /** A socket that was let in only to be told why it is refused: a browser shows nothing but a close code. */
 export class Refusal {
@@ -24,7 +26,20 @@ export class Refusal {
   }
 }
 
-export type SocketData = Connection | Refusal
+/** A socket that has to show its credential in its first message, and is nobody's until then. */
+export class Waiting {
+  readonly offer: Offer
+  timer: ReturnType<typeof setTimeout> | undefined
+  bytes = 0
+  isJudged = false
+  isOver = false
+
+  constructor(offer: Offer) {
+    this.offer = offer
+  }
+}
+
+export type SocketData = Connection | Refusal | Waiting
 
 export type SyncPlane = {
   /** Whether a request is for this plane. */
@@ -42,15 +57,16 @@ type Options = {
   engine: SyncEngine
   gate: Gate
   log: Log
-  /** Called when a socket is open and part of the engine's indexes. */
-  onOpen?: (connection: Connection) => void
+  /** Called when a socket is open and part of the engine's indexes, and when it showed a new credential. */
+  onJudged?: (connection: Connection) => void
+  /** Text frames of named connections that concern neither liveness nor their credential. */
+  onText?: (connection: Connection, frame: ControlFrame) => void
   /** Longest time over which sockets are told to come back. */
   drainMs?: number
   countRefusal?: (reason: string) => void
 }
 
 const prefix = '/sync/'
-const subprotocol = 'usher.v1'
 /** A refused client that talks on is cut off. */
 const refusedFrames = 16
 const refusedBytes = 4096
@@ -60,13 +76,23 @@ const refusalWindowMs = 60_000
 const oversizedForMs = 60_000
 
 /** The WebSocket face: upgrades, refuses and passes frames. What they mean is the engine's business. */
-export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, countRefusal }: Options): SyncPlane {
+export function createSyncPlane(options: Options): SyncPlane {
+  const { engine, gate, log, onJudged, onText, drainMs = 20_000, countRefusal } = options
   const { limits } = engine
   const perIp = new Buckets(limits.upgradesPerIpPerSecond, limits.upgradesPerIpBurst)
   const perNode = new Buckets(limits.upgradesPerSecond, limits.upgradesPerSecond)
   const refusals = new Recent(refusalWindowMs)
   const oversized = new Recent(oversizedForMs)
+  /** Connections that are told when the server goes. */
+  const named = new Set<Connection>()
+  const waitingByIp = new Map<string, number>()
+  let waitingOpen = 0
   let refusedOpen = 0
+  const renewals = new Renewals({
+    announce: (connection, inMs) => connection.sendText({ t: 'expiring', inMs }),
+    end: (connection) => engine.close(connection, 'unauthenticated', 'the token has expired'),
+  })
+  const control = createControl({ engine, gate, renewals, onText, onJudged })
 
   async function upgrade(request: Request, server: Server<SocketData>, ip: string): Promise<Response | undefined> {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
@@ -80,7 +106,8 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
     const protocols = (request.headers.get('sec-websocket-protocol') ?? '').split(',').map((p) => p.trim())
     const offer: Offer = {
       docId,
-      token: tokenOf(url, protocols),
+      ...tokenOf(url, protocols),
+      subprotocol: subprotocolOf(protocols),
       origin: request.headers.get('origin') ?? undefined,
       host: (request.headers.get('host') ?? '').toLowerCase(),
       ip,
@@ -93,11 +120,11 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
     if (!admission.admitted && 'status' in admission)
       return refuse(admission.status, admission.message, admission.retryAfterSeconds)
     let data: SocketData
-    if (admission.admitted) {
-      const connection = new Connection(admission.principal, docId, admission, limits, performance.now())
-      connection.ip = ip
-      connection.judgedAt = admission.judgedAt ?? 0
-      data = connection
+    if (admission.admitted) data = connectionOf(offer, admission)
+    else if (admission.missing && offer.subprotocol !== '') {
+      if (waitingOpen >= limits.waitingSockets || (waitingByIp.get(ip) ?? 0) >= limits.waitingSocketsPerIp)
+        return refuse(503, 'Too many connections.', 1)
+      data = new Waiting(offer)
     } else {
       countRefusal?.(admission.reason)
       refusals.add(credential, now)
@@ -106,9 +133,7 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
       data = new Refusal(admission.reason, admission.message)
     }
     // Without a header Bun would echo the first protocol offered, and that could be the bearer.
-    const headers: Record<string, string> = protocols.includes(subprotocol)
-      ? { 'sec-websocket-protocol': subprotocol }
-      : {}
+    const headers: Record<string, string> = offer.subprotocol ? { 'sec-websocket-protocol': offer.subprotocol } : {}
     if (server.upgrade(request, { data, headers })) return undefined
     return answer(400, 'The upgrade failed.')
   }
@@ -116,6 +141,91 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
   function refuse(status: number, message: string, retryAfterSeconds?: number): Response {
     countRefusal?.(`http_${status}`)
     return answer(status, message, retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) })
+  }
+
+  function connectionOf(offer: Offer, admission: Extract<Admission, { admitted: true }>): Connection {
+    const connection = new Connection(admission.principal, offer.docId, admission, limits, performance.now())
+    connection.subprotocol = offer.subprotocol
+    connection.ip = offer.ip
+    connection.host = offer.host
+    connection.judgedAt = admission.judgedAt ?? 0
+    renewals.watch(connection, admission.expiresAt)
+    return connection
+  }
+
+  function open(socket: ServerWebSocket<SocketData>, connection: Connection) {
+    if (connection.subprotocol !== '') named.add(connection)
+    engine.attach(connection, socket)
+    onJudged?.(connection)
+  }
+
+  function openWaiting(socket: ServerWebSocket<SocketData>, waiting: Waiting) {
+    const { ip } = waiting.offer
+    waitingOpen++
+    waitingByIp.set(ip, (waitingByIp.get(ip) ?? 0) + 1)
+    // Not refreshed by anything that it sends.
+    waiting.timer = setTimeout(
+      () => turnAway(socket, waiting, 'unauthenticated', 'no token came in time'),
+      limits.firstFrameSeconds * 1000,
+    )
+  }
+
+  /** It no longer waits: it was let in, turned away, or went by itself. */
+  function endWaiting(waiting: Waiting) {
+    if (waiting.isOver) return
+    waiting.isOver = true
+    clearTimeout(waiting.timer)
+    const { ip } = waiting.offer
+    waitingOpen--
+    const left = (waitingByIp.get(ip) ?? 1) - 1
+    if (left > 0) waitingByIp.set(ip, left)
+    else waitingByIp.delete(ip)
+  }
+
+  function turnAway(socket: ServerWebSocket<SocketData>, waiting: Waiting, reason: CloseReason, message: string) {
+    endWaiting(waiting)
+    countRefusal?.(reason)
+    log.info({ reason, ip: waiting.offer.ip }, 'a socket was refused')
+    socket.close(closeCodes[reason].code, message)
+  }
+
+  /** The first message is the credential. Nothing else is looked at, and nothing is kept for later. */
+  async function receiveFirst(socket: ServerWebSocket<SocketData>, waiting: Waiting, message: string | Buffer) {
+    if (waiting.isOver) return
+    waiting.bytes += message.length
+    if (waiting.bytes > limits.firstMessageBytes) {
+      endWaiting(waiting)
+      return socket.terminate()
+    }
+    if (waiting.isJudged) return turnAway(socket, waiting, 'malformed', 'wait for the answer to the token')
+    const token = typeof message === 'string' ? tokenIn(parseControl(message)) : undefined
+    if (token === undefined) return turnAway(socket, waiting, 'malformed', 'the first message is { t: "auth", token }')
+    waiting.isJudged = true
+    const { offer } = waiting
+    const credential = digestOf(`${offer.ip} ${offer.docId} ${token}`)
+    const now = performance.now()
+    if (refusals.count(credential, now) >= refusalsBeforeHttp)
+      return turnAway(socket, waiting, 'rate_limited', JSON.stringify({ retryAfterMs: 30_000 }))
+    let admission: Admission
+    try {
+      admission = await gate({ ...offer, token, via: 'message' })
+    } catch (error) {
+      log.error({ err: error }, 'a token could not be checked')
+      return turnAway(socket, waiting, 'storage_unavailable', 'the token cannot be checked now')
+    }
+    if (waiting.isOver) return
+    if (!admission.admitted) {
+      if ('status' in admission)
+        return turnAway(socket, waiting, 'rate_limited', JSON.stringify({ retryAfterMs: 60_000 }))
+      refusals.add(credential, now)
+      return turnAway(socket, waiting, admission.reason, admission.message)
+    }
+    endWaiting(waiting)
+    if (engine.draining) return socket.close(closeCodes.restart.code, 'the server restarts')
+    const connection = connectionOf(offer, admission)
+    socket.data = connection
+    socket.send(JSON.stringify(authedFrame(admission.expiresAt, admission.access)))
+    open(socket, connection)
   }
 
   function openRefused(socket: ServerWebSocket<SocketData>, refusal: Refusal) {
@@ -134,26 +244,34 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
     websocket: {
       data: undefined as unknown as SocketData,
       open(socket) {
-        if (socket.data instanceof Refusal) return openRefused(socket, socket.data)
-        engine.attach(socket.data, socket)
-        onOpen?.(socket.data)
+        const { data } = socket
+        if (data instanceof Connection) open(socket, data)
+        else if (data instanceof Waiting) openWaiting(socket, data)
+        else openRefused(socket, data)
       },
       message(socket, message) {
         const { data } = socket
-        if (data instanceof Connection) return engine.receive(data, message)
+        if (data instanceof Connection) {
+          if (typeof message === 'string' && data.subprotocol !== '') return control.receive(data, message)
+          return engine.receive(data, message)
+        }
+        if (data instanceof Waiting) return void receiveFirst(socket, data, message)
         if (++data.frames > refusedFrames || message.length > refusedBytes) socket.terminate()
       },
       drain(socket) {
         if (socket.data instanceof Connection) engine.drained(socket.data)
       },
       close(socket, code) {
-        if (socket.data instanceof Refusal) {
+        const { data } = socket
+        if (data instanceof Refusal) {
           refusedOpen--
           return
         }
-        const { ip, key, closeReason } = socket.data
+        if (data instanceof Waiting) return endWaiting(data)
+        const { ip, key, closeReason } = data
         if (code === 1009 || closeReason === 'too_large') oversized.add(`${ip} ${key}`, performance.now())
-        engine.detach(socket.data)
+        named.delete(data)
+        engine.detach(data)
       },
       // A dropped update is a hole in somebody's document: a socket that cannot keep up is closed and resyncs.
       closeOnBackpressureLimit: true,
@@ -165,7 +283,11 @@ export function createSyncPlane({ engine, gate, log, onOpen, drainMs = 20_000, c
       sendPings: true,
     },
     stop: async () => {
-      await engine.drain(Math.min(drainMs, engine.stats.connections * 10))
+      const windowMs = Math.min(drainMs, engine.stats.connections * 10)
+      // Who understands it comes back at a moment of its own choice; everybody else is sent away one by one.
+      for (const connection of named) connection.sendText({ t: 'goaway', inMs: windowMs })
+      await engine.drain(windowMs)
+      renewals.stop()
       await engine.stop()
     },
   }

@@ -12,7 +12,6 @@ const principal = (kind: 'anonymous' | 'static'): Principal => ({
   sessionId: undefined,
   organizationId: undefined,
   permissionVersion: undefined,
-  expiresAt: undefined,
 })
 
 /**
@@ -37,7 +36,8 @@ export function staticGate(options: { token: string; wrongTokensPerMinute: numbe
   const wrong = new Buckets(options.wrongTokensPerMinute / 60, options.wrongTokensPerMinute)
   return ({ origin, token, ip }) => {
     if (origin === 'null') return { admitted: false, status: 403, message: 'Pages of this origin may not connect.' }
-    if (token === undefined) return { admitted: false, reason: 'unauthenticated', message: 'a token is needed' }
+    if (token === undefined)
+      return { admitted: false, reason: 'unauthenticated', message: 'a token is needed', missing: true }
     const now = performance.now()
     if (wrong.isEmpty(ip, now))
       return { admitted: false, status: 429, message: 'Too many wrong tokens.', retryAfterSeconds: 60 }

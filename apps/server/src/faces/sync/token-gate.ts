@@ -5,15 +5,15 @@ import { type Gate, isLoopbackOrigin } from './credentials.ts'
 
 /** The third gradation: a token for one document and one person, checked again against what is true now. */
 export function tokenGate(runtime: Runtime): Gate {
-  return async ({ docId, token, origin, host }) => {
+  return async ({ docId, token, origin, host, subprotocol }) => {
     const instance = runtime.instances.findByHost(host) ?? runtime.instances.getDefault()
     if (origin !== undefined && !isAllowedOrigin(runtime, instance, origin))
       return { admitted: false, status: 403, message: 'Pages of this origin may not connect.' }
     if (token === undefined) {
       // Without an Origin there is no browser, and without a token nobody else either.
-      return origin === undefined
+      return origin === undefined && subprotocol === ''
         ? { admitted: false, status: 403, message: 'A token is needed.' }
-        : { admitted: false, reason: 'unauthenticated', message: 'a token is needed' }
+        : { admitted: false, reason: 'unauthenticated', message: 'a token is needed', missing: true }
     }
     const claims = await verifySyncToken(instance, token, runtime.now())
     if (!claims) return { admitted: false, reason: 'unauthenticated', message: 'the token is wrong or has expired' }
@@ -26,13 +26,12 @@ export function tokenGate(runtime: Runtime): Gate {
       sessionId: claims.sessionId,
       organizationId: claims.organizationId,
       permissionVersion: claims.permissionVersion,
-      expiresAt: claims.expiresAt,
     }
     const ctx = createCtx(runtime, instance, { type: 'system', job: 'sync' })
     const verdict = await judgeConnection(ctx, principal, docId, claims.access)
     return verdict.allowed
-      ? { admitted: true, principal, access: verdict.access, granted: claims.access }
-      : { admitted: false, reason: verdict.reason, message: verdict.message }
+      ? { admitted: true, principal, access: verdict.access, granted: claims.access, expiresAt: claims.expiresAt }
+      : { admitted: false, reason: verdict.reason, message: verdict.message, principal }
   }
 }
 

@@ -125,12 +125,33 @@ describe('walkUpdate', () => {
     refused(Uint8Array.from([2, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0]))
   })
 
-  test('R-6 refuses more than ten thousand client groups and counts beyond the bytes', () => {
-    const groups = Array.from({ length: 10_001 }, (_, i) => [1, ...varUint(20_000 - i), 0, 0, 1]).flat()
-    refused(Uint8Array.from([...varUint(10_001), ...groups, 0]))
+  test('R-6 refuses more than a hundred thousand client groups and counts beyond the bytes', () => {
+    const groups = (n: number) => Array.from({ length: n }, (_, i) => [1, ...varUint(200_000 - i), 0, 0, 1]).flat()
+    expect(walkUpdate(Uint8Array.from([...varUint(20_000), ...groups(20_000), 0])).ranges).toHaveLength(20_000)
+    refused(Uint8Array.from([...varUint(100_001), ...groups(100_001), 0]))
     refused(bytes('ffffffffffffff0f'))
     refused(Uint8Array.from([0, 1, 1, ...varUint(1e9)]))
     refused(new Uint8Array())
+  })
+
+  test('R-6 refuses deletions that are out of order, overlap, or name a client twice', () => {
+    expect(walkUpdate(bytes('00 01 01 02 0001 0102')).hasDeletes).toBe(true)
+    refused(bytes('00 01 01 02 0501 0001'))
+    refused(bytes('00 01 01 02 0003 0201'))
+    refused(bytes('00 02 01 01 0001 01 01 0501'))
+  })
+
+  test('R-6 refuses bytes that a reader would make the prototype of an object', () => {
+    const object = (key: string, ...value: number[]) =>
+      Uint8Array.from([1, 1, 1, 0, 8, 1, 1, 97, 1, 118, 1, key.length, ...Buffer.from(key), ...value, 0])
+    refused(object('__proto__', 116, 1, 9))
+    for (const [key, ...value] of [
+      ['__proto__', 126],
+      ['__proto__', 118, 0],
+      ['x__proto__', 116, 1, 9],
+      ['proto____', 116, 1, 9],
+    ] as [string, ...number[]][])
+      expect(walkUpdate(object(key, ...value)).ranges).toHaveLength(1)
   })
 
   test('R-6 refuses V2 bytes and every truncation of a valid update', () => {

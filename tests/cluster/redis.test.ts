@@ -1,6 +1,8 @@
 import { expect, test } from 'bun:test'
 import { openCluster } from '../../apps/server/src/kernel/cluster/index.ts'
+import type { UsherError } from '../../apps/server/src/kernel/errors.ts'
 import { createLog } from '../../apps/server/src/kernel/log.ts'
+import { countAttempt, countTogether } from '../../apps/server/src/kernel/rate-limit.ts'
 import { redisServer, startRedis } from '../support/redis.ts'
 
 const log = createLog('silent')
@@ -47,6 +49,35 @@ test.skipIf(!redisServer)('counters are of all nodes and end; values are of one 
   expect([...((await b.readShared('here')).get('a') ?? [])]).toEqual([1, 0, 255])
   await b.close()
   expect((await a.readShared('here')).size).toBe(0)
+})
+
+test.skipIf(!redisServer)('attempts at one node count at the others, and without Redis at each by itself', async () => {
+  await using redis = await startRedis()
+  await using a = open(redis.url, 'a')
+  await using b = open(redis.url, 'b')
+  await until(() => a.connected && b.connected, 'connected')
+  const [here, there] = [{}, {}]
+  countTogether(here, a)
+  countTogether(there, b)
+  const attempt = async (scope: object, key: string) => {
+    try {
+      countAttempt(scope, key, { max: 5, windowMs: 60_000 }, new Date())
+      await Bun.sleep(20)
+      return 'passes'
+    } catch (error) {
+      return (error as UsherError).code
+    }
+  }
+  for (let i = 0; i < 5; i++) expect(await attempt(here, 'ada@example.com')).toBe('passes')
+  expect(await attempt(here, 'ada@example.com')).toBe('too_many_requests')
+  // The one attempt by which a node learns of the others'.
+  expect(await attempt(there, 'ada@example.com')).toBe('passes')
+  expect(await attempt(there, 'ada@example.com')).toBe('too_many_requests')
+  expect(await attempt(there, 'bob@example.com')).toBe('passes')
+  expect(await redis.command('keys', '*ada*')).toBe('*0')
+  await redis.kill()
+  for (let i = 0; i < 4; i++) expect(await attempt(there, 'bob@example.com')).toBe('passes')
+  expect(await attempt(there, 'bob@example.com')).toBe('too_many_requests')
 })
 
 test.skipIf(!redisServer)(

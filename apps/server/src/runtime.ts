@@ -11,6 +11,7 @@ import type { Actor, Ctx } from './kernel/ctx.ts'
 import { createDns, type Dns } from './kernel/dns.ts'
 import { createEgress, createEgressGuard, type Egress, type EgressGuard } from './kernel/egress.ts'
 import { createLog, type Log } from './kernel/log.ts'
+import { countTogether } from './kernel/rate-limit.ts'
 
 /** Host in the publishable key of the default instance, when no public URL says better. The SDKs demand a dot. */
 const localHost = 'usher.localhost'
@@ -58,10 +59,11 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   const cluster = node
     ? openCluster({ redisUrl: config.redisUrl, scope: node.scope, nodeId: node.id, log })
     : new LocalCluster('')
+  countTogether(database, cluster)
   const publicHost = config.publicUrl && new URL(config.publicUrl).host
   const instances = new InstanceRegistry(database, config.keyring, publicHost?.includes('.') ? publicHost : localHost)
   await instances.start()
-  const bus = new EventBus(database, log)
+  const bus = new EventBus(database, log, { cluster })
   announceOn(database, bus)
   // Settings that were not read would hold until the next change, so that a failed reading is repeated.
   const readAgain = () => {

@@ -1,5 +1,6 @@
 import { asc, gt, inArray, sql } from 'drizzle-orm'
 import type { Database } from '../../database/index.ts'
+import type { Cluster, Subscription } from '../../kernel/cluster/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { events } from './tables.ts'
 
@@ -13,15 +14,19 @@ export type UsherEvent = {
 
 type Listener = (event: UsherEvent) => void
 
-/** How often this node looks for what other nodes committed. */
+/** How often this node looks for what other nodes committed, when none of them rings. */
 const pollMs = 400
+/** A node that commits much rings once in so many milliseconds, and so often others look. */
+const ringMs = 10
+const bell = 'events'
 /** Ids are given out before commits, so a lower one can appear after a higher one; for so long it is waited for. */
 const lateMs = 30_000
 /** Rows of one look, and ids that are waited for. Rollbacks burn ids too, and those never appear. */
 const maxRows = 5000
 
 /**
- * Tells the parts of this node what changed: its own commits at once, those of other nodes by reading the outbox.
+ * Tells the parts of this node what changed: its own commits at once, those of other nodes by reading the outbox, when
+ * they ring or a moment later.
  * Each event arrives once per node. Cache invalidation and the closing of live sockets hang on it.
  */
 export class EventBus {
@@ -33,17 +38,27 @@ export class EventBus {
   /** Ids below it that were not there, with the time at which they were missed. */
   private readonly missing = new Map<number, number>()
   private stopped = false
+  private looking = false
+  private lookAgain = false
+  private ringing: ReturnType<typeof setTimeout> | undefined
+  private bell: Subscription | undefined
 
   private readonly database: Database
   private readonly log: Log
+  private readonly cluster: Cluster | undefined
 
   /** How far back the first look goes. */
   private readonly recentMs: number
 
-  constructor(database: Database, log: Log, { recentMs = lateMs } = {}) {
+  constructor(
+    database: Database,
+    log: Log,
+    { recentMs = lateMs, cluster }: { recentMs?: number; cluster?: Cluster } = {},
+  ) {
     this.database = database
     this.log = log
     this.recentMs = recentMs
+    this.cluster = cluster
   }
 
   subscribe(listener: Listener): () => void {
@@ -64,22 +79,46 @@ export class EventBus {
     }
   }
 
+  /** Hands on what this node has committed, and makes the others look. */
+  announce(event: UsherEvent): void {
+    this.deliver(event)
+    if (this.cluster?.isShared)
+      this.ringing ??= setTimeout(() => {
+        this.ringing = undefined
+        this.cluster?.publish(bell, '')
+      }, ringMs)
+  }
+
   start(): void {
-    const tick = async () => {
-      let more = false
-      try {
-        more = await this.poll()
-      } catch (error) {
-        this.log.warn({ err: error }, 'the outbox could not be read')
-      }
-      if (!this.stopped) this.timer = setTimeout(tick, more ? 0 : pollMs)
-    }
-    this.timer = setTimeout(tick, pollMs)
+    this.bell = this.cluster?.subscribe(bell, () => this.look())
+    this.timer = setTimeout(() => this.look(), pollMs)
   }
 
   stop(): void {
     this.stopped = true
+    this.bell?.end()
     clearTimeout(this.timer)
+    clearTimeout(this.ringing)
+  }
+
+  /** One look at a time, and one more if asked meanwhile: what was rung for may be too late for the one under way. */
+  private async look(): Promise<void> {
+    if (this.looking) {
+      this.lookAgain = true
+      return
+    }
+    this.looking = true
+    this.lookAgain = false
+    clearTimeout(this.timer)
+    let more = false
+    try {
+      more = await this.poll()
+    } catch (error) {
+      this.log.warn({ err: error }, 'the outbox could not be read')
+    }
+    this.looking = false
+    if (this.stopped) return
+    this.timer = setTimeout(() => this.look(), more ? 0 : this.lookAgain ? ringMs : pollMs)
   }
 
   /** Reads what was committed since the last look. @returns whether there is more */

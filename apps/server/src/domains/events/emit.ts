@@ -60,7 +60,7 @@ async function write(tx: Tx): Promise<void> {
     const made = await insertFacts(tx, rows)
     tx.afterCommit(() => {
       const bus = buses.get(tx.database)
-      for (const [i, { id }] of made.entries()) bus?.deliver({ ...(part[i] as NewEvent), id, instanceId })
+      for (const [i, { id }] of made.entries()) bus?.announce({ ...(part[i] as NewEvent), id, instanceId })
     })
   }
 }

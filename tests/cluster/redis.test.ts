@@ -47,7 +47,12 @@ test.skipIf(!redisServer)('counters are of all nodes and end; values are of one 
   await until(async () => (await a.readShared('here')).size === 1, 'shared')
   expect(new TextDecoder().decode((await a.readShared('here')).get('b'))).toBe('b is here')
   expect([...((await b.readShared('here')).get('a') ?? [])]).toEqual([1, 0, 255])
+  const gone: string[] = []
+  a.onNodeGone((nodeId) => gone.push(nodeId))
+  // A beat of b makes it known to a.
+  await Bun.sleep(1100)
   await b.close()
+  await until(() => gone.includes('b'), 'gone')
   expect((await a.readShared('here')).size).toBe(0)
 })
 

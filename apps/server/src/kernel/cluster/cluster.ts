@@ -27,6 +27,8 @@ export interface Cluster {
   subscribe(topic: string, listener: (message: Uint8Array, nodeId: string) => void): Subscription
   /** Tells when `connected` changes. Once it is true again every subscription holds, and what was said meanwhile is lost. */
   onChange(listener: (connected: boolean) => void): () => void
+  /** Tells of a node that said goodbye, or of which nothing was heard for 5 s; also of one that comes back later. */
+  onNodeGone(listener: (nodeId: string) => void): () => void
   /**
    * Adds to a counter of all nodes that begins anew a while after its first count.
    *
@@ -74,6 +76,10 @@ export class LocalCluster implements Cluster {
   }
 
   onChange(): () => void {
+    return () => {}
+  }
+
+  onNodeGone(): () => void {
     return () => {}
   }
 

@@ -8,6 +8,10 @@ type Topic = { name: string; listeners: Set<Listener>; active: Promise<boolean> 
 /** How often this node says something to itself through Redis, and how long it may hear nothing before it connects anew. */
 const beatMs = 1000
 const silenceMs = 3000
+/** Of another node nothing is heard for so long: it is gone, or unreachable, which is the same for those who talk to it. */
+const goneAfterMs = 5000
+const beatTopic = 'beat'
+const goodbye = 'bye'
 /** What is shared lives this long after a node that no longer renews it. */
 const sharedTtlMs = 30_000
 const renewMs = 10_000
@@ -30,6 +34,9 @@ export class RedisCluster implements Cluster {
   private readonly log: Log
   private readonly topics = new Map<string, Topic>()
   private readonly listeners = new Set<(connected: boolean) => void>()
+  private readonly goneListeners = new Set<(nodeId: string) => void>()
+  /** The other nodes, and when each was heard last. */
+  private readonly others = new Map<string, number>()
   private readonly shared = new Map<string, Uint8Array | string>()
   private readonly timers: ReturnType<typeof setInterval>[] = []
   private isConnected = false
@@ -113,6 +120,11 @@ export class RedisCluster implements Cluster {
     return () => this.listeners.delete(listener)
   }
 
+  onNodeGone(listener: (nodeId: string) => void): () => void {
+    this.goneListeners.add(listener)
+    return () => this.goneListeners.delete(listener)
+  }
+
   async count(key: string, by: number, windowMs: number) {
     if (this.commands.status !== 'ready') return undefined
     const name = `${this.prefix}count:${key}`
@@ -157,8 +169,9 @@ export class RedisCluster implements Cluster {
   async close(): Promise<void> {
     this.closed = true
     for (const timer of this.timers) clearInterval(timer)
-    if (this.commands.status === 'ready' && this.shared.size > 0) {
+    if (this.commands.status === 'ready') {
       const pipeline = this.commands.pipeline()
+      pipeline.publish(this.prefix + beatTopic, Buffer.concat([this.sender, Buffer.from(goodbye)]))
       for (const key of this.shared.keys()) pipeline.hdel(`${this.prefix}shared:${key}`, this.nodeId)
       await Promise.race([pipeline.exec().catch(() => {}), Bun.sleep(500)])
     }
@@ -170,10 +183,13 @@ export class RedisCluster implements Cluster {
     const end = 1 + (message[0] ?? 0)
     const nodeId = message.toString('latin1', 1, end)
     const name = channel.toString().slice(this.prefix.length)
+    const now = performance.now()
     if (nodeId === this.nodeId) {
-      if (name === this.beatTopic) this.heardAt = performance.now()
+      if (name === beatTopic) this.heardAt = now
       return
     }
+    if (name === beatTopic && message.length > end) return this.forget(nodeId)
+    this.others.set(nodeId, now)
     for (const listener of this.topics.get(name)?.listeners ?? []) {
       try {
         listener(message.subarray(end), nodeId)
@@ -183,18 +199,20 @@ export class RedisCluster implements Cluster {
     }
   }
 
-  private get beatTopic(): string {
-    return `beat:${this.nodeId}`
+  private forget(nodeId: string): void {
+    if (!this.others.delete(nodeId)) return
+    for (const listener of this.goneListeners) listener(nodeId)
   }
 
   /** Only what was sent and heard again proves that both connections live: a proxy can hold a dead one open for hours. */
   private beat(): void {
+    for (const [nodeId, at] of this.others) if (performance.now() - at > goneAfterMs) this.forget(nodeId)
     if (this.isConnected && performance.now() - this.heardAt > silenceMs) {
       this.complain(new Error('Redis is silent'))
       this.setConnected(false)
       this.commands.disconnect(true)
       this.subscriber.disconnect(true)
-    } else this.publish(this.beatTopic, '')
+    } else this.publish(beatTopic, '')
   }
 
   private async enter(names: string[]): Promise<boolean> {
@@ -209,7 +227,7 @@ export class RedisCluster implements Cluster {
   }
 
   private async restore(): Promise<void> {
-    const names = [this.beatTopic, ...this.topics.keys()]
+    const names = [beatTopic, ...this.topics.keys()]
     for (let from = 0; from < names.length; from += namesAtOnce)
       if (!(await this.enter(names.slice(from, from + namesAtOnce)))) return
     this.heardAt = performance.now()

@@ -73,6 +73,6 @@ async function oneTurn(seed: number, turn: number, notes: string): Promise<{ cou
   const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
   await child.exited
   clearInterval(watch)
-  if (child.exitCode === 0) return { counts: JSON.parse(stdout) as Counts }
+  if (child.exitCode === 0) return { counts: JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Counts }
   return { failure: child.signalCode === 'SIGKILL' ? undefined : stderr }
 }

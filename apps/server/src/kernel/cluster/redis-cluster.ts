@@ -188,8 +188,8 @@ export class RedisCluster implements Cluster {
       if (name === beatTopic) this.heardAt = now
       return
     }
-    if (name === beatTopic && message.length > end) return this.forget(nodeId)
     this.others.set(nodeId, now)
+    if (name === beatTopic && message.length > end) this.forget(nodeId)
     for (const listener of this.topics.get(name)?.listeners ?? []) {
       try {
         listener(message.subarray(end), nodeId)

@@ -86,6 +86,42 @@ CREATE TABLE "audit_entries" (
 	CONSTRAINT "audit_entries_instance_id_chain_place_pk" PRIMARY KEY("instance_id","chain","place")
 );
 --> statement-breakpoint
+CREATE TABLE "channel_messages" (
+	"channel_id" bigint NOT NULL,
+	"seq" bigint NOT NULL,
+	"instance_id" text NOT NULL,
+	"name" text NOT NULL,
+	"payload" text NOT NULL,
+	"user_id" text,
+	"connection" text,
+	"key" text NOT NULL,
+	"digest" text NOT NULL,
+	"at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone,
+	CONSTRAINT "channel_messages_channel_id_seq_pk" PRIMARY KEY("channel_id","seq"),
+	CONSTRAINT "channel_messages_key" UNIQUE("channel_id","key")
+);
+--> statement-breakpoint
+CREATE TABLE "channel_read_markers" (
+	"channel_id" bigint NOT NULL,
+	"user_id" text NOT NULL,
+	"instance_id" text NOT NULL,
+	"seq" bigint NOT NULL,
+	"at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "channel_read_markers_channel_id_user_id_pk" PRIMARY KEY("channel_id","user_id")
+);
+--> statement-breakpoint
+CREATE TABLE "channels" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "channels_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"instance_id" text NOT NULL,
+	"name" text NOT NULL,
+	"head" bigint DEFAULT 0 NOT NULL,
+	"epoch" uuid DEFAULT gen_random_uuid() NOT NULL,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"written_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "channels_name" UNIQUE("instance_id","name")
+);
+--> statement-breakpoint
 CREATE TABLE "social_connections" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -636,6 +672,7 @@ CREATE TABLE "sync_room_segments" (
 	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"crc" integer NOT NULL,
 	"codec" smallint DEFAULT 1 NOT NULL,
+	"chain" "bytea",
 	"payload" "bytea" NOT NULL,
 	CONSTRAINT "sync_room_segments_room_id_last_seq_pk" PRIMARY KEY("room_id","last_seq")
 );
@@ -658,6 +695,10 @@ CREATE TABLE "sync_room_snapshots" (
 	"bytes" integer NOT NULL,
 	"codec" text NOT NULL,
 	"sha256" "bytea" NOT NULL,
+	"chain" "bytea",
+	"senders" "bytea",
+	"author" text,
+	"confirmed_at" timestamp (3) with time zone,
 	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "sync_room_snapshots_room_id_seq_pk" PRIMARY KEY("room_id","seq")
 );
@@ -673,6 +714,7 @@ CREATE TABLE "sync_rooms" (
 	"key_epoch" integer DEFAULT 0 NOT NULL,
 	"incarnation" uuid DEFAULT gen_random_uuid() NOT NULL,
 	"chain" "bytea",
+	"key_params" "bytea",
 	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"deleted_at" timestamp (3) with time zone,
 	CONSTRAINT "sync_rooms_key" UNIQUE("instance_id","key")
@@ -782,6 +824,71 @@ CREATE TABLE "users" (
 	"updated_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "vault_document_keys" (
+	"instance_id" text NOT NULL,
+	"doc_id" text NOT NULL,
+	"epoch" integer NOT NULL,
+	"user_id" text NOT NULL,
+	"sealed" text NOT NULL,
+	"signature" text NOT NULL,
+	"created_by" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"read_at" timestamp (3) with time zone,
+	CONSTRAINT "vault_document_keys_instance_id_doc_id_epoch_user_id_pk" PRIMARY KEY("instance_id","doc_id","epoch","user_id")
+);
+--> statement-breakpoint
+CREATE TABLE "vault_documents" (
+	"instance_id" text NOT NULL,
+	"doc_id" text NOT NULL,
+	"organization_id" text,
+	"user_id" text,
+	"epoch" integer DEFAULT 0 NOT NULL,
+	"pending_since" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "vault_documents_instance_id_doc_id_pk" PRIMARY KEY("instance_id","doc_id"),
+	CONSTRAINT "vault_documents_owner" CHECK ((organization_id is null) <> (user_id is null))
+);
+--> statement-breakpoint
+CREATE TABLE "vault_pairings" (
+	"instance_id" text NOT NULL,
+	"id" text NOT NULL,
+	"user_id" text NOT NULL,
+	"offer" text,
+	"reveal" text,
+	"sealed" text,
+	"sealed_at" timestamp (3) with time zone,
+	"taken_at" timestamp (3) with time zone,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "vault_pairings_instance_id_id_pk" PRIMARY KEY("instance_id","id")
+);
+--> statement-breakpoint
+CREATE TABLE "vault_wraps" (
+	"user_id" text NOT NULL,
+	"kind" text NOT NULL,
+	"name" text DEFAULT '' NOT NULL,
+	"instance_id" text NOT NULL,
+	"parameters" text,
+	"sealed" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "vault_wraps_user_id_kind_name_pk" PRIMARY KEY("user_id","kind","name")
+);
+--> statement-breakpoint
+CREATE TABLE "vaults" (
+	"user_id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"public_key" text NOT NULL,
+	"sign_public_key" text NOT NULL,
+	"key_signature" text NOT NULL,
+	"private_keys" text NOT NULL,
+	"version" integer DEFAULT 1 NOT NULL,
+	"open_reads" integer DEFAULT 0 NOT NULL,
+	"window_started_at" timestamp (3) with time zone NOT NULL,
+	"challenge" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "one_time_tokens" (
 	"id" text PRIMARY KEY NOT NULL,
 	"instance_id" text NOT NULL,
@@ -873,6 +980,8 @@ ALTER TABLE "role_set_roles" ADD CONSTRAINT "role_set_roles_role_id_roles_id_fk"
 ALTER TABLE "role_sets" ADD CONSTRAINT "role_sets_default_role_id_roles_id_fk" FOREIGN KEY ("default_role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_sets" ADD CONSTRAINT "role_sets_creator_role_id_roles_id_fk" FOREIGN KEY ("creator_role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "roles" ADD CONSTRAINT "roles_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "channel_messages" ADD CONSTRAINT "channel_messages_channel_id_channels_id_fk" FOREIGN KEY ("channel_id") REFERENCES "public"."channels"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "channel_read_markers" ADD CONSTRAINT "channel_read_markers_channel_id_channels_id_fk" FOREIGN KEY ("channel_id") REFERENCES "public"."channels"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "backup_codes" ADD CONSTRAINT "backup_codes_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passkeys" ADD CONSTRAINT "passkeys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "passwords" ADD CONSTRAINT "passwords_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -922,6 +1031,12 @@ ALTER TABLE "email_addresses" ADD CONSTRAINT "email_addresses_user_id_users_id_f
 ALTER TABLE "external_accounts" ADD CONSTRAINT "external_accounts_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "phone_numbers" ADD CONSTRAINT "phone_numbers_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "user_search" ADD CONSTRAINT "user_search_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vault_document_keys" ADD CONSTRAINT "vault_document_keys_instance_id_doc_id_vault_documents_instance_id_doc_id_fk" FOREIGN KEY ("instance_id","doc_id") REFERENCES "public"."vault_documents"("instance_id","doc_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vault_documents" ADD CONSTRAINT "vault_documents_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vault_documents" ADD CONSTRAINT "vault_documents_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vault_pairings" ADD CONSTRAINT "vault_pairings_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vault_wraps" ADD CONSTRAINT "vault_wraps_user_id_vaults_user_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."vaults"("user_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vaults" ADD CONSTRAINT "vaults_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "webhook_lanes" ADD CONSTRAINT "webhook_lanes_endpoint_id_webhook_endpoints_id_fk" FOREIGN KEY ("endpoint_id") REFERENCES "public"."webhook_endpoints"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "role_permissions_permission" ON "role_permissions" USING btree ("permission_id");--> statement-breakpoint
 CREATE INDEX "role_set_roles_role" ON "role_set_roles" USING btree ("role_id");--> statement-breakpoint
@@ -932,6 +1047,8 @@ CREATE UNIQUE INDEX "roles_key" ON "roles" USING btree ("instance_id","key") WHE
 CREATE UNIQUE INDEX "roles_organization_key" ON "roles" USING btree ("organization_id","key") WHERE organization_id is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "audit_entries_id" ON "audit_entries" USING btree ("instance_id","id");--> statement-breakpoint
 CREATE INDEX "audit_entries_action" ON "audit_entries" USING btree ("instance_id","chain","action","place");--> statement-breakpoint
+CREATE INDEX "channel_messages_expiry" ON "channel_messages" USING btree ("instance_id","expires_at");--> statement-breakpoint
+CREATE INDEX "channels_written" ON "channels" USING btree ("instance_id","written_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "social_connections_provider" ON "social_connections" USING btree ("instance_id","provider");--> statement-breakpoint
 CREATE INDEX "backup_codes_user" ON "backup_codes" USING btree ("user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "passkeys_credential" ON "passkeys" USING btree ("instance_id","credential_id");--> statement-breakpoint
@@ -1016,6 +1133,10 @@ CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at" 
 CREATE INDEX "users_updated" ON "users" USING btree ("instance_id","updated_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "users_last_sign_in" ON "users" USING btree ("instance_id","last_sign_in_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "users_last_active" ON "users" USING btree ("instance_id","last_active_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "vault_document_keys_user" ON "vault_document_keys" USING btree ("instance_id","user_id");--> statement-breakpoint
+CREATE INDEX "vault_documents_organization" ON "vault_documents" USING btree ("organization_id");--> statement-breakpoint
+CREATE INDEX "vault_documents_user" ON "vault_documents" USING btree ("user_id");--> statement-breakpoint
+CREATE INDEX "vault_pairings_user" ON "vault_pairings" USING btree ("user_id");--> statement-breakpoint
 CREATE INDEX "one_time_tokens_subject" ON "one_time_tokens" USING btree ("instance_id","kind","subject_id");--> statement-breakpoint
 CREATE INDEX "one_time_tokens_expiry" ON "one_time_tokens" USING btree ("instance_id","expires_at");--> statement-breakpoint
 CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("instance_id","purpose","subject_id");--> statement-breakpoint

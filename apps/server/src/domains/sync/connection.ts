@@ -1,6 +1,7 @@
 import type { CloseReason } from './close-codes.ts'
 import { Bucket, type SyncLimits } from './limits.ts'
 import type { Room } from './room.ts'
+import type { RoomKindName } from './store.ts'
 
 /** What a connection needs of a WebSocket; Bun's server socket is one. */
 export type Socket = {
@@ -24,12 +25,12 @@ export type Subprotocol = '' | 'usher.v1' | 'usher.encrypted.v1'
 /** Who is connected, shared by all connections that came with one token. */
 export type Principal = {
   instanceId: string
-  /** `static:…` and anonymous principals have no user. */
-  kind: 'anonymous' | 'static' | 'session' | 'backend'
+  /** Holders of a shared token and anonymous principals have no user. `external`: another issuer says who it is. */
+  kind: 'anonymous' | 'static' | 'session' | 'backend' | 'external'
   userId: string | undefined
   sessionId: string | undefined
   organizationId: string | undefined
-  /** What the person could do in the organization when this was granted. */
+  /** What the person could do in the organization when this was granted; of an issuer: what was said of it then. */
   permissionVersion: string | undefined
 }
 
@@ -112,6 +113,11 @@ export class Connection {
     this.openedAt = now
     this.messages = new Bucket(limits.messagesBurst, now)
     this.bytes = new Bucket(limits.bytesBurst, now)
+  }
+
+  /** Which kind of room it can be in. */
+  get kind(): RoomKindName {
+    return this.subprotocol === 'usher.encrypted.v1' ? 'e2ee' : 'yjs'
   }
 
   /** Sends a control frame. Never to a stock client: it would take it for a broken update. */

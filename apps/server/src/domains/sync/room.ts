@@ -1,166 +1,147 @@
-import { AwarenessTable } from './awareness.ts'
-import { ClockRanges } from './clock-ranges.ts'
 import type { Connection } from './connection.ts'
-import { updateFrame } from './protocol.ts'
-import type { StoredRoom } from './store.ts'
-import { type ClockRange, walkUpdate } from './walk-update.ts'
+import type { Expectation, RoomKindName, StoredEntry } from './store.ts'
 
-/** One update of a room's log. */
+/** One entry of a room's log. */
 export type Entry = {
-  update: Uint8Array
-  /** The update as it is sent, encoded once. */
-  frame: Uint8Array
-  ranges: readonly ClockRange[]
-  /** Who gets it back once it is durable; undefined for what was loaded. */
+  /** As it is stored. */
+  bytes: Uint8Array
+  /** Who is told once it is durable; undefined for what was loaded, or written through another node. */
   author: Connection | undefined
+  /** Milliseconds since 1970. */
   at: number
-  /** Repeats what somebody else wrote and what is not durable yet: given to others only once it is. */
-  isDeferred: boolean
-  /** Of a SyncStep2: known again when a client repeats it after a reconnect. */
-  digest: string | undefined
   /** Its number in the database; 0 until it is committed. */
   seq: number
 }
 
-/** A document as bytes: a snapshot and the updates behind it. No Y.Doc is ever opened here. */
-export class Room {
+/**
+ * A room in memory: the end of its log and who is in it. The log is one list: first what is committed, in the order of
+ * its numbers, then what this node still has to commit.
+ */
+export abstract class Room<E extends Entry = Entry> {
+  abstract readonly kind: RoomKindName
   readonly instanceId: string
   readonly key: string
   readonly topic: string
+  /** Undefined: it has never been written to. */
   id: number | undefined
+  /** Which log this is: another one after a log was lost. Undefined like `id`. */
+  incarnation: string | undefined
 
-  snapshot: Uint8Array | undefined
-  snapshotFrame: Uint8Array | undefined
-  snapshotSeq = 0
-  /** Grows with each new snapshot: what was computed from another one is void. */
-  snapshotVersion = 0
-  tail: Entry[] = []
+  /** Number of the last committed entry that is known here. Another node may have written more. */
+  head: number
+  snapshotSeq: number
+  tail: E[] = []
   tailBytes = 0
-  /** Position of `tail[0]` in this process's count of updates. */
+  /** Position of `tail[0]` in this process's count of entries. */
   base = 0
   /** How many entries of the tail are committed: always the first ones. */
   committed = 0
   pendingBytes = 0
 
-  /** Everything received, and the part of it that is committed. Only the latter is promised to anybody (R-5). */
-  readonly held = new ClockRanges()
-  readonly durable = new ClockRanges()
-
-  readonly awareness = new AwarenessTable<Connection>()
-  awarenessTimer: ReturnType<typeof setTimeout> | undefined
   readonly connections = new Set<Connection>()
-  /** Diffs by state vector: after a crash every client presents the same one. */
-  readonly diffs = new Map<string, Promise<Uint8Array | undefined>>()
-  /** Updates that were not durable when a connection joined: it gets them once they are. */
-  owed: { connection: Connection; from: number; to: number }[] = []
-  /** Sync statuses to answer once everything up to a position is durable. */
-  statuses: { position: number; connection: Connection; frame: Uint8Array }[] = []
-
-  /** Digests of durable SyncStep2 messages. Each repeats all deletions of the document, on every reconnect. */
-  readonly knownSteps = new Set<string>()
-
   damaged: boolean
-  deleted = false
-  compacting = false
-  /** Not before this size is compaction tried again after it failed. */
-  compactAbove = 0
-  emptySince = 0
+  deleted: boolean
+  /** No longer in use: whoever comes next opens the room anew. */
+  gone = false
+  emptySince: number
 
-  constructor(instanceId: string, key: string, stored: StoredRoom, now: number) {
+  /** The append that is under way. What it writes must not be read as somebody else's meanwhile. */
+  flushing: Promise<void> | undefined
+  /** The look at what others wrote that is under way. Nothing is appended meanwhile. */
+  catching: Promise<void> | undefined
+  /** Something is known to be new since that look began. */
+  behind = false
+
+  constructor(
+    instanceId: string,
+    key: string,
+    stored: {
+      id: number | undefined
+      incarnation: string | undefined
+      snapshotSeq: number
+      damaged: boolean
+      deleted: boolean
+    },
+    now: number,
+  ) {
     this.instanceId = instanceId
     this.key = key
     this.topic = `room:${instanceId}:${key}`
     this.id = stored.id
-    this.damaged = stored.damaged
-    this.emptySince = now
+    this.incarnation = stored.incarnation
     this.snapshotSeq = stored.snapshotSeq
-    if (stored.snapshot) {
-      this.setSnapshot(stored.snapshot, stored.snapshotSeq)
-      this.hold(walkUpdate(stored.snapshot).ranges)
-    }
-    for (const { seq, bytes } of stored.tail) {
-      const { ranges } = walkUpdate(bytes)
-      this.hold(ranges)
-      this.tail.push({
-        update: bytes,
-        frame: updateFrame(bytes),
-        ranges,
-        author: undefined,
-        at: now,
-        isDeferred: false,
-        digest: undefined,
-        seq,
-      })
-      this.tailBytes += bytes.length
-    }
-    this.committed = this.tail.length
+    this.head = stored.snapshotSeq
+    this.damaged = stored.damaged
+    this.deleted = stored.deleted
+    this.emptySince = now
   }
 
-  private hold(ranges: readonly ClockRange[]) {
-    this.held.addAll(ranges)
-    this.durable.addAll(ranges)
+  /** Bytes that it takes in memory, or would take as a document. */
+  abstract get bytes(): number
+
+  /** An entry as this kind of room holds it, of what another one wrote or what was loaded. */
+  protected abstract entryOf(stored: StoredEntry): E
+  /** What must be true of the room for these entries to be appended; undefined: nothing. */
+  expectation(_entries: readonly E[]): Expectation | undefined {
+    return undefined
   }
 
-  get bytes(): number {
-    return (this.snapshot?.length ?? 0) + this.tailBytes
-  }
+  /** An entry is durable now, whoever wrote it. */
+  protected abstract settled(entry: E): void
 
-  /** Position behind the last update. */
-  get end(): number {
-    return this.base + this.tail.length
-  }
-
-  append(entry: Entry): void {
+  append(entry: E): void {
     this.tail.push(entry)
-    this.tailBytes += entry.update.length
-    this.pendingBytes += entry.update.length
-    this.held.addAll(entry.ranges)
+    this.tailBytes += entry.bytes.length
+    this.pendingBytes += entry.bytes.length
   }
 
-  /** The updates that are not committed yet, at most `bytes` of them (but at least one). */
-  uncommitted(bytes: number): Entry[] {
-    const entries: Entry[] = []
+  /** The entries that are not committed yet, at most `bytes` of them (but at least one). */
+  uncommitted(bytes: number): E[] {
+    const entries: E[] = []
     let size = 0
     for (let i = this.committed; i < this.tail.length; i++) {
-      const entry = this.tail[i] as Entry
-      if (entries.length > 0 && size + entry.update.length > bytes) break
+      const entry = this.tail[i] as E
+      if (entries.length > 0 && size + entry.bytes.length > bytes) break
       entries.push(entry)
-      size += entry.update.length
+      size += entry.bytes.length
     }
     return entries
   }
 
-  /** The oldest `n` uncommitted updates are durable now; `lastSeq` is the number of the last of them. */
-  commit(n: number, lastSeq: number): Entry[] {
+  get hasUncommitted(): boolean {
+    return this.committed < this.tail.length
+  }
+
+  /** The oldest `n` uncommitted entries are durable now; `lastSeq` is the number of the last of them. */
+  commit(n: number, lastSeq: number): E[] {
     const entries = this.tail.slice(this.committed, this.committed + n)
     entries.forEach((entry, i) => {
       entry.seq = lastSeq - n + 1 + i
-      this.pendingBytes -= entry.update.length
-      this.durable.addAll(entry.ranges)
-      if (entry.digest) this.remember(entry.digest)
+      this.pendingBytes -= entry.bytes.length
+      this.settled(entry)
     })
     this.committed += n
+    this.head = lastSeq
     return entries
   }
 
-  private remember(digest: string) {
-    if (this.knownSteps.size >= 1000) this.knownSteps.delete(this.knownSteps.values().next().value as string)
-    this.knownSteps.add(digest)
+  /** Takes in what others wrote behind `head`, before anything that is not committed. */
+  insert(stored: readonly StoredEntry[]): E[] {
+    const entries = stored.filter(({ seq }) => seq > this.head).map((one) => this.entryOf(one))
+    this.tail.splice(this.committed, 0, ...entries)
+    this.committed += entries.length
+    for (const entry of entries) {
+      this.tailBytes += entry.bytes.length
+      this.head = entry.seq
+      this.settled(entry)
+    }
+    return entries
   }
 
-  /** Puts a snapshot in the place of the first `n` updates, which it contains. */
-  replace(n: number, snapshot: Uint8Array, seq: number): void {
-    for (const entry of this.tail.splice(0, n)) this.tailBytes -= entry.update.length
+  /** Forgets the first `n` entries: a snapshot contains them. */
+  protected dropFirst(n: number): void {
+    for (const entry of this.tail.splice(0, n)) this.tailBytes -= entry.bytes.length
     this.base += n
     this.committed -= n
-    this.setSnapshot(snapshot, seq)
-  }
-
-  private setSnapshot(snapshot: Uint8Array, seq: number) {
-    this.snapshot = snapshot
-    this.snapshotFrame = updateFrame(snapshot)
-    this.snapshotSeq = seq
-    this.snapshotVersion++
-    this.diffs.clear()
   }
 }

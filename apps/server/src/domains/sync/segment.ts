@@ -6,7 +6,7 @@ const kindUpdate = 0
 
 export type SegmentEntry = { bytes: Uint8Array; at: number }
 
-/** @param entries in order; `at` in milliseconds, of any clock */
+/** @param entries in order; `at` in milliseconds, of any clock: what is stored is the distance from the first one */
 export function encodeSegment(entries: readonly SegmentEntry[]): { payload: Uint8Array; crc: number } {
   const start = entries[0]?.at ?? 0
   const parts: (number[] | Uint8Array)[] = [[version]]
@@ -27,24 +27,24 @@ export function encodeSegment(entries: readonly SegmentEntry[]): { payload: Uint
   return { payload, crc: crcOf(payload) }
 }
 
-/** @returns the updates, or undefined when the bytes are not what was written */
-export function decodeSegment(payload: Uint8Array, crc: number): Uint8Array[] | undefined {
+/** @returns the entries, `at` since the first one; undefined when the bytes are not what was written */
+export function decodeSegment(payload: Uint8Array, crc: number): SegmentEntry[] | undefined {
   if (crcOf(payload) !== crc || payload[0] !== version) return undefined
   const reader = new FrameReader(payload.subarray(1))
-  const updates: Uint8Array[] = []
+  const entries: SegmentEntry[] = []
   try {
     while (!reader.done) {
       const frame = reader.block()
       const inner = new FrameReader(frame)
       if (inner.uint() !== kindUpdate) return undefined
       inner.uint()
-      inner.uint()
-      updates.push(inner.remaining())
+      const at = inner.uint()
+      entries.push({ at, bytes: inner.remaining() })
     }
   } catch {
     return undefined
   }
-  return updates
+  return entries
 }
 
 /** CRC-32 as a signed 32-bit number, which is what the column holds. */

@@ -1,7 +1,7 @@
 import type { Connection } from './connection.ts'
 import type { DocumentWorker } from './document-worker-client.ts'
+import type { PlaintextRoom } from './plaintext-room.ts'
 import { emptyStep2Frame, updateFrame } from './protocol.ts'
-import type { Room } from './room.ts'
 
 /** Below this everything is sent: computing a difference would cost more than the bytes. */
 const diffFrom = 64 * 1024
@@ -20,7 +20,7 @@ export function serveState(
   vectorBytes: Uint8Array,
   worker: DocumentWorker,
 ) {
-  const room = connection.room
+  const room = connection.room as PlaintextRoom | undefined
   // A second request while the first is under way adds nothing: what arrives meanwhile is part of the answer.
   if (!room || connection.serving) return
   connection.serving = true
@@ -45,7 +45,8 @@ export function serveState(
 
 /** Goes on where the socket was full. Called again whenever it has drained. */
 export function continueServing(connection: Connection) {
-  const { room, socket } = connection
+  const { socket } = connection
+  const room = connection.room as PlaintextRoom | undefined
   if (!room || !socket || !connection.serving || connection.state !== 'live') return
   if (connection.position === Number.POSITIVE_INFINITY) return
   if (connection.position < room.base) {
@@ -74,7 +75,7 @@ export function continueServing(connection: Connection) {
   socket.subscribe(room.topic)
   socket.subscribe(connection.keepaliveTopic)
   connection.subscribed = true
-  if (room.end > durable) room.owed.push({ connection, from: durable, to: room.end })
+  if (room.hasUncommitted) room.owed.push({ connection, entries: room.tail.slice(room.committed) })
 }
 
 export function unsubscribe(connection: Connection) {
@@ -93,7 +94,7 @@ export function sendTo(connection: Connection, frame: Uint8Array) {
   } else connection.socket?.send(frame)
 }
 
-function diffFor(room: Room, vector: Uint8Array, worker: DocumentWorker): Promise<Uint8Array | undefined> {
+function diffFor(room: PlaintextRoom, vector: Uint8Array, worker: DocumentWorker): Promise<Uint8Array | undefined> {
   const key = Buffer.from(vector).toString('latin1')
   const known = room.diffs.get(key)
   if (known) return known

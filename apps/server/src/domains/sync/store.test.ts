@@ -11,7 +11,7 @@ async function room() {
   const { runtime } = await testServer()
   const sql = runtime.database.systemSql
   const key = `test-${randomBase62(8)}`
-  const id = await createRoom(sql, instanceId, key)
+  const { id } = await createRoom(sql, instanceId, key)
   const append = (...numbers: number[]) => {
     const segment = encodeSegment(numbers.map((n) => ({ bytes: update(n), at: 0 })))
     return appendSegments(sql, [{ roomId: id, n: numbers.length, ...segment }])

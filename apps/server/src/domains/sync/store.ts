@@ -2,13 +2,24 @@ import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
 import { decodeSegment } from './segment.ts'
 
+/** What a room holds: documents whose updates the server can read, or envelopes that it cannot. */
+export type RoomKindName = 'yjs' | 'e2ee'
+
+export type StoredEntry = {
+  seq: number
+  bytes: Uint8Array
+  /** Milliseconds since 1970. */
+  at: number
+}
+
 export type StoredRoom = {
   /** Undefined: the room has never been written to. */
   id: number | undefined
+  incarnation: string | undefined
   head: number
   snapshotSeq: number
   snapshot: Uint8Array | undefined
-  tail: { seq: number; bytes: Uint8Array }[]
+  tail: StoredEntry[]
   /** What stands in the database is not what was written: nothing may be appended behind it. */
   damaged: boolean
   deleted: boolean
@@ -20,72 +31,147 @@ const compressFrom = 64 * 1024
 /** How long the snapshot before the live one, and the updates behind it, are kept. */
 const retention = '24 hours'
 
-/** Reads a room: its live snapshot and every update behind it, as far as they are whole. */
+/** A room exists and is of another kind than its client. */
+export class WrongRoomKind extends Error {
+  override name = 'WrongRoomKind'
+}
+
+/**
+ * Reads a document room: its live snapshot and every update behind it, as far as they are whole.
+ *
+ * @throws {WrongRoomKind} for an encrypted room
+ */
 export async function loadRoom(sql: SQL, instanceId: string, key: string): Promise<StoredRoom> {
   const [room] = await sql`
-    select id::float8 as id, head::float8 as head, snapshot_seq::float8 as seq, deleted_at is not null as deleted
+    select id::float8 as id, head::float8 as head, snapshot_seq::float8 as seq, deleted_at is not null as deleted,
+      kind, incarnation::text as incarnation
     from sync_rooms where instance_id = ${instanceId} and key = ${key}`
   const empty = { snapshot: undefined, tail: [], damaged: false, deleted: false }
-  if (!room) return { id: undefined, head: 0, snapshotSeq: 0, ...empty }
-  const { id, head } = room
-  if (room.deleted) return { id, head, snapshotSeq: 0, ...empty, deleted: true }
-  const snapshot = room.seq > 0 ? await readSnapshot(sql, id, room.seq) : undefined
-  if (room.seq > 0 && !snapshot) return { id, head, snapshotSeq: room.seq, ...empty, damaged: true }
-  const rows: { seq: number; n: number; crc: number; payload: Uint8Array }[] = await sql`
-    select last_seq::float8 as seq, n, crc, payload from sync_room_segments
-    where room_id = ${id} and last_seq > ${room.seq} order by last_seq`
-  const tail: StoredRoom['tail'] = []
+  if (!room) return { id: undefined, incarnation: undefined, head: 0, snapshotSeq: 0, ...empty }
+  if (room.kind !== 'yjs') throw new WrongRoomKind('the room is of another kind')
+  const { id, head, incarnation } = room
+  if (room.deleted) return { id, incarnation, head, snapshotSeq: 0, ...empty, deleted: true }
+  const live = room.seq > 0 ? await readSnapshot(sql, id) : undefined
+  const snapshot = live?.bytes
+  // A newer one may have come between the two reads.
+  if (live) room.seq = live.seq
+  if (room.seq > 0 && !snapshot) return { id, incarnation, head, snapshotSeq: room.seq, ...empty, damaged: true }
+  const rows: { seq: number; n: number; crc: number; payload: Uint8Array; at: number }[] = await sql`
+    select last_seq::float8 as seq, n, crc, payload, (extract(epoch from at) * 1000)::float8 as at
+    from sync_room_segments where room_id = ${id} and last_seq > ${room.seq} order by last_seq`
+  const tail: StoredEntry[] = []
   let expected = room.seq
   for (const row of rows) {
     const updates = decodeSegment(row.payload, row.crc)
     // A snapshot may have been taken in the middle of a segment: its first updates are known then, and harmless.
     const contiguous = row.seq - row.n <= expected
     if (!updates || updates.length !== row.n || !contiguous) {
-      return { id, head, snapshotSeq: room.seq, snapshot, tail, damaged: true, deleted: false }
+      return { id, incarnation, head, snapshotSeq: room.seq, snapshot, tail, damaged: true, deleted: false }
     }
-    updates.forEach((bytes, i) => {
+    updates.forEach(({ bytes, at }, i) => {
       const seq = row.seq - row.n + 1 + i
-      if (seq > expected) tail.push({ seq, bytes: new Uint8Array(bytes) })
+      if (seq > expected) tail.push({ seq, bytes: new Uint8Array(bytes), at: row.at + at })
     })
     expected = row.seq
   }
   // `head` may have moved between the two reads, but never below what a committed segment says.
-  return { id, head, snapshotSeq: room.seq, snapshot, tail, damaged: expected < head, deleted: false }
+  return { id, incarnation, head, snapshotSeq: room.seq, snapshot, tail, damaged: expected < head, deleted: false }
 }
 
-async function readSnapshot(sql: SQL, roomId: number, seq: number): Promise<Uint8Array | undefined> {
+/** What the database says about a room besides its log. */
+export type RoomState = {
+  id: number
+  kind: RoomKindName
+  incarnation: string
+  head: number
+  snapshotSeq: number
+  keyEpoch: number
+  deleted: boolean
+}
+
+export type StoredSegment = { lastSeq: number; n: number; crc: number; payload: Uint8Array; at: number }
+
+/**
+ * Reads what was appended behind the head that a room has in memory, and the room's row, as of one moment.
+ *
+ * @param upTo number of the last entry that is asked for
+ * @returns undefined when there is no such room
+ */
+export async function readNews(
+  sql: SQL,
+  room: { instanceId: string; key: string; head: number },
+  upTo: number = Number.MAX_SAFE_INTEGER,
+): Promise<{ state: RoomState; segments: StoredSegment[] } | undefined> {
+  const rows = await sql`
+    select r.id::float8 as id, r.kind, r.incarnation::text as incarnation, r.head::float8 as head,
+      r.snapshot_seq::float8 as "snapshotSeq", r.key_epoch as "keyEpoch", r.deleted_at is not null as deleted,
+      s.last_seq::float8 as "lastSeq", s.n, s.crc, s.payload, (extract(epoch from s.at) * 1000)::float8 as at
+    from sync_rooms r left join sync_room_segments s
+      on s.room_id = r.id and s.last_seq > ${room.head} and s.last_seq <= ${upTo}
+    where r.instance_id = ${room.instanceId} and r.key = ${room.key} order by s.last_seq`
+  const [first] = rows
+  if (!first) return undefined
+  const { id, kind, incarnation, head, snapshotSeq, keyEpoch, deleted } = first
+  return {
+    state: { id, kind, incarnation, head, snapshotSeq, keyEpoch, deleted },
+    segments: first.lastSeq === null ? [] : rows,
+  }
+}
+
+/** @returns the live snapshot of a document; undefined when there is none, or it is not what was written */
+export async function readSnapshot(sql: SQL, roomId: number): Promise<{ seq: number; bytes: Uint8Array } | undefined> {
   const [meta] = await sql`
-    select bytes, codec, sha256 from sync_room_snapshots where room_id = ${roomId} and seq = ${seq} and state = 'live'`
+    select seq::float8 as seq, bytes, codec, sha256 from sync_room_snapshots
+    where room_id = ${roomId} and state = 'live'`
   if (!meta) return undefined
+  const { seq } = meta
   const chunks: { payload: Uint8Array }[] = await sql`
     select payload from sync_room_snapshot_chunks where room_id = ${roomId} and seq = ${seq} order by n`
   try {
     const stored = Buffer.concat(chunks.map((chunk) => chunk.payload))
     const bytes = meta.codec === 'zstd' ? await Bun.zstdDecompress(stored) : stored
     const whole = bytes.length === meta.bytes && createHash('sha256').update(bytes).digest().equals(meta.sha256)
-    return whole ? bytes : undefined
+    return whole ? { seq, bytes } : undefined
   } catch {
     return undefined
   }
 }
 
-/** The id of a room that is about to be written for the first time. */
-export async function createRoom(sql: SQL, instanceId: string, key: string): Promise<number> {
+/**
+ * The row of a room that is about to be written for the first time. The first writer decides of which kind it is, for
+ * ever: the kind that comes back may be another one.
+ */
+export async function createRoom(
+  sql: SQL,
+  instanceId: string,
+  key: string,
+  kind: RoomKindName = 'yjs',
+): Promise<{ id: number; kind: RoomKindName; incarnation: string }> {
   const organizationId = key.match(/^(org_[^/]+)\//)?.[1] ?? null
   const [row] = await sql`
-    insert into sync_rooms (instance_id, key, organization_id) values (${instanceId}, ${key}, ${organizationId})
-    on conflict (instance_id, key) do update set key = excluded.key returning id::float8 as id`
-  return row.id
+    insert into sync_rooms (instance_id, key, kind, organization_id)
+    values (${instanceId}, ${key}, ${kind}, ${organizationId})
+    on conflict (instance_id, key) do update set key = excluded.key
+    returning id::float8 as id, kind, incarnation::text as incarnation`
+  return row
 }
 
-export type Append = { roomId: number; n: number; payload: Uint8Array; crc: number }
+/** Appended only if the room still stands where the writer saw it. */
+export type Expectation = {
+  head: number
+  keyEpoch: number
+  /** Hash over the log including what is appended. */
+  chain: Uint8Array
+}
+
+export type Append = { roomId: number; n: number; payload: Uint8Array; crc: number; expect?: Expectation | undefined }
 
 /**
  * Appends one segment to each of the rooms in one statement: locks the rooms in the order of their ids (no deadlock
  * with another writer), gives out numbers, inserts. The payloads travel as one binary value that SQL cuts, which is
  * what makes it fast.
  *
- * @returns the number of the last update by room; a room that is missing no longer exists
+ * @returns the number of the last update by room; a room that is missing no longer exists, or is not as expected
  */
 export async function appendSegments(sql: SQL, appends: readonly Append[]): Promise<Map<number, number>> {
   const offsets: number[] = []
@@ -100,18 +186,30 @@ export async function appendSegments(sql: SQL, appends: readonly Append[]): Prom
       select * from unnest(
         ${list(appends.map((a) => a.roomId))}::text::bigint[], ${list(appends.map((a) => a.n))}::text::int[],
         ${list(offsets)}::text::int[], ${list(appends.map((a) => a.payload.length))}::text::int[],
-        ${list(appends.map((a) => a.crc))}::text::int[]
-      ) as t(room_id, n, start, length, crc)
+        ${list(appends.map((a) => a.crc))}::text::int[],
+        ${list(appends.map((a) => a.expect?.head ?? -1))}::text::bigint[],
+        ${list(appends.map((a) => a.expect?.keyEpoch ?? -1))}::text::bigint[],
+        ${`{${appends.map((a) => hexOf(a.expect?.chain)).join(',')}}`}::text::text[]
+      ) as t(room_id, n, start, length, crc, expected_head, expected_epoch, chain)
     ), locked as materialized (
-      select r.id from sync_rooms r join input i on i.room_id = r.id where r.deleted_at is null order by r.id for update of r
+      select r.id from sync_rooms r join input i on i.room_id = r.id
+      where r.deleted_at is null
+        and (i.expected_head < 0 or (r.head = i.expected_head and r.key_epoch = i.expected_epoch))
+      order by r.id for update of r
     ), moved as (
-      update sync_rooms r set head = r.head + i.n from input i join locked l on l.id = i.room_id
-      where r.id = i.room_id returning r.id, r.instance_id, r.head, i.n, i.start, i.length, i.crc
+      update sync_rooms r set head = r.head + i.n, chain = coalesce(decode(i.chain, 'hex'), r.chain)
+      from input i join locked l on l.id = i.room_id
+      where r.id = i.room_id returning r.id, r.instance_id, r.head, i.n, i.start, i.length, i.crc, decode(i.chain, 'hex') as chain
     )
-    insert into sync_room_segments (room_id, last_seq, instance_id, n, crc, payload)
-    select id, head, instance_id, n, crc, substring(${Buffer.concat(appends.map((a) => a.payload))}::bytea from start + 1 for length)
+    insert into sync_room_segments (room_id, last_seq, instance_id, n, crc, chain, payload)
+    select id, head, instance_id, n, crc, chain, substring(${Buffer.concat(appends.map((a) => a.payload))}::bytea from start + 1 for length)
     from moved returning room_id::float8 as id, last_seq::float8 as seq`
   return new Map(rows.map((row) => [row.id, row.seq]))
+}
+
+/** As an element of a PostgreSQL array of text. */
+function hexOf(bytes: Uint8Array | undefined): string {
+  return bytes ? Buffer.from(bytes).toString('hex') : 'NULL'
 }
 
 /**

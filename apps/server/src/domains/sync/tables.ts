@@ -37,7 +37,10 @@ export const syncRooms = pgTable(
     keyEpoch: integer('key_epoch').notNull().default(0),
     /** Changes when a log is lost and begins anew, so that clients do not resume into another one. */
     incarnation: uuid('incarnation').notNull().default(sql`gen_random_uuid()`),
+    /** Of encrypted rooms: hash over every entry up to `head`. */
     chain: bytea('chain'),
+    /** Of encrypted rooms: what the first writer left for those who derive the key, such as a salt. Opaque. */
+    keyParams: bytea('key_params'),
     createdAt: instant('created_at').notNull().defaultNow(),
     deletedAt: instant('deleted_at'),
   },
@@ -58,12 +61,17 @@ export const syncRoomSegments = pgTable(
     /** CRC-32 of the payload. */
     crc: integer('crc').notNull(),
     codec: smallint('codec').notNull().default(1),
+    /** Of encrypted rooms: hash over every entry up to `lastSeq`. */
+    chain: bytea('chain'),
     payload: bytea('payload').notNull(),
   },
   (t) => [primaryKey({ columns: [t.roomId, t.lastSeq] })],
 )
 
-/** The whole of a room up to `seq`, in chunks. The one before the live one is kept for a while. */
+/**
+ * The whole of a room up to `seq`, in chunks. Earlier ones are kept for a while. Those of an encrypted room are made by
+ * its members: `building` while one uploads it, `bad` when another could not open it.
+ */
 export const syncRoomSnapshots = pgTable(
   'sync_room_snapshots',
   {
@@ -79,6 +87,14 @@ export const syncRoomSnapshots = pgTable(
     codec: text('codec', { enum: ['plain', 'zstd'] }).notNull(),
     /** SHA-256 of the document, before compression. */
     sha256: bytea('sha256').notNull(),
+    /** Of encrypted rooms: hash over every entry up to `seq`. */
+    chain: bytea('chain'),
+    /** Of encrypted rooms: which (session, counter) the log holds up to `seq`, so that a repeated one stays known. */
+    senders: bytea('senders'),
+    /** Who made it: a user, or a connection of somebody without one. */
+    author: text('author'),
+    /** When another member had loaded it. Until then nothing that it contains is deleted. */
+    confirmedAt: instant('confirmed_at'),
     at: instant('at').notNull().defaultNow(),
   },
   (t) => [primaryKey({ columns: [t.roomId, t.seq] }), index('sync_room_snapshots_at').on(t.at)],

@@ -1,0 +1,221 @@
+import type { SQL } from 'bun'
+import type { Log } from '../../kernel/log.ts'
+import type { CloseReason } from './close-codes.ts'
+import { type Batch, Lane } from './lane.ts'
+import type { Entry, Room } from './room.ts'
+import { decodeSegment, encodeSegment } from './segment.ts'
+import { appendSegments, createRoom, type RoomState, readNews, type StoredEntry } from './store.ts'
+
+/** What one append of a room wrote: entries `prevSeq + 1` to `lastSeq`. */
+export type Segment = {
+  prevSeq: number
+  lastSeq: number
+  payload: Uint8Array
+  crc: number
+  /** Milliseconds since 1970 of its first entry. */
+  at: number
+}
+
+type Handlers = {
+  /** Entries of this node are durable. */
+  committed: (room: Room, entries: Entry[]) => void
+  /** What others wrote is here; it is durable. */
+  arrived: (room: Room, entries: Entry[]) => void
+  looked: (room: Room, state: RoomState) => void
+  /** The append was refused, and it is known now what others wrote before. */
+  refused: (room: Room) => void
+  /** The room cannot go on as it is in memory. */
+  gone: (room: Room, reason: CloseReason, message: string) => void
+}
+
+type Options = {
+  sql: SQL
+  connect: (max: number) => SQL
+  log: Log
+  lanes: number
+  handlers: Handlers
+}
+
+/**
+ * The logs of all rooms: appends through lanes, and reads what other writers (another node, a rotation of keys) have
+ * appended in between. PostgreSQL gives out the numbers; every node sees them in one order.
+ */
+export class RoomLog {
+  /** Bytes of all rooms that wait for the database. */
+  pendingBytes = 0
+  /** Told of each segment that this node committed: whoever tells the other nodes. */
+  onAppended: ((room: Room, segment: Segment) => void) | undefined
+
+  private readonly lanes: Lane[]
+  private readonly drivers: SQL[]
+  private readonly sql: SQL
+  private readonly log: Log
+  private readonly handlers: Handlers
+
+  constructor({ sql, connect, log, lanes, handlers }: Options) {
+    this.sql = sql
+    this.log = log
+    this.handlers = handlers
+    this.drivers = Array.from({ length: lanes }, () => connect(1))
+    this.lanes = this.drivers.map((driver) => new Lane(driver, (sql, batch) => this.store(sql, batch), log))
+  }
+
+  /** Adds an entry to the room, to be committed with what else waits. */
+  append<E extends Entry>(room: Room<E>, entry: E): void {
+    room.append(entry)
+    this.pendingBytes += entry.bytes.length
+    this.laneOf(room as unknown as Room).add(room as unknown as Room)
+  }
+
+  /**
+   * Reads what others wrote since our head and hands it on, in the order of its numbers and before anything of ours that
+   * is not committed. Cheap to ask for often: there is one look at a time, and one more if asked meanwhile.
+   */
+  catchUp(room: Room): Promise<void> {
+    if (room.gone || room.damaged) return Promise.resolve()
+    room.behind = true
+    room.catching ??= this.look(room).finally(() => {
+      room.catching = undefined
+      if (room.hasUncommitted) this.laneOf(room).add(room)
+    })
+    return room.catching
+  }
+
+  /** Takes in a segment that another node says it has committed. What does not fit is read from the database. */
+  adopt(room: Room, incarnation: string, segment: Segment): Promise<void> {
+    if (segment.lastSeq <= room.head) return Promise.resolve()
+    const fits = room.incarnation === incarnation && room.head === segment.prevSeq && !room.flushing && !room.catching
+    const updates = fits ? decodeSegment(segment.payload, segment.crc) : undefined
+    if (!updates || room.head + updates.length !== segment.lastSeq || room.gone) return this.catchUp(room)
+    this.arrive(
+      room,
+      updates.map(({ bytes, at }, i) => ({ seq: segment.prevSeq + 1 + i, bytes, at: segment.at + at })),
+    )
+    return Promise.resolve()
+  }
+
+  /** Resolves when everything is durable. */
+  async settle(): Promise<void> {
+    await Promise.all(this.lanes.map((lane) => lane.settle()))
+  }
+
+  /** Drops what of a room is not committed: nobody is there any more who could be told. */
+  drop(room: Room): void {
+    room.gone = true
+    this.pendingBytes -= room.pendingBytes
+    room.pendingBytes = 0
+  }
+
+  async stop(): Promise<void> {
+    for (const lane of this.lanes) lane.stop()
+    await Promise.all(this.drivers.map((driver) => driver.close({ timeout: 2 })))
+  }
+
+  private laneOf(room: Room): Lane {
+    return this.lanes[Math.abs(Bun.hash.crc32(room.topic)) % this.lanes.length] as Lane
+  }
+
+  private async look(room: Room): Promise<void> {
+    while (room.flushing) await room.flushing
+    while (room.behind && !room.gone) {
+      room.behind = false
+      await this.read(this.sql, room)
+    }
+  }
+
+  /** One flush. When its outcome is unknown it is repeated: an update that is stored twice is harmless. */
+  private async store(sql: SQL, batch: Batch): Promise<void> {
+    const ready: Batch = []
+    for (const { room, entries } of batch) {
+      if (room.id === undefined && !(await this.create(sql, room))) continue
+      ready.push({ room, entries })
+    }
+    if (ready.length === 0) return
+    const segments = ready.map(({ room, entries }) => ({
+      roomId: room.id as number,
+      n: entries.length,
+      expect: room.expectation(entries),
+      ...encodeSegment(entries),
+    }))
+    const heads = await appendSegments(sql, segments)
+    const others: Promise<void>[] = []
+    for (const [i, { room, entries }] of ready.entries()) {
+      const { n, payload, crc } = segments[i] as (typeof segments)[number]
+      const lastSeq = heads.get(room.id as number)
+      if (lastSeq === undefined) {
+        others.push(this.explain(sql, room))
+        continue
+      }
+      const prevSeq = lastSeq - n
+      const settle = () => {
+        if (room.gone) return
+        const committed = room.commit(n, lastSeq)
+        for (const { bytes } of committed) this.pendingBytes -= bytes.length
+        this.handlers.committed(room, committed)
+        this.onAppended?.(room, { prevSeq, lastSeq, payload, crc, at: entries[0]?.at ?? 0 })
+      }
+      if (prevSeq === room.head) settle()
+      else others.push(this.read(sql, room, prevSeq).then(settle))
+    }
+    await Promise.all(others)
+  }
+
+  /** @returns false when the room exists and is of another kind */
+  private async create(sql: SQL, room: Room): Promise<boolean> {
+    const { id, kind, incarnation } = await createRoom(sql, room.instanceId, room.key, room.kind)
+    if (kind !== room.kind) {
+      this.handlers.gone(room, 'wrong_protocol', 'this document is of another kind')
+      return false
+    }
+    room.id = id
+    room.incarnation = incarnation
+    return true
+  }
+
+  /** Nothing was appended: the room is deleted, or somebody was faster. */
+  private async explain(sql: SQL, room: Room): Promise<void> {
+    await this.read(sql, room)
+    if (!room.gone) this.handlers.refused(room)
+  }
+
+  private async read(sql: SQL, room: Room, upTo?: number): Promise<void> {
+    const news = await readNews(sql, room, upTo)
+    // Nothing of an unwritten room is in the database; one that was written and is gone was deleted.
+    if (!news) {
+      if (room.id !== undefined) this.handlers.gone(room, 'room_deleted', 'the document is gone')
+      return
+    }
+    const { state, segments } = news
+    if (state.kind !== room.kind) return this.handlers.gone(room, 'wrong_protocol', 'this document is of another kind')
+    if (state.deleted) return this.handlers.gone(room, 'room_deleted', 'the document is gone')
+    if (room.incarnation !== undefined && room.incarnation !== state.incarnation)
+      return this.handlers.gone(room, 'storage_unavailable', 'the document was restored: come back')
+    room.id = state.id
+    room.incarnation = state.incarnation
+    const entries: StoredEntry[] = []
+    let seq = room.head
+    for (const segment of segments) {
+      if (segment.lastSeq - segment.n > seq)
+        // What lies between was folded into a snapshot long ago.
+        return this.handlers.gone(room, 'storage_unavailable', 'too much was missed: come back')
+      const updates = decodeSegment(segment.payload, segment.crc)
+      if (updates?.length !== segment.n) {
+        this.log.error({ room: room.id, seq: segment.lastSeq }, 'a stored segment is damaged')
+        room.damaged = true
+        break
+      }
+      for (const [i, { bytes, at }] of updates.entries())
+        entries.push({ seq: segment.lastSeq - segment.n + 1 + i, bytes, at: segment.at + at })
+      seq = segment.lastSeq
+    }
+    if (entries.length > 0) this.arrive(room, entries)
+    this.handlers.looked(room, state)
+  }
+
+  private arrive(room: Room, stored: readonly StoredEntry[]) {
+    const before = room.pendingBytes
+    const entries = room.insert(stored)
+    this.pendingBytes += room.pendingBytes - before
+    if (entries.length > 0) this.handlers.arrived(room, entries)
+  }
+}

@@ -141,6 +141,7 @@ export class SyncEngine {
   setAccess(connection: Connection, access: Access) {
     if (connection.access === access) return
     connection.access = access
+    connection.sendText({ t: 'role', access })
     if (connection.room) this.kinds[connection.kind].accessChanged(connection, connection.room)
   }
 

@@ -22,6 +22,9 @@ export type RunningServer = {
 
 /** Longest time that a shutdown waits for requests under way. */
 const drainMs = 10_000
+/** With other nodes to go to, a proxy gets this time to hear that this one goes, and loses nothing that is on its way. */
+const noticeMs = 1200
+const quietMs = 200
 
 /** Starts everything on one port. @param options.upkeep whether the audit logs are written and what is over is deleted */
 export async function serve(config: Config, options: { upkeep?: boolean } = {}): Promise<RunningServer> {
@@ -75,13 +78,9 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     stop: async () => {
       draining = true
       // Sockets first: they are told to come back, and what they said becomes durable.
-      await sync.stop()
+      await Promise.all([sync.stop(), runtime.cluster.isShared && Bun.sleep(noticeMs)])
       runtime.bus.stop()
-      // No new connections; then only requests under way are worth waiting for, not idle connections kept alive.
-      void server.stop(false)
-      const deadline = Date.now() + drainMs
-      while (server.pendingRequests > 0 && Date.now() < deadline) await Bun.sleep(5)
-      await server.stop(true)
+      await stopListening(server, runtime.cluster.isShared ? quietMs : 0)
       await Promise.all(senders.map((sender) => sender.stop()))
       await upkeep.stop()
       await audit.stop()
@@ -95,14 +94,36 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
 }
 
 /**
- * What is asked while this server goes is answered: a proxy can pass it on to nobody once it was sent. Only health says
- * that nothing more should come, and each answer ends its connection.
+ * No new connections; then only requests under way are worth waiting for, not idle connections kept alive.
+ *
+ * @param quietMs how long nothing must be under way: a connection that was accepted may bring its request in a moment
+ */
+async function stopListening(server: Server<SocketData>, quietMs: number): Promise<void> {
+  // Right after the loop has accepted what waited: connections that nobody accepted would be reset.
+  await new Promise((resolve) => setImmediate(resolve))
+  void server.stop(false)
+  const deadline = performance.now() + drainMs
+  for (let busyAt = performance.now(); performance.now() < Math.min(deadline, busyAt + quietMs); await Bun.sleep(5))
+    if (server.pendingRequests > 0) busyAt = performance.now()
+  while (server.pendingRequests > 0 && performance.now() < deadline) await Bun.sleep(5)
+  await server.stop(true)
+}
+
+/** Set by a proxy that asks another node when one answers 503. It has to be a safe request, or it could be done twice. */
+const retriesHeader = 'x-usher-proxy-retries'
+
+/**
+ * What is asked while this server goes is answered, and each answer ends its connection. Only health says that nothing
+ * more should come, and so does every answer to a proxy that asks somebody else then: it learns that way that this node
+ * goes, before nobody listens here any more.
  */
 async function lastAnswer(request: Request, answer: () => Response | Promise<Response>): Promise<Response> {
   const isHealth = ['/healthz', '/readyz'].includes(new URL(request.url).pathname)
-  const response = isHealth
-    ? Response.json({ status: 'draining' }, { status: 503, headers: { 'retry-after': '1' } })
-    : await answer()
+  const isRetried = ['GET', 'HEAD'].includes(request.method) && request.headers.get(retriesHeader) === '503'
+  const response =
+    isHealth || isRetried
+      ? Response.json({ status: 'draining' }, { status: 503, headers: { 'retry-after': '1' } })
+      : await answer()
   response.headers.set('connection', 'close')
   return response
 }

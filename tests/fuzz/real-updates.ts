@@ -194,10 +194,18 @@ export type RealUpdates = {
 /** A few clients that edit one document, sometimes meet, undo, and come back under another client id. */
 export function realUpdates(random: Random, edits: number): RealUpdates {
   const updates: Uint8Array[] = []
+  // Two documents under one id would contradict each other, which is no client's way.
+  const used = new Set<number>()
+  const unused = (next: () => number): number => {
+    const id = next()
+    if (used.has(id)) return unused(next)
+    used.add(id)
+    return id
+  }
   const docs = Array.from({ length: 2 + random(3) }, () => {
     const doc = new Y.Doc({ gc: random(3) > 0 })
     // Small, ordinary and very large ids; yjs itself takes 32 random bits.
-    doc.clientID = pick(random, [random(200), random(2 ** 31) * 2, 2 ** 32 + random(2 ** 20)])
+    doc.clientID = unused(() => pick(random, [random(200), random(2 ** 31) * 2, 2 ** 32 + random(2 ** 20)]))
     doc.on('update', (update: Uint8Array) => updates.push(update))
     return doc
   })
@@ -218,7 +226,7 @@ export function realUpdates(random: Random, edits: number): RealUpdates {
         undo[at]?.redo()
         break
       case 3:
-        doc.clientID = random(2 ** 32)
+        doc.clientID = unused(() => random(2 ** 32))
         break
       case 4:
         if (updates.length > 0) Y.applyUpdate(doc, pick(random, updates)) // what comes early waits in the document

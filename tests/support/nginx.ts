@@ -56,7 +56,7 @@ export async function startNginx(
   }
 }
 
-function makeCertificates(file: (name: string) => string, hosts: string[]): void {
+export function makeCertificates(file: (name: string) => string, hosts: string[]): void {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   openssl(
     'req',

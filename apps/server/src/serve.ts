@@ -7,7 +7,9 @@ import { Upkeep } from './domains/upkeep/index.ts'
 import { WebhookDispatcher } from './domains/webhooks/index.ts'
 import { createApp } from './faces/app.ts'
 import { presentEvents } from './faces/presenters/webhook-event.ts'
-import { openSyncPlane, type SocketData } from './faces/sync/index.ts'
+import { openRealtimePlane } from './faces/realtime/index.ts'
+import { openSyncPlane } from './faces/sync/index.ts'
+import { type AnySocketData, websocketOf } from './faces/websocket.ts'
 import { randomBase62 } from './kernel/ids.ts'
 import { createCtx, openRuntime, type Runtime } from './runtime.ts'
 
@@ -32,6 +34,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   if (config.imageBucket) useObjectStorage(runtime.database, bucketStorage(config.imageBucket))
   const app = createApp(runtime)
   const sync = openSyncPlane(runtime)
+  const realtime = openRealtimePlane(runtime)
   const senders = transportsOf(config).map((transport) => new MessageSender(runtime.database, transport, runtime.log))
   for (const sender of senders) sender.start()
   const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
@@ -47,7 +50,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     post: runtime.webhookPost,
   })
   let draining = false
-  const server = Bun.serve<SocketData>({
+  const server = Bun.serve<AnySocketData>({
     port: config.port,
     hostname: config.listen,
     // A sign-in holds no connection open; sockets have their own timeouts.
@@ -57,13 +60,16 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     fetch(request, server) {
       // A `Host` that is none leaves the request without a URL.
       if (!URL.canParse(request.url)) return new Response('Bad Request', { status: 400 })
-      if (sync.handles(request)) return sync.fetch(request, server, clientIp(request, server, config))
+      if (sync.handles(request)) return sync.fetch(request, server as never, clientIp(request, server, config))
+      if (realtime.plane.handles(request))
+        return realtime.plane.fetch(request, server as never, clientIp(request, server, config))
       const env = { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` }
       return draining ? lastAnswer(request, () => app(request, env)) : app(request, env)
     },
-    websocket: sync.websocket,
+    websocket: websocketOf(sync.websocket, realtime.plane),
   })
-  sync.listen(server)
+  sync.listen(server as never)
+  realtime.listen(server)
   const port = server.port as number
   runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
   runtime.bus.start()
@@ -78,7 +84,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     stop: async () => {
       draining = true
       // Sockets first: they are told to come back, and what they said becomes durable.
-      await Promise.all([sync.stop(), runtime.cluster.isShared && Bun.sleep(noticeMs)])
+      await Promise.all([sync.stop(), realtime.stop(), runtime.cluster.isShared && Bun.sleep(noticeMs)])
       runtime.bus.stop()
       await stopListening(server, runtime.cluster.isShared ? quietMs : 0)
       await Promise.all(senders.map((sender) => sender.stop()))
@@ -98,7 +104,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
  *
  * @param quietMs how long nothing must be under way: a connection that was accepted may bring its request in a moment
  */
-async function stopListening(server: Server<SocketData>, quietMs: number): Promise<void> {
+async function stopListening(server: Server<AnySocketData>, quietMs: number): Promise<void> {
   // Right after the loop has accepted what waited: connections that nobody accepted would be reset.
   await new Promise((resolve) => setImmediate(resolve))
   void server.stop(false)
@@ -137,7 +143,7 @@ function transportsOf({ smtpUrl, mailFrom, textProvider }: Config): Transport[] 
 }
 
 /** The peer's address; a trusted proxy's word about it counts, anybody else's does not. */
-function clientIp(request: Request, server: Server<SocketData>, config: Config): string {
+function clientIp(request: Request, server: Server<AnySocketData>, config: Config): string {
   const peer = server.requestIP(request)?.address.replace(/^::ffff:/, '') ?? 'unknown'
   if (!config.trustedProxies.has(peer)) return peer
   // The last entry is the one that the proxy next to us added.

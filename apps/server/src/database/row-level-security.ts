@@ -27,6 +27,8 @@ const systemTables = [
   'sync_room_segments',
   'sync_room_snapshots',
   'sync_room_snapshot_chunks',
+  'channels',
+  'channel_messages',
 ]
 
 /** How a row names its instance, where it is not by a column `instance_id`. */

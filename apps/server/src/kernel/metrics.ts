@@ -95,3 +95,11 @@ export const realtimeCloses = new Counter({
   labelNames: ['plane', 'reason'] as const,
   registers: [metrics],
 })
+
+/** `via`: a client's socket, or the application's server by the API. */
+export const channelMessages = new Counter({
+  name: 'usher_channel_messages_total',
+  help: 'Messages published in channels',
+  labelNames: ['via'] as const,
+  registers: [metrics],
+})

@@ -1,3 +1,4 @@
+export { ChannelRule, ChannelType } from './channel-types.ts'
 export { addDomain, type Domain, deleteDomain, listDomains, updateDomain } from './domains.ts'
 export type { Instance, SigningKey } from './instance.ts'
 export { cookieSuffixFor, publishableKeyFor } from './publishable-key.ts'

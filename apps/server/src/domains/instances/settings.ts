@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { compileClaims } from '../../kernel/shortcodes.ts'
+import { ChannelType } from './channel-types.ts'
 
 /**
  * Who may read and write documents whose id begins with an owner. The first rule whose pattern fits decides;
@@ -192,6 +193,10 @@ export const InstanceSettings = z.strictObject({
     rules: z.array(SyncRule).max(100).default([]),
     /** Seconds that a token for a document lives. */
     tokenLifetime: z.number().int().min(10).max(300).default(120),
+  }),
+  channels: section({
+    /** The first whose pattern fits a channel's name decides; those that are built in come after them. */
+    types: z.array(ChannelType).max(100).default([]),
   }),
   events: section({
     /** Days for which what happened can be read again and replayed. */

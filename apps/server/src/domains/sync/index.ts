@@ -10,7 +10,7 @@ export {
 export { isDocId } from './doc-id.ts'
 export { SyncEngine } from './engine.ts'
 export { changesRights, endedOrganization, judgeConnection, type Verdict } from './judge-connection.ts'
-export { Buckets, defaultLimits, type SyncLimits } from './limits.ts'
+export { Bucket, Buckets, defaultLimits, type SyncLimits } from './limits.ts'
 export { deniedFrame } from './protocol.ts'
 export type { Entry, Room } from './room.ts'
 export type { Segment } from './room-log.ts'

@@ -1,0 +1,18 @@
+export { checkEvent } from './check-event.ts'
+export { ChannelHub, type Published, type Since } from './hub.ts'
+export { channelsOf, useChannels } from './hub-of.ts'
+export { type ChannelPrincipal, type Judgement, judgeChannels } from './judge-channels.ts'
+export { channelLimits } from './limits.ts'
+export {
+  authChannel,
+  ChannelName,
+  documentChannel,
+  isChannelName,
+  isDocumentChannel,
+  isEventName,
+  notificationsChannel,
+} from './names.ts'
+export { Peer, type PeerSocket, type Subscription } from './peer.ts'
+export { readJson } from './read-json.ts'
+export { isReserved, matchType, type Rights, typeFor } from './rules.ts'
+export { type ChannelErrorCode, type ChannelFrame, ChannelSession } from './session.ts'

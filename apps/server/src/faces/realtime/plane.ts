@@ -1,0 +1,399 @@
+import type { Server, ServerWebSocket } from 'bun'
+import {
+  type ChannelFrame,
+  type ChannelHub,
+  type ChannelPrincipal,
+  ChannelSession,
+  channelLimits,
+  type Judgement,
+  Peer,
+  readJson,
+} from '../../domains/channels/index.ts'
+import { Buckets, type CloseReason, closeCodes, type SyncLimits } from '../../domains/sync/index.ts'
+import type { Log } from '../../kernel/log.ts'
+import { realtimeBytes, realtimeCloses, realtimeFrames } from '../../kernel/metrics.ts'
+import { tokenOf } from '../sync/credentials.ts'
+import type { Admitted, Credential, Refused } from './admit.ts'
+import { RealtimeSocket } from './socket.ts'
+
+type Options = {
+  hub: ChannelHub
+  log: Log
+  limits: SyncLimits
+  /** Whether pages of an origin may come at all, at a host. */
+  isAllowedOrigin: (host: string, origin: string) => boolean
+  admit: (credential: Credential) => Promise<Admitted | Refused>
+  judge: (principal: ChannelPrincipal, names: readonly string[]) => Promise<Judgement>
+  /** Counts what changed in anybody's rights. */
+  changes: () => number
+  countRefusal: (reason: string) => void
+}
+
+const path = '/realtime'
+const subprotocol = 'usher.v1'
+/** How long before its end a token is said to end, by how much that is spread, and how long its owner may be late. */
+const announceMs = 30_000
+const jitterMs = 10_000
+const graceMs = 5000
+/** A frame is a little more than the data in it. */
+const frameBytes = channelLimits.dataBytes + 4096
+const frameDepth = channelLimits.dataDepth + 2
+/** The application's server speaks for many people. */
+const backendFactor = 100
+
+/** The socket of channels: who comes in, how much they may say, when they go. What they say is the session's business. */
+export class RealtimePlane {
+  readonly sockets = new Set<RealtimeSocket>()
+  private readonly byUser = new Map<string, Set<RealtimeSocket>>()
+  private readonly options: Options
+  private readonly perIp: Buckets
+  private readonly perNode: Buckets
+  /** Attempts that may fail for an address before it is refused without a socket, which every client backs off on. */
+  private readonly failures = new Buckets(1, 10)
+  private readonly timer: ReturnType<typeof setInterval>
+  private isDraining = false
+  private waiting = 0
+
+  constructor(options: Options) {
+    this.options = options
+    const { upgradesPerIpPerSecond, upgradesPerIpBurst, upgradesPerSecond } = options.limits
+    this.perIp = new Buckets(upgradesPerIpPerSecond, upgradesPerIpBurst)
+    this.perNode = new Buckets(upgradesPerSecond, upgradesPerSecond)
+    this.timer = setInterval(() => this.sweep(), 1000)
+    this.timer.unref()
+    options.hub.onEnd = ({ peer }) => {
+      for (const data of this.sockets)
+        if (data.session?.peer === peer) this.close(data, 'restart', 'the channel begins anew')
+    }
+  }
+
+  handles(request: Request): boolean {
+    return new URL(request.url).pathname === path
+  }
+
+  async fetch(request: Request, server: Server<RealtimeSocket>, ip: string): Promise<Response | undefined> {
+    if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
+      return answer(426, 'This address speaks WebSocket.', { upgrade: 'websocket' })
+    if (this.isDraining) return answer(503, 'The server is going away.', { 'retry-after': '1' })
+    const now = performance.now()
+    if (!this.perIp.take(ip, now) || !this.perNode.take('', now)) return this.refuse(503, 'Too many connections.', 1)
+    if (this.failures.isEmpty(ip, now)) return this.refuse(401, 'Refused.', 10)
+    const protocols = (request.headers.get('sec-websocket-protocol') ?? '').split(',').map((p) => p.trim())
+    if (!protocols.includes(subprotocol)) return this.refuse(400, `The subprotocol ${subprotocol} is needed.`)
+    const origin = request.headers.get('origin') ?? undefined
+    const host = (request.headers.get('host') ?? '').toLowerCase()
+    if (origin !== undefined && !this.options.isAllowedOrigin(host, origin))
+      return this.refuse(403, 'Pages of this origin may not connect.')
+    const { limits } = this.options
+    const data = new RealtimeSocket({ ip, host, origin }, { messages: limits.messagesBurst, bytes: limits.bytesBurst })
+    const { token } = tokenOf(new URL(request.url), protocols)
+    if (token === undefined) {
+      if (this.waiting >= limits.waitingSockets) return this.refuse(503, 'Too many connections.', 1)
+    } else {
+      const before = this.options.changes()
+      const admission = await this.options.admit({ token, origin, host })
+      if ('reason' in admission) {
+        this.failures.take(ip, now)
+        data.refusal = admission
+      } else {
+        const { principal } = admission
+        if (principal.kind === 'session' && this.countOf(principal) >= limits.connectionsPerUser)
+          data.refusal = { reason: 'rate_limited', message: JSON.stringify({ retryAfterMs: 10_000 }) }
+        data.principal = principal
+        data.judgedAt = before
+        this.watch(data, admission.expiresAt)
+      }
+    }
+    // Always this one: Bun would echo the first that was offered, and that could be the bearer.
+    if (server.upgrade(request, { data, headers: { 'sec-websocket-protocol': subprotocol } })) return undefined
+    return answer(400, 'The upgrade failed.')
+  }
+
+  open(socket: ServerWebSocket<RealtimeSocket>): void {
+    const { data } = socket
+    data.socket = socket
+    const { refusal } = data
+    if (refusal) {
+      data.state = 'closing'
+      this.options.countRefusal(refusal.reason)
+      this.options.log.info({ reason: refusal.reason, ip: data.ip }, 'a socket was refused')
+      // Later than at once: a client that comes back at once would do so for ever.
+      setTimeout(() => socket.close(closeCodes[refusal.reason].code, refusal.message), 300 + Math.random() * 500)
+      return
+    }
+    this.sockets.add(data)
+    if (data.principal) this.begin(data, data.principal)
+    else this.waiting++
+  }
+
+  message(socket: ServerWebSocket<RealtimeSocket>, message: string | Buffer) {
+    const { data } = socket
+    if (data.state === 'closing') return
+    realtimeFrames.inc({ plane: 'realtime', direction: 'in' })
+    realtimeBytes.inc({ plane: 'realtime', direction: 'in' }, message.length)
+    if (typeof message !== 'string') return this.close(data, 'malformed', 'frames are text')
+    if (data.state === 'waiting') return void this.receiveFirst(data, message)
+    if (message.length > frameBytes) return this.close(data, 'too_large', 'the frame is too large')
+    const read = readJson(message, frameDepth)
+    if ('fault' in read) return this.close(data, 'malformed', read.fault)
+    const frame = read.value as ChannelFrame
+    if (typeof frame !== 'object' || frame === null || Array.isArray(frame) || typeof frame.t !== 'string')
+      return this.close(data, 'malformed', 'a frame is an object with "t"')
+    const waitMs = this.spend(data, message.length)
+    if (waitMs > 10_000) return this.close(data, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 }))
+    if (frame.t === 'ping') return send(data, { t: 'pong' })
+    if (frame.t === 'auth') return void this.renew(data, frame)
+    if (waitMs > 0)
+      return data.session?.refuse(frame, 'rate_limited', 'too many messages', { retryAfterMs: Math.ceil(waitMs) })
+    data.session?.receive(frame)
+  }
+
+  closed(socket: ServerWebSocket<RealtimeSocket>, code: number): void {
+    const { data } = socket
+    const wasLive = data.state === 'live'
+    if (data.state === 'waiting' && this.sockets.has(data)) this.waiting--
+    data.state = 'closing'
+    this.forget(data, channelLimits.presenceGraceMs)
+    if (wasLive) realtimeCloses.inc({ plane: 'realtime', reason: code === 1006 ? 'gone' : 'client' })
+  }
+
+  /** Sockets whose rights an event may concern. */
+  of(instanceId: string, ids: ReadonlySet<string> | 'everyone'): RealtimeSocket[] {
+    const found: RealtimeSocket[] = []
+    for (const data of this.sockets) {
+      const { principal, session } = data
+      if (principal?.instanceId !== instanceId || !session) continue
+      if (ids === 'everyone') {
+        found.push(data)
+        continue
+      }
+      if (principal.kind !== 'session') continue
+      // The organization of a channel stands in its name.
+      const isConcerned =
+        ids.has(principal.userId) ||
+        ids.has(principal.sessionId) ||
+        [...session.peer.subscriptions.keys()].some((name) => name.split(':').some((part) => ids.has(part)))
+      if (isConcerned) found.push(data)
+    }
+    return found
+  }
+
+  close(data: RealtimeSocket, reason: CloseReason, message: string): void {
+    if (data.state === 'closing') return
+    if (data.state === 'waiting') this.waiting--
+    data.state = 'closing'
+    realtimeCloses.inc({ plane: 'realtime', reason })
+    this.options.log.debug({ reason, ip: data.ip }, 'a socket was closed')
+    // Nothing is delivered after the cut, and nobody is shown who was sent away.
+    this.forget(data, reason === 'restart' || reason === 'unauthenticated' ? channelLimits.presenceGraceMs : 0)
+    data.socket?.close(closeCodes[reason].code, message)
+  }
+
+  async stop(windowMs: number): Promise<void> {
+    this.isDraining = true
+    clearInterval(this.timer)
+    const sockets = [...this.sockets]
+    const spreadMs = Math.min(windowMs, sockets.length * 10)
+    for (const data of sockets) send(data, { t: 'goaway', inMs: spreadMs })
+    const eachMs = spreadMs / Math.max(1, sockets.length)
+    for (const data of sockets.sort(() => Math.random() - 0.5)) {
+      this.close(data, 'restart', 'the server restarts')
+      if (eachMs >= 1) await Bun.sleep(eachMs)
+    }
+  }
+
+  private refuse(status: number, message: string, retryAfterSeconds?: number): Response {
+    this.options.countRefusal(`http_${status}`)
+    return answer(status, message, retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) })
+  }
+
+  private countOf({ instanceId, userId }: { instanceId: string; userId: string }): number {
+    return this.byUser.get(`${instanceId} ${userId}`)?.size ?? 0
+  }
+
+  private begin(data: RealtimeSocket, principal: ChannelPrincipal) {
+    const { socket } = data
+    if (!socket) return
+    const { hub, log, judge, changes } = this.options
+    data.state = 'live'
+    data.principal = principal
+    const userId = principal.kind === 'session' ? principal.userId : null
+    const peer = new Peer(socket, { instanceId: principal.instanceId, userId })
+    data.session = new ChannelSession({
+      hub,
+      peer,
+      log,
+      judge: (names) => judge(data.principal ?? principal, names),
+      maxChannels: userId === null ? channelLimits.channelsPerBackend : channelLimits.channelsPerConnection,
+      hasPresence: userId !== null,
+      end: (reason, message) => this.close(data, reason, message),
+      onPending: (messages, bytes) => this.pause(data, messages, bytes),
+    })
+    if (userId !== null) {
+      const key = `${principal.instanceId} ${userId}`
+      const others = this.byUser.get(key)
+      if (others) others.add(data)
+      else this.byUser.set(key, new Set([data]))
+    }
+    // Something changed between the judgement and this moment.
+    if (data.judgedAt !== changes()) void this.judgeAgain(data)
+  }
+
+  /** Judges a socket and all its channels anew. */
+  async judgeAgain(data: RealtimeSocket): Promise<void> {
+    await data.session?.judgeAgain()
+  }
+
+  private forget(data: RealtimeSocket, graceMs: number) {
+    this.sockets.delete(data)
+    data.session?.close(graceMs)
+    if (data.principal?.kind !== 'session') return
+    const key = `${data.principal.instanceId} ${data.principal.userId}`
+    const others = this.byUser.get(key)
+    if (others?.delete(data) && others.size === 0) this.byUser.delete(key)
+  }
+
+  /** @returns milliseconds until the socket is within its share again */
+  private spend(data: RealtimeSocket, bytes: number): number {
+    const { messagesPerSecond, messagesBurst, bytesPerSecond, bytesBurst } = this.options.limits
+    const factor = data.principal?.kind === 'backend' ? backendFactor : 1
+    const now = performance.now()
+    return Math.max(
+      data.messages.take(1, messagesPerSecond * factor, messagesBurst * factor, now),
+      data.bytes.take(bytes, bytesPerSecond * factor, bytesBurst * factor, now),
+    )
+  }
+
+  /** Reads nothing more from a socket that says things faster than they can be stored. */
+  private pause(data: RealtimeSocket, messages: number, bytes: number) {
+    const factor = data.principal?.kind === 'backend' ? backendFactor : 1
+    const { unacknowledged, unacknowledgedBytes } = channelLimits
+    const isFull = messages >= unacknowledged * factor || bytes >= unacknowledgedBytes * factor
+    if (isFull === data.isPaused || data.state !== 'live') return
+    data.isPaused = isFull
+    const socket = data.socket as unknown as { pause(): void; resume(): void } | undefined
+    if (isFull) socket?.pause()
+    else socket?.resume()
+  }
+
+  /** The first message is the credential; nothing else is looked at, and nothing is kept for later. */
+  private async receiveFirst(data: RealtimeSocket, message: string) {
+    const { limits, admit, changes } = this.options
+    data.earlyBytes += message.length
+    if (data.earlyBytes > limits.firstMessageBytes) return this.close(data, 'too_large', 'too much before the token')
+    if (data.isJudging) return this.close(data, 'malformed', 'wait for the answer to the token')
+    const token = tokenIn(message)
+    if (token === undefined) return this.close(data, 'malformed', 'the first message is { t: "auth", token }')
+    data.isJudging = true
+    try {
+      const before = changes()
+      const admission = await admit({ token, origin: data.origin, host: data.host })
+      if (data.state !== 'waiting') return
+      if ('reason' in admission) {
+        this.failures.take(data.ip, performance.now())
+        this.options.countRefusal(admission.reason)
+        return this.close(data, admission.reason, admission.message)
+      }
+      const { principal, expiresAt } = admission
+      if (principal.kind === 'session' && this.countOf(principal) >= limits.connectionsPerUser)
+        return this.close(data, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 }))
+      this.waiting--
+      data.judgedAt = before
+      this.watch(data, expiresAt)
+      data.socket?.send(authedFrame(expiresAt))
+      this.begin(data, principal)
+    } catch (error) {
+      this.options.log.error({ err: error }, 'a token could not be checked')
+      this.close(data, 'storage_unavailable', 'the token cannot be checked now')
+    } finally {
+      data.isJudging = false
+    }
+  }
+
+  /** Takes a new token of the same person. A wrong one changes nothing: the socket goes on until its own end. */
+  private async renew(data: RealtimeSocket, frame: ChannelFrame) {
+    const answer = (code: string, message: string) =>
+      send(data, { t: 'err', ...(frame.id !== undefined && { id: frame.id }), code, message })
+    if (typeof frame.token !== 'string') return answer('malformed', 'there is no token')
+    if (data.isJudging) return answer('rate_limited', 'a token is being looked at')
+    data.isJudging = true
+    try {
+      const admission = await this.options.admit({ token: frame.token, origin: data.origin, host: data.host })
+      if (data.state !== 'live') return
+      if ('reason' in admission) return answer(admission.reason, admission.message)
+      if (!isSamePerson(data.principal, admission.principal)) return answer('forbidden', 'the token is somebody else’s')
+      data.principal = admission.principal
+      this.watch(data, admission.expiresAt)
+      data.socket?.send(authedFrame(admission.expiresAt))
+    } catch {
+      answer('unavailable', 'the token cannot be checked now')
+    } finally {
+      data.isJudging = false
+    }
+  }
+
+  /** The wall clock is read once: its leaps move nothing later. */
+  private watch(data: RealtimeSocket, expiresAt: number | undefined) {
+    if (expiresAt === undefined) {
+      data.endsAt = undefined
+      data.announceAt = undefined
+      return
+    }
+    const left = expiresAt * 1000 - Date.now()
+    const now = performance.now()
+    data.endsAt = now + left
+    // A token of a minute is announced halfway at the soonest.
+    data.announceAt = now + left - Math.min(announceMs + (Math.random() * 2 - 1) * jitterMs, left / 2)
+  }
+
+  private sweep() {
+    const now = performance.now()
+    const { firstFrameSeconds } = this.options.limits
+    for (const data of [...this.sockets]) {
+      if (data.state === 'waiting') {
+        // Not refreshed by anything that it sends.
+        if (now - data.openedAt > firstFrameSeconds * 1000) this.close(data, 'unauthenticated', 'no token came in time')
+        continue
+      }
+      const { endsAt, announceAt, socket } = data
+      if (announceAt !== undefined && endsAt !== undefined && now >= announceAt) {
+        data.announceAt = undefined
+        send(data, { t: 'expiring', inMs: Math.max(0, Math.round(endsAt - now)) })
+      }
+      if (endsAt !== undefined && now >= endsAt + graceMs) {
+        this.close(data, 'unauthenticated', 'the token has expired')
+        continue
+      }
+      if ((socket?.getBufferedAmount() ?? 0) <= channelLimits.bufferedBytes) data.laggingSince = 0
+      else if (data.laggingSince === 0) data.laggingSince = now
+      else if (now - data.laggingSince > channelLimits.laggingMs)
+        this.close(data, 'slow_consumer', 'what is sent is not taken')
+    }
+  }
+}
+
+function send(data: RealtimeSocket, frame: { t: string; [key: string]: unknown }) {
+  if (data.state === 'live') data.socket?.send(JSON.stringify(frame))
+}
+
+const authedFrame = (expiresAt: number | undefined) =>
+  JSON.stringify({ t: 'authed', expiresAt: expiresAt === undefined ? null : expiresAt * 1000 })
+
+function tokenIn(message: string): string | undefined {
+  const read = readJson(message, 4)
+  if ('fault' in read || typeof read.value !== 'object' || read.value === null) return undefined
+  const { t, token } = read.value as Record<string, unknown>
+  return t === 'auth' && typeof token === 'string' && token.length > 0 ? token : undefined
+}
+
+function isSamePerson(a: ChannelPrincipal | undefined, b: ChannelPrincipal): boolean {
+  if (!a || a.instanceId !== b.instanceId || a.kind !== b.kind) return false
+  return a.kind === 'backend' || (b.kind === 'session' && a.userId === b.userId)
+}
+
+function answer(status: number, message: string, headers: Record<string, string> = {}): Response {
+  return new Response(`${message}\n`, {
+    status,
+    headers: { 'content-type': 'text/plain; charset=utf-8', 'referrer-policy': 'no-referrer', ...headers },
+  })
+}

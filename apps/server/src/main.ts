@@ -6,8 +6,10 @@ import { UsherError } from './kernel/errors.ts'
 const usage = `usher <command>
 
   start [--port N] [--data DIR] [--listen HOST] [--json]     serve everything on one port
-  sync-server start [--token T] [--port N] [--data DIR] [--listen HOST] [--json]
-                                                             serve realtime documents alone
+  sync-server start [--token T] [--token-file FILE] [--port N] [--data DIR] [--listen HOST] [--json]
+                                                             serve realtime documents alone; SIGHUP reads FILE again
+  sync-server start --issuer URL --audience A [--jwks URL] [--rules FILE.json] …
+                                                             to holders of another issuer's tokens
   keys [--instance NAME] [--data DIR] [--json]               show an instance's keys; without a name the default's
   keys rotate [--instance NAME] [--revoke] [--json]          a new signing key; the old one verifies on, or not
   instances create NAME [--host HOST] [--production] [--application ID] [--json]
@@ -36,6 +38,11 @@ const options = {
   data: { type: 'string' },
   listen: { type: 'string' },
   token: { type: 'string' },
+  'token-file': { type: 'string' },
+  jwks: { type: 'string' },
+  issuer: { type: 'string' },
+  audience: { type: 'string' },
+  rules: { type: 'string' },
   host: { type: 'string' },
   application: { type: 'string' },
   set: { type: 'string' },
@@ -77,10 +84,7 @@ async function main() {
       return (await import('./commands/start.ts')).start(loadConfig(process.env, flags), { json: values.json ?? false })
     case 'sync-server': {
       if (rest[0] !== 'start') throw new ConfigError(usage)
-      return (await import('./commands/sync-server.ts')).startSyncServer(loadConfig(process.env, flags), {
-        json: values.json ?? false,
-        token: values.token,
-      })
+      return (await import('./commands/sync-server.ts')).startSyncServer(loadConfig(process.env, flags), values)
     }
     case 'keys':
       if (rest[0] === 'rotate')

@@ -1,11 +1,17 @@
+import type { SyncCredentials } from './commands/sync-credentials.ts'
 import type { Config } from './config.ts'
 import { openDatabase } from './database/index.ts'
 import { joinNodes } from './domains/nodes/index.ts'
-import { SyncEngine } from './domains/sync/index.ts'
+import { ExternalIssuers, SyncEngine } from './domains/sync/index.ts'
+import { answerMetrics } from './faces/metrics.ts'
+import type { Gate } from './faces/sync/credentials.ts'
+import { externalGate } from './faces/sync/external-gate.ts'
 import { createSyncPlane, type SocketData } from './faces/sync/plane.ts'
-import { openGate, staticGate } from './faces/sync/static-gate.ts'
+import { openGate, type StaticGate, standaloneInstance, staticGate } from './faces/sync/static-gate.ts'
 import { openCluster } from './kernel/cluster/index.ts'
-import { createLog } from './kernel/log.ts'
+import { createEgress } from './kernel/egress.ts'
+import { createLog, type Log } from './kernel/log.ts'
+import { refusals, watchPlane } from './kernel/metrics.ts'
 
 export type SyncServer = {
   /** What a stock client takes as its server URL. */
@@ -13,6 +19,8 @@ export type SyncServer = {
   port: number
   database: 'embedded' | 'postgres'
   warnings: string[]
+  /** Reads again what may change without a restart: the file of tokens. */
+  reload: () => void
   stop: () => Promise<void>
 }
 
@@ -20,18 +28,13 @@ const loopback = new Set(['127.0.0.1', '::1', 'localhost'])
 const shortToken = 16
 
 /**
- * Serves realtime documents without an identity plane: open to whoever reaches the URL, or to whoever has the token.
- *
- * @param token undefined: everybody is in
+ * Serves realtime documents without an identity plane: open to whoever reaches the URL, to whoever has a shared token,
+ * or to whom another issuer vouches for.
  */
-export async function startSyncPlane(config: Config, token: string | undefined): Promise<SyncServer> {
+export async function startSyncPlane(config: Config, credentials: SyncCredentials): Promise<SyncServer> {
   const log = createLog(config.logLevel)
   const isLoopback = loopback.has(config.listen)
-  const warnings: string[] = []
-  if (token === undefined && !isLoopback)
-    warnings.push(`there is no token: everybody who reaches ${config.listen} can read and write every document.`)
-  if (token !== undefined && Buffer.byteLength(token) < shortToken)
-    warnings.push(`the token is shorter than ${shortToken} bytes: it can be guessed.`)
+  const warnings = warningsOf(config, credentials, isLoopback)
   // Two writers are plenty here, and each database connection is a process with memory of its own.
   const database = await openDatabase(config, { tenantConnections: 1, systemConnections: 1 })
   const node = await joinNodes(database, { kind: 'sync', redis: config.redisUrl !== undefined, log })
@@ -43,18 +46,22 @@ export async function startSyncPlane(config: Config, token: string | undefined):
     lanes: 2,
     limits: config.syncLimits,
   })
-  const gate =
-    token === undefined
-      ? openGate({ isLoopback })
-      : staticGate({ token, wrongTokensPerMinute: engine.limits.wrongTokensPerMinute })
-  const plane = createSyncPlane({ engine, gate, log })
+  const tokens =
+    credentials.kind === 'static'
+      ? staticGate({ tokens: credentials.read(), wrongTokensPerMinute: engine.limits.wrongTokensPerMinute })
+      : undefined
+  const gate = tokens?.gate ?? gateOf(config, credentials, isLoopback)
+  const plane = createSyncPlane({ engine, gate, log, countRefusal: (code) => refusals.inc({ code }) })
+  watchPlane('sync', () => engine.stats)
   const server = Bun.serve<SocketData>({
     port: config.port,
     hostname: config.listen,
     maxRequestBodySize: 64 * 1024,
     fetch(request, server) {
-      if (plane.handles(request)) return plane.fetch(request, server, server.requestIP(request)?.address ?? 'unknown')
+      const ip = server.requestIP(request)?.address.replace(/^::ffff:/, '') ?? 'unknown'
+      if (plane.handles(request)) return plane.fetch(request, server, ip)
       const { pathname } = new URL(request.url)
+      if (pathname === '/metrics') return answerMetrics(request, ip, config.metricsToken)
       if (pathname === '/healthz' || pathname === '/readyz') return readiness(pathname, engine, database)
       return new Response('Not found\n', { status: 404 })
     },
@@ -67,6 +74,9 @@ export async function startSyncPlane(config: Config, token: string | undefined):
     port: server.port as number,
     database: database.kind,
     warnings,
+    reload: () => {
+      if (tokens && credentials.kind === 'static') replaceTokens(engine, tokens, credentials.read, log)
+    },
     stop: async () => {
       await plane.stop()
       await server.stop(true)
@@ -75,6 +85,41 @@ export async function startSyncPlane(config: Config, token: string | undefined):
       await database.close()
     },
   }
+}
+
+function warningsOf(config: Config, credentials: SyncCredentials, isLoopback: boolean): string[] {
+  switch (credentials.kind) {
+    case 'open':
+      return isLoopback
+        ? []
+        : [`there is no token: everybody who reaches ${config.listen} can read and write every document.`]
+    case 'static':
+      return credentials.read().some((token) => Buffer.byteLength(token) < shortToken)
+        ? [`the token is shorter than ${shortToken} bytes: it can be guessed.`]
+        : []
+    case 'issuer':
+      return credentials.everyDocument
+        ? ['there are no rules: who has a token for this audience can read and write every document.']
+        : []
+  }
+}
+
+function gateOf(config: Config, credentials: SyncCredentials, isLoopback: boolean): Gate {
+  if (credentials.kind !== 'issuer') return openGate({ isLoopback })
+  const issuers = new ExternalIssuers(createEgress({ allow: config.egressAllow }))
+  return externalGate({ issuers, issuer: credentials.issuer })
+}
+
+/** Takes other tokens and sends away who came in with one that is gone. A file that is no good changes nothing. */
+function replaceTokens(engine: SyncEngine, tokens: StaticGate, read: () => string[], log: Log): void {
+  try {
+    tokens.replace(read())
+  } catch (error) {
+    log.error({ err: error }, 'the file of tokens was not taken; those before hold')
+    return
+  }
+  for (const connection of engine.connectionsOf(standaloneInstance, 'everyone'))
+    if (!tokens.holds(connection.principal)) engine.close(connection, 'unauthenticated', 'the token no longer counts')
 }
 
 async function readiness(

@@ -19,5 +19,7 @@ export {
   EnrollmentMode,
   InstanceSettings,
   maxSessionClaimsBytes,
+  SyncIssuer,
+  type SyncIssuerRule,
   SyncRule,
 } from './settings.ts'

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { asymmetricAlgorithms } from '../../kernel/jwks.ts'
 import { compileClaims } from '../../kernel/shortcodes.ts'
 import { ChannelType } from './channel-types.ts'
 
@@ -13,6 +14,52 @@ export const SyncRule = z.strictObject({
   write: z.string().optional(),
 })
 export type SyncRule = z.infer<typeof SyncRule>
+
+/** The same for people of another issuer, by what their tokens say. The first rule that fits decides, without one nobody may. */
+export const SyncIssuerRule = z.strictObject({
+  /** As above; `{subject}` and `{organization}` stand for what the token says. */
+  pattern: z.string().min(1).max(255),
+  /** A permission that the token has to carry. Absent: none. */
+  read: z.string().optional(),
+  /** The same; `false`: nobody writes. */
+  write: z.union([z.string(), z.literal(false)]).optional(),
+})
+export type SyncIssuerRule = z.infer<typeof SyncIssuerRule>
+
+const claim = z.string().min(1).max(255)
+
+/** Somebody else who signs tokens that open documents: an issuer with a set of public keys. */
+export const SyncIssuer = z.strictObject({
+  /** Stands before its people's ids, so that they are nobody else's: `name:subject`. */
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
+  /** Exactly the `iss` of its tokens. */
+  issuer: z.url({ protocol: /^https?$/ }).max(512),
+  /** Where its keys are. Absent: where its discovery document says. */
+  jwksUrl: z
+    .url({ protocol: /^https?$/ })
+    .max(512)
+    .optional(),
+  /** The `aud` of tokens that are meant for this. */
+  audience: z.string().min(1).max(512),
+  /** Empty: every one that a public key verifies. */
+  algorithms: z.array(z.enum(asymmetricAlgorithms)).default([]),
+  /** The `typ` of its tokens, where it has to be one: `at+jwt`. Absent: `JWT`, `at+jwt` or none. */
+  type: z.string().min(1).max(64).optional(),
+  /** What its claims are called. A name may be a path: `o.id`. */
+  claims: z
+    .strictObject({
+      subject: claim.default('sub'),
+      organization: claim.default('org_id'),
+      permissions: claim.default('permissions'),
+      /** A claim that names the document, or with `*` at its end many; where it stands it decides in the rules' place. */
+      document: claim.optional(),
+      /** With it: `read` or `write`. */
+      access: claim.default('access'),
+    })
+    .prefault({}),
+  rules: z.array(SyncIssuerRule).max(100).default([]),
+})
+export type SyncIssuer = z.infer<typeof SyncIssuer>
 
 /** How people with an address of an organization's domain come to it. */
 export const EnrollmentMode = z.enum(['manual_invitation', 'automatic_invitation', 'automatic_suggestion'])
@@ -193,6 +240,17 @@ export const InstanceSettings = z.strictObject({
     rules: z.array(SyncRule).max(100).default([]),
     /** Seconds that a token for a document lives. */
     tokenLifetime: z.number().int().min(10).max(300).default(120),
+    /** Whether a token may stand in the URL, where proxies log it: as often as its client comes back, or once. */
+    queryTokens: z.enum(['allow', 'once', 'refuse']).default('allow'),
+    /** Clients that cannot renew their token stay until their right ends, not until the token does. */
+    keepStockClients: z.boolean().default(false),
+    /** Whose tokens open documents beside the instance's own. */
+    issuers: z
+      .array(SyncIssuer)
+      .max(20)
+      .refine((all) => new Set(all.map((one) => one.issuer)).size === all.length, { error: 'each issuer once' })
+      .refine((all) => new Set(all.map((one) => one.name)).size === all.length, { error: 'each name once' })
+      .default([]),
   }),
   channels: section({
     /** The first whose pattern fits a channel's name decides; those that are built in come after them. */

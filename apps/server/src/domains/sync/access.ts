@@ -52,10 +52,14 @@ export function accessByRules(rules: readonly SyncRule[], docId: string, standin
 
 /** `*` stands for any characters, everything else for itself. */
 function matches(pattern: string, docId: string): boolean {
-  const parts = pattern.split('*')
+  return matchesParts(pattern.split('*'), docId)
+}
+
+/** Whether an id consists of these parts in this order, with anything between them. One part alone is the whole id. */
+export function matchesParts(parts: readonly string[], docId: string): boolean {
   const first = parts[0] as string
   const last = parts[parts.length - 1] as string
-  if (parts.length === 1) return pattern === docId
+  if (parts.length === 1) return first === docId
   if (!docId.startsWith(first) || !docId.endsWith(last) || docId.length < first.length + last.length) return false
   // Leftmost matches suffice: whatever they leave is at least as much as any other choice would.
   let at = first.length

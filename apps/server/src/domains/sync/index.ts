@@ -8,6 +8,7 @@ export {
   type SyncToken,
 } from './create-sync-token.ts'
 export { isDocId } from './doc-id.ts'
+export { ExternalIssuers, type ExternalVerdict } from './external-token.ts'
 export { SyncEngine } from './engine.ts'
 export { changesRights, endedOrganization, judgeConnection, type Verdict } from './judge-connection.ts'
 export { Bucket, Buckets, defaultLimits, type SyncLimits } from './limits.ts'
@@ -17,3 +18,4 @@ export type { Segment } from './room-log.ts'
 export type { RoomKindName } from './store.ts'
 export { Renewals } from './renewals.ts'
 export { verifySyncToken } from './sync-token.ts'
+export { UsedTokens } from './used-tokens.ts'

@@ -3,6 +3,7 @@ import type { UsherEvent } from '../events/index.ts'
 import { accessByRules, findStanding, versionOf } from './access.ts'
 import type { CloseReason } from './close-codes.ts'
 import type { Access, Principal } from './connection.ts'
+import { versionOfIssuer } from './external-token.ts'
 
 export type Verdict = { allowed: true; access: Access } | { allowed: false; reason: CloseReason; message: string }
 
@@ -20,6 +21,7 @@ export async function judgeConnection(
 ): Promise<Verdict> {
   const { kind, userId, sessionId } = principal
   if (!userId) return { allowed: true, access: granted }
+  if (kind === 'external') return judgeExternal(ctx, principal, granted)
   const standing = await findStanding(ctx, { docId, userId, sessionId })
   if (!standing.isSignedIn) return { allowed: false, reason: 'revoked', message: 'the session has ended' }
   if (kind === 'session') {
@@ -33,6 +35,13 @@ export async function judgeConnection(
   if (version === 'none') return { allowed: false, reason: 'forbidden', message: 'the membership has ended' }
   // The application's server decided on a role that is no longer this one: it has to decide again.
   return { allowed: false, reason: 'unauthenticated', message: 'the role has changed: get a new token' }
+}
+
+/** Nobody tells what an issuer takes back before its token ends; what is said of the issuer here can change. */
+function judgeExternal({ instance }: Ctx, { userId, permissionVersion }: Principal, granted: Access): Verdict {
+  const issuer = instance.settings.sync.issuers.find(({ name }) => userId?.startsWith(`${name}:`))
+  if (issuer && versionOfIssuer(issuer) === permissionVersion) return { allowed: true, access: granted }
+  return { allowed: false, reason: 'unauthenticated', message: 'the issuer’s rights have changed: get a new token' }
 }
 
 /** Kinds of events after which connections are judged again. */

@@ -2,6 +2,7 @@ import { errors, jwtVerify, SignJWT } from 'jose'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
 import type { Instance } from '../instances/index.ts'
+import { readCompact } from './compact-token.ts'
 import type { Access } from './connection.ts'
 
 /** A kind of its own: no session token opens a document and no sync token signs anybody in. */
@@ -45,7 +46,7 @@ export async function signSyncToken(
   return { token, expiresAt: new Date(expiresAt * 1000) }
 }
 
-export type VerifiedSyncToken = SyncClaims & { expiresAt: number }
+export type VerifiedSyncToken = SyncClaims & { expiresAt: number; jti: string }
 
 /** @returns the claims; undefined for a token that is malformed, expired, of another kind or of another instance */
 export async function verifySyncToken(
@@ -53,6 +54,7 @@ export async function verifySyncToken(
   token: string,
   now: Date,
 ): Promise<VerifiedSyncToken | undefined> {
+  if (!readCompact(token)) return undefined
   try {
     const { payload } = await jwtVerify(
       token,
@@ -70,10 +72,11 @@ export async function verifySyncToken(
         requiredClaims: ['sub', 'exp', 'iat', 'jti', 'room', 'access'],
       },
     )
-    const { sub, exp, iat, room, access, by, pv, sid, org_id } = payload
-    if (typeof room !== 'string' || (access !== 'read' && access !== 'write') || !sub || !exp || !iat) return undefined
+    const { sub, exp, iat, jti, room, access, by, pv, sid, org_id } = payload
+    if (typeof room !== 'string' || (access !== 'read' && access !== 'write') || !exp || !iat) return undefined
+    if (typeof sub !== 'string' || sub === '' || typeof jti !== 'string') return undefined
     if ((by !== 'session' && by !== 'backend') || typeof pv !== 'string') return undefined
-    if (exp - iat > longestLifetimeSeconds) return undefined
+    if (exp - iat > longestLifetimeSeconds || iat > now.getTime() / 1000 + skewSeconds) return undefined
     return {
       room,
       access,
@@ -83,6 +86,7 @@ export async function verifySyncToken(
       sessionId: typeof sid === 'string' ? sid : undefined,
       organizationId: typeof org_id === 'string' ? org_id : undefined,
       expiresAt: exp,
+      jti,
     }
   } catch (error) {
     if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined

@@ -25,6 +25,8 @@ export type Admission =
       access: Access
       granted: Access
       expiresAt?: number | undefined
+      /** Names the token, where it has a name. */
+      jti?: string | undefined
       judgedAt?: number
     }
   /** Let in to be told why: a browser shows the close code only. */

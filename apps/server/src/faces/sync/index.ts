@@ -5,7 +5,7 @@ import {
   judgeConnection,
   SyncEngine,
 } from '../../domains/sync/index.ts'
-import { refusals } from '../../kernel/metrics.ts'
+import { refusals, watchPlane } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
 import { createSyncPlane, type SyncPlane } from './plane.ts'
 import { tokenGate } from './token-gate.ts'
@@ -23,6 +23,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     log,
     limits: config.syncLimits,
   })
+  watchPlane('sync', () => engine.stats)
   /** Counts what changed, to notice a change between the judgement of a token and the opening of its socket. */
   let changes = 0
   const gate = tokenGate(runtime)
@@ -50,7 +51,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
       concerned.delete(connection)
       engine.close(connection, 'forbidden', 'the organization was deleted')
     }
-    if (concerned.size > 0) judgeAgain(runtime, engine, concerned)
+    if (concerned.size > 0) judgeAgain(runtime, engine, concerned, event.type.startsWith('instance.'))
   })
   return {
     ...plane,
@@ -61,8 +62,17 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
   }
 }
 
-/** Judges live connections anew; one question for all that share a token. Who cannot be judged is cut off. */
-function judgeAgain(runtime: Runtime, engine: SyncEngine, connections: Iterable<Connection>): void {
+/**
+ * Judges live connections anew; one question for all that share a token. Who cannot be judged is cut off.
+ *
+ * @param readSettings they have changed, and what this node knows of them may be older
+ */
+function judgeAgain(
+  runtime: Runtime,
+  engine: SyncEngine,
+  connections: Iterable<Connection>,
+  readSettings = false,
+): void {
   const groups = new Map<string, Connection[]>()
   for (const connection of connections) {
     const { principal, key, granted } = connection
@@ -72,14 +82,28 @@ function judgeAgain(runtime: Runtime, engine: SyncEngine, connections: Iterable<
     if (others) others.push(connection)
     else groups.set(group, [connection])
   }
-  for (const group of groups.values()) judgeGroup(runtime, engine, group)
+  let reading: Promise<void> | undefined
+  const readOnce = () => {
+    reading ??= runtime.instances.reload().finally(() => {
+      reading = undefined
+    })
+    return reading
+  }
+  const ready = readSettings ? readOnce : undefined
+  for (const group of groups.values()) judgeGroup(runtime, engine, group, ready)
 }
 
-async function judgeGroup(runtime: Runtime, engine: SyncEngine, group: readonly Connection[]): Promise<void> {
+async function judgeGroup(
+  runtime: Runtime,
+  engine: SyncEngine,
+  group: readonly Connection[],
+  ready: (() => Promise<void>) | undefined,
+): Promise<void> {
   const [first] = group
   if (!first) return
   for (let attempt = 1; ; attempt++) {
     try {
+      await ready?.()
       const instance = runtime.instances.find(first.principal.instanceId)
       if (!instance) throw new Error('the instance is gone')
       const ctx = createCtx(runtime, instance, { type: 'system', job: 'sync' })

@@ -1,9 +1,9 @@
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { UsherError } from '../../kernel/errors.ts'
 import { metrics } from '../../kernel/metrics.ts'
-import { equalSecrets } from '../../kernel/secrets.ts'
 import { publicUrlOf } from '../../runtime.ts'
 import { type Env, jsonResponse, resolveInstance } from '../http.ts'
+import { maySeeMetrics } from '../metrics.ts'
 import { publicKeySet } from './jwks.ts'
 
 /** Discovery documents and the signs of life. */
@@ -23,7 +23,8 @@ export function wellknownFace(): Hono<Env> {
     return jsonResponse({ status: 'ready', ...(cluster.isShared && { redis: cluster.connected ? 'ok' : 'away' }) })
   })
   face.get('/metrics', async (c) => {
-    if (!maySeeMetrics(c)) throw new UsherError('resource_not_found', 'There is nothing at this address.')
+    if (!maySeeMetrics(c.req.raw.headers, c.env.ip, c.var.runtime.config.metricsToken))
+      throw new UsherError('resource_not_found', 'There is nothing at this address.')
     return new Response(await metrics.metrics(), { headers: { 'content-type': metrics.contentType } })
   })
   face.get('/.well-known/jwks.json', resolveInstance, (c) => {
@@ -52,14 +53,4 @@ export function wellknownFace(): Hono<Env> {
     return jsonResponse({ origins })
   })
   return face
-}
-
-function maySeeMetrics(c: Context<Env>): boolean {
-  const { metricsToken } = c.var.runtime.config
-  if (metricsToken) return equalSecrets(c.req.header('authorization') ?? '', `Bearer ${metricsToken}`)
-  // A proxy on this machine also comes from loopback: what it passes on is somebody else's request.
-  const forwarded = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'].some(
-    (name) => c.req.header(name) !== undefined,
-  )
-  return !forwarded && /^(127\.|::1$)/.test(c.env.ip)
 }

@@ -5,6 +5,7 @@ import { useBreachedPasswords } from './domains/credentials/index.ts'
 import { announceOn, EventBus, EventSequencer } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import { joinNodes, type Node } from './domains/nodes/index.ts'
+import { VaultKeeper } from './domains/vault/index.ts'
 import { createPost, type Post } from './domains/webhooks/index.ts'
 import { type Cluster, LocalCluster, openCluster } from './kernel/cluster/index.ts'
 import type { Actor, Ctx } from './kernel/ctx.ts'
@@ -84,7 +85,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   const publicUrl = config.publicUrl ?? ''
   const sequencer = new EventSequencer(database, log)
   const now = () => new Date()
-  return {
+  const runtime: Runtime = {
     config,
     database,
     node,
@@ -101,6 +102,12 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     now,
     publicUrl,
   }
+  const ctxOf = (id: string) => {
+    const instance = instances.find(id)
+    return instance && createCtx(runtime, instance, { type: 'system', job: 'vault' })
+  }
+  new VaultKeeper({ bus, ctxOf, log })
+  return runtime
 }
 
 /** The context of one caller. @param request where the caller asks from, if by a request */

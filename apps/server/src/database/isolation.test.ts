@@ -36,6 +36,7 @@ const someValue: Record<string, string> = {
 /** What a table demands of columns that may be null. */
 const alsoNeeded: Record<string, Column[]> = {
   feature_grants: [{ table: 'feature_grants', name: 'user_id', type: 'text' }],
+  vault_documents: [{ table: 'vault_documents', name: 'user_id', type: 'text' }],
 }
 
 /** Of the installation: their rows belong to no instance. */

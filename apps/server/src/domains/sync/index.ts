@@ -1,3 +1,4 @@
+export { accessByRules, findStanding, ownerOf } from './access.ts'
 export { type CloseReason, closeCodes } from './close-codes.ts'
 export { type Access, Connection, type Principal, type Socket, type Subprotocol } from './connection.ts'
 export {
@@ -8,14 +9,14 @@ export {
   type SyncToken,
 } from './create-sync-token.ts'
 export { isDocId } from './doc-id.ts'
-export { ExternalIssuers, type ExternalVerdict } from './external-token.ts'
 export { SyncEngine } from './engine.ts'
+export { ExternalIssuers, type ExternalVerdict } from './external-token.ts'
 export { changesRights, endedOrganization, judgeConnection, type Verdict } from './judge-connection.ts'
 export { Bucket, Buckets, defaultLimits, type SyncLimits } from './limits.ts'
 export { deniedFrame } from './protocol.ts'
+export { Renewals } from './renewals.ts'
 export type { Entry, Room } from './room.ts'
 export type { Segment } from './room-log.ts'
 export type { RoomKindName } from './store.ts'
-export { Renewals } from './renewals.ts'
 export { verifySyncToken } from './sync-token.ts'
 export { UsedTokens } from './used-tokens.ts'

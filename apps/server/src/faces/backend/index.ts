@@ -25,6 +25,7 @@ import { tokenRoutes } from './tokens.ts'
 import { userFactorRoutes } from './user-factors.ts'
 import { userListRoutes } from './user-lists.ts'
 import { userRoutes } from './users.ts'
+import { vaultRoutes } from './vault.ts'
 import { waitlistRoutes } from './waitlist.ts'
 import { webhookRoutes } from './webhooks.ts'
 
@@ -67,6 +68,7 @@ export function backendFace(): Hono<Env> {
     templateRoutes,
     eventRoutes,
     webhookRoutes,
+    vaultRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face

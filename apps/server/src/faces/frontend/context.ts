@@ -35,6 +35,9 @@ export type { FrontendEnv } from './env.ts'
 /** Calls that need no client and come before there is one. */
 const anonymousPaths = /^\/v1\/(environment|dev_browser|health|tickets|verify|oauth_callback)(\/|$)/
 
+/** What a program or a page of another origin asks for with a session token alone: documents and their keys. */
+const bearerPaths = /^\/v1\/(sync\/token$|vault(\/|$))/
+
 /** Finds out which client and session ask, and makes the Ctx. @throws {UsherError} `dev_browser_unauthenticated` */
 export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) => {
   const runtime = c.get('runtime')
@@ -48,7 +51,7 @@ export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) =>
   const path = new URL(c.req.url).pathname
   if (carrier === 'dev_browser' && !identified && !anonymousPaths.test(path))
     throw new UsherError('dev_browser_unauthenticated', 'This browser is not known any more.')
-  const bearer = path === '/v1/sync/token' ? await sessionFromBearer(c) : undefined
+  const bearer = bearerPaths.test(path) ? await sessionFromBearer(c) : undefined
   const session = bearer ?? actingSession(c, identified)
   c.set('frontend', {
     carrier,
@@ -91,7 +94,7 @@ function actingSession(c: Context<FrontendEnv>, identified: IdentifiedClient | u
   return open.find((s) => s.id === client.lastActiveSessionId) ?? open[0]
 }
 
-/** A page of another origin without cookies shows its session token: good for asking for a document's token alone. */
+/** A page of another origin without cookies shows its session token. It is good for `bearerPaths` alone. */
 async function sessionFromBearer(c: Context<FrontendEnv>): Promise<SessionState | undefined> {
   const token = c.req.header('authorization')?.match(/^Bearer (\S+)$/i)?.[1]
   if (token === undefined) return undefined

@@ -21,6 +21,7 @@ import { signInRoutes } from './sign-ins.ts'
 import { signUpRoutes } from './sign-ups.ts'
 import { guardTasks } from './tasks.ts'
 import { ticketRoutes } from './tickets.ts'
+import { vaultRoutes } from './vault.ts'
 import { emailLinkRoutes } from './verify.ts'
 import { waitlistRoutes } from './waitlist.ts'
 
@@ -29,6 +30,7 @@ const guardedPaths = [
   '/v1/me/*',
   '/v1/organizations/*',
   '/v1/sync/*',
+  '/v1/vault/*',
   '/v1/api_keys/*',
   '/v1/client/sessions/:id/verify/*',
 ]
@@ -62,6 +64,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', meOrganizationRoutes())
   face.route('/v1', organizationRoutes())
   face.route('/v1', auditLogRoutes())
+  face.route('/v1', vaultRoutes())
   face.route('/v1', organizationDomainRoutes())
   return face
 }

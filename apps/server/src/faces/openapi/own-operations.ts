@@ -7,6 +7,18 @@ const frontend = `
 1 GET /v1/organizations/{id}/audit_logs/export | The log of an organization, as a file
 # Realtime
 1 POST /v1/sync/token | A token for a document
+# Keys of encrypted documents
+1 GET,POST /v1/vault | The person’s own vault
+1 POST /v1/vault/unlock | A wrapped user key
+1 POST /v1/vault/unlocked | Show that it was opened
+1 PUT /v1/vault/wraps | A way into the vault
+1 POST /v1/vault/wraps/delete | Take a way into the vault away
+1 GET,POST /v1/vault/document_keys | Keys of a document
+1 POST /v1/vault/document_keys/rotate | The next key of a document
+1 POST /v1/vault/pairings | A new device waits for approval
+1 GET /v1/vault/pairings/{id} | A pairing of devices
+1 PUT /v1/vault/pairings/{id}/{step} | The next step of a pairing
+1 POST /v1/vault/pairings/{id}/take | What was sealed for the new device
 # This server
 1 GET /v1/images/{id} | A profile image or logo
 1 POST /v1/environment | Settings of the instance, asked for by a form
@@ -53,6 +65,7 @@ const backend = `
 1 GET /v1/organizations/{id}/audit_logs/export | The log of an organization, as a file
 # Realtime
 1 POST /v1/sync_tokens | A token for any document and person
+1 GET /v1/vault/documents | Who holds keys of an encrypted document
 `
 
 /** Every operation of this server's own, in the order of the reference. */

@@ -1,0 +1,321 @@
+import { and, eq, inArray, sql } from 'drizzle-orm'
+import { type Tx, transaction } from '../../database/index.ts'
+import type { Ctx } from '../../kernel/ctx.ts'
+import { isMissingReference, UsherError } from '../../kernel/errors.ts'
+import { emit } from '../events/index.ts'
+import { type Access, ownerOf } from '../sync/index.ts'
+import { advanceEpoch } from './advance-epoch.ts'
+import type { KeyGrant } from './inputs.ts'
+import { accessOf, findKeyHolders, findReaders, type Reader, requireAccess } from './readers.ts'
+import { isSigned } from './signed.ts'
+import { vaultDocumentKeys, vaultDocuments } from './tables.ts'
+
+type VaultDocument = typeof vaultDocuments.$inferSelect
+type StoredKey = Pick<typeof vaultDocumentKeys.$inferSelect, 'epoch' | 'sealed' | 'signature' | 'createdBy'>
+
+/** What a reader of a document needs to know about its keys. */
+export type DocumentKeyRing = {
+  docId: string
+  access: Access
+  /** Undefined: nobody has given it a key yet. */
+  document: VaultDocument | undefined
+  /** The caller's own, of every epoch. */
+  keys: StoredKey[]
+  /** Who may read and has a vault, and which of them hold the current key. */
+  readers: (Reader & { hasKey: boolean })[]
+  /** Public keys of those who gave the caller's keys. */
+  givers: Reader[]
+}
+
+/**
+ * The caller's keys of a document, and whom else they are for. Whoever may read no more is found here as well, should
+ * the event of it have been missed.
+ *
+ * @throws {UsherError} `sync_access_denied`
+ */
+export async function getDocumentKeys(
+  ctx: Ctx | Tx,
+  { userId, docId }: { userId: string; docId: string },
+): Promise<DocumentKeyRing> {
+  return transaction(ctx, async (tx) => {
+    const access = await accessOf(tx, { docId, userId })
+    if (!access) throw new UsherError('sync_access_denied', 'You may not read this document.')
+    const readers = await findReaders(tx, docId)
+    await withdraw(tx, docId, await strangers(tx, docId, readers))
+    const document = await findDocument(tx, docId)
+    const ofMine = and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId))
+    const { epoch, sealed, signature, createdBy, readAt } = vaultDocumentKeys
+    const rows = await tx.db
+      .select({ epoch, sealed, signature, createdBy, readAt })
+      .from(vaultDocumentKeys)
+      .where(ofMine)
+      .orderBy(epoch)
+    const unread = rows.filter((row) => row.readAt === null)
+    if (unread.length > 0) {
+      await tx.db
+        .update(vaultDocumentKeys)
+        .set({ readAt: tx.now() })
+        .where(and(ofMine, sql`${readAt} is null`))
+      const epochs = unread.map((row) => row.epoch)
+      emit(tx, { type: 'documentKey.read', subject: docId, data: { ...ownerData(docId), user_id: userId, epochs } })
+    }
+    const holders = new Set(document ? await findHolders(tx, docId, document.epoch) : [])
+    return {
+      docId,
+      access,
+      document,
+      keys: rows.map(({ readAt: _, ...key }) => key),
+      readers: readers.map((reader) => ({ ...reader, hasKey: holders.has(reader.userId) })),
+      givers: await findKeyHolders(tx, [...new Set(rows.map((row) => row.createdBy))]),
+    }
+  })
+}
+
+/**
+ * Gives people keys of a document: of a new one its first, which is of epoch 0; of others only such as the giver holds,
+ * and only to people who may read. A key that somebody has stays as it is.
+ *
+ * @throws {UsherError} `sync_access_denied`, `conflict` if somebody else was first, `form_param_value_invalid`
+ */
+export async function giveDocumentKeys(
+  ctx: Ctx | Tx,
+  input: { userId: string; docId: string; grants: readonly KeyGrant[] },
+): Promise<void> {
+  const { userId, docId, grants } = input
+  return transaction(ctx, async (tx) => {
+    await requireAccess(tx, { docId, userId, access: 'write' })
+    await checkGrants(tx, input)
+    const readers = new Set((await findReaders(tx, docId)).map((reader) => reader.userId))
+    if (grants.some((grant) => !readers.has(grant.userId)))
+      throw new UsherError('sync_access_denied', 'Somebody among them may not read this document.')
+    const made = await createDocument(tx, docId)
+    if (made) {
+      if (grants.some(({ epoch }) => epoch !== 0) || !grants.some((grant) => grant.userId === userId))
+        throw new UsherError('form_param_value_invalid', 'The first key has epoch 0 and is for its maker as well.')
+    } else {
+      await lockDocument(tx, docId)
+      const held = await tx.db
+        .select({ epoch: vaultDocumentKeys.epoch })
+        .from(vaultDocumentKeys)
+        .where(and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId)))
+      // Who holds nothing has nothing to give: what they send instead would be another key under the same number.
+      if (grants.some(({ epoch }) => !held.some((key) => key.epoch === epoch)))
+        throw new UsherError('conflict', 'You do not hold this key yourself.')
+    }
+    const given = await insertKeys(tx, input)
+    if (given.length === 0) return
+    const data = {
+      ...ownerData(docId),
+      recipients: [...new Set(given)],
+      epochs: [...new Set(grants.map((g) => g.epoch))],
+    }
+    emit(tx, { type: made ? 'documentKey.created' : 'documentKey.given', subject: docId, data })
+  })
+}
+
+/**
+ * Begins the next epoch (E-9): a new key for exactly the people who may read now, and the record of it in the log, in one
+ * transaction. Of two at once one is refused.
+ *
+ * @param input.keyRecord an envelope of kind 4, sealed under the key that is replaced
+ * @throws {UsherError} `sync_access_denied` unless the caller may write; `conflict` if the epoch has moved, or with
+ *   `meta.missing` and `meta.surplus` if the recipients are not those who may read
+ */
+export async function rotateDocumentKey(
+  ctx: Ctx | Tx,
+  input: {
+    userId: string
+    docId: string
+    from: number
+    grants: readonly KeyGrant[]
+    keyRecord: Uint8Array
+    reason: string
+  },
+): Promise<VaultDocument> {
+  const { userId, docId, from, grants, keyRecord, reason } = input
+  return transaction(ctx, async (tx) => {
+    await requireAccess(tx, { docId, userId, access: 'write' })
+    await checkGrants(tx, input)
+    const to = from + 1
+    if (grants.some(({ epoch }) => epoch !== to))
+      throw new UsherError('form_param_value_invalid', 'Rotation gives keys of the next epoch.', { param: 'grants' })
+    const document = await lockDocument(tx, docId)
+    if (!document) throw new UsherError('resource_not_found', 'This document has no key in the vault.')
+    if (document.epoch !== from) throw new UsherError('conflict', 'The key was rotated meanwhile.')
+    if (!(await findHolders(tx, docId, from)).includes(userId))
+      throw new UsherError('conflict', 'You do not hold the key that is to be replaced.')
+    // Read after the lock: whoever was removed before it is not among them.
+    const readers = (await findReaders(tx, docId)).map((reader) => reader.userId)
+    const recipients = grants.map((grant) => grant.userId)
+    const missing = readers.filter((id) => !recipients.includes(id))
+    const surplus = recipients.filter((id) => !readers.includes(id))
+    if (missing.length > 0 || surplus.length > 0 || new Set(recipients).size !== recipients.length)
+      throw new UsherError('conflict', 'These are not the people who may read now.', { meta: { missing, surplus } })
+    await insertKeys(tx, input)
+    await tx.db
+      .update(vaultDocuments)
+      .set({ epoch: to, pendingSince: null, updatedAt: tx.now() })
+      .where(isDocument(tx, docId))
+    await withdraw(tx, docId, await strangers(tx, docId, await findReaders(tx, docId)), { isSafe: true })
+    await advanceEpoch(tx, { docId, from, keyRecord })
+    emit(tx, { type: 'documentKey.rotated', subject: docId, data: { ...ownerData(docId), epoch: to, reason } })
+    return { ...document, epoch: to, pendingSince: null }
+  })
+}
+
+/**
+ * Takes the keys away from people who may not read any more, and marks what they held as in need of another key (E-9).
+ *
+ * @param people ids of users, sessions and organizations whose standing changed; `everyone` in the instance
+ */
+export async function withdrawKeys(ctx: Ctx | Tx, people: ReadonlySet<string> | 'everyone'): Promise<void> {
+  await transaction(ctx, async (tx) => {
+    const ids = people === 'everyone' ? [] : [...people].filter((id) => !id.startsWith('sess_'))
+    if (people !== 'everyone' && ids.length === 0) return
+    const concerned =
+      people === 'everyone'
+        ? undefined
+        : sql`(${inArray(vaultDocumentKeys.userId, ids)} or ${vaultDocuments.organizationId} in ${ids})`
+    const held = await tx.db
+      .selectDistinct({ docId: vaultDocumentKeys.docId, userId: vaultDocumentKeys.userId })
+      .from(vaultDocumentKeys)
+      .innerJoin(
+        vaultDocuments,
+        and(
+          eq(vaultDocuments.instanceId, vaultDocumentKeys.instanceId),
+          eq(vaultDocuments.docId, vaultDocumentKeys.docId),
+        ),
+      )
+      .where(and(eq(vaultDocumentKeys.instanceId, tx.instance.id), concerned))
+    const byDocument = Map.groupBy(held, ({ docId }) => docId)
+    for (const [docId, holders] of byDocument) {
+      const lost: string[] = []
+      for (const { userId } of holders) if (!(await accessOf(tx, { docId, userId }))) lost.push(userId)
+      await withdraw(tx, docId, lost)
+    }
+  })
+}
+
+/** People who hold a key of a document that they may not read. */
+async function strangers(tx: Tx, docId: string, readers: readonly Reader[]): Promise<string[]> {
+  const may = new Set(readers.map((reader) => reader.userId))
+  const holders = await tx.db
+    .selectDistinct({ userId: vaultDocumentKeys.userId })
+    .from(vaultDocumentKeys)
+    .where(ofDocument(tx, docId))
+  return holders.map((holder) => holder.userId).filter((id) => !may.has(id))
+}
+
+/** @param options.isSafe they do not hold the current key, so that it need not be replaced */
+async function withdraw(
+  tx: Tx,
+  docId: string,
+  userIds: readonly string[],
+  options: { isSafe?: boolean } = {},
+): Promise<void> {
+  if (userIds.length === 0) return
+  const gone = await tx.db
+    .delete(vaultDocumentKeys)
+    .where(and(ofDocument(tx, docId), inArray(vaultDocumentKeys.userId, [...userIds])))
+    .returning({ userId: vaultDocumentKeys.userId })
+  if (gone.length === 0) return
+  if (!options.isSafe)
+    await tx.db
+      .update(vaultDocuments)
+      .set({ pendingSince: sql`coalesce(${vaultDocuments.pendingSince}, ${tx.now().toISOString()}::timestamptz)` })
+      .where(isDocument(tx, docId))
+  for (const userId of new Set(gone.map((row) => row.userId)))
+    emit(tx, { type: 'documentKey.withdrawn', subject: docId, data: { ...ownerData(docId), user_id: userId } })
+}
+
+/** Whether it is new. @throws {UsherError} `form_param_value_invalid` for an id that names no owner */
+async function createDocument(tx: Tx, docId: string): Promise<boolean> {
+  const owner = ownerOf(docId)
+  if (!owner) throw new UsherError('form_param_value_invalid', 'This document has no owner.', { param: 'doc_id' })
+  const now = tx.now()
+  try {
+    const made = await tx.db
+      .insert(vaultDocuments)
+      .values({
+        instanceId: tx.instance.id,
+        docId,
+        organizationId: owner.type === 'organization' ? owner.id : null,
+        userId: owner.type === 'user' ? owner.id : null,
+        createdAt: now,
+        updatedAt: now,
+      })
+      .onConflictDoNothing()
+      .returning({ docId: vaultDocuments.docId })
+    return made.length > 0
+  } catch (error) {
+    if (isMissingReference(error)) throw new UsherError('resource_not_found', 'The owner of this document is gone.')
+    throw error
+  }
+}
+
+async function insertKeys(
+  tx: Tx,
+  { userId, docId, grants }: { userId: string; docId: string; grants: readonly KeyGrant[] },
+): Promise<string[]> {
+  const rows = grants.map((grant) => ({
+    ...grant,
+    instanceId: tx.instance.id,
+    docId,
+    createdBy: userId,
+    createdAt: tx.now(),
+  }))
+  const made = await tx.db
+    .insert(vaultDocumentKeys)
+    .values(rows)
+    .onConflictDoNothing()
+    .returning({ userId: vaultDocumentKeys.userId })
+  return made.map((row) => row.userId)
+}
+
+/** That the caller's own hand gave them: nobody can put keys into another's mouth. */
+async function checkGrants(
+  tx: Tx,
+  { userId, docId, grants }: { userId: string; docId: string; grants: readonly KeyGrant[] },
+): Promise<void> {
+  const [giver] = await findKeyHolders(tx, [userId])
+  if (!giver) throw new UsherError('forbidden', 'Make a vault first.')
+  const checks = await Promise.all(
+    grants.map((grant) =>
+      isSigned(
+        giver.signPublicKey,
+        ['document_key', docId, String(grant.epoch), grant.userId, grant.sealed],
+        grant.signature,
+      ),
+    ),
+  )
+  if (checks.includes(false)) throw new UsherError('forbidden', 'A key is not signed by who gives it.')
+}
+
+const isDocument = (tx: Tx, docId: string) =>
+  and(eq(vaultDocuments.instanceId, tx.instance.id), eq(vaultDocuments.docId, docId))
+const ofDocument = (tx: Tx, docId: string) =>
+  and(eq(vaultDocumentKeys.instanceId, tx.instance.id), eq(vaultDocumentKeys.docId, docId))
+
+async function findDocument(tx: Tx, docId: string): Promise<VaultDocument | undefined> {
+  const [found] = await tx.db.select().from(vaultDocuments).where(isDocument(tx, docId))
+  return found
+}
+
+async function lockDocument(tx: Tx, docId: string): Promise<VaultDocument | undefined> {
+  const [found] = await tx.db.select().from(vaultDocuments).where(isDocument(tx, docId)).for('update')
+  return found
+}
+
+async function findHolders(tx: Tx, docId: string, epoch: number): Promise<string[]> {
+  const rows = await tx.db
+    .select({ userId: vaultDocumentKeys.userId })
+    .from(vaultDocumentKeys)
+    .where(and(ofDocument(tx, docId), eq(vaultDocumentKeys.epoch, epoch)))
+  return rows.map((row) => row.userId)
+}
+
+/** An organization's documents are matters of its audit log. */
+function ownerData(docId: string): Record<string, string> {
+  const owner = ownerOf(docId)
+  return owner?.type === 'organization' ? { organization_id: owner.id } : {}
+}

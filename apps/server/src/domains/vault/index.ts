@@ -1,0 +1,31 @@
+export {
+  type DocumentKeyRing,
+  getDocumentKeys,
+  giveDocumentKeys,
+  rotateDocumentKey,
+  withdrawKeys,
+} from './document-keys.ts'
+export {
+  KeyGrants,
+  KeyRecord,
+  PairingId,
+  PairingValue,
+  SealedUserKey,
+  Signature,
+  VaultKeys,
+  VaultWrap,
+} from './inputs.ts'
+export { findDocumentReaders, type VaultDocumentState } from './inspect.ts'
+export { VaultKeeper } from './keeper.ts'
+export {
+  confirmUnlock,
+  createVault,
+  deleteWrap,
+  findVault,
+  getVault,
+  setWrap,
+  takeWrap,
+  type Vault,
+} from './own-vault.ts'
+export { advancePairing, createPairing, getPairing, type Pairing, takePairing } from './pairings.ts'
+export type { Reader } from './readers.ts'

@@ -7,8 +7,6 @@ export type TcpProxy = AsyncDisposable & {
   thaw: () => void
   /** Ends every connection at once, on both sides, without a goodbye. */
   cut: () => void
-  /** Connections that are open now. */
-  open: () => number
 }
 
 /** A TCP proxy on loopback in front of a port, for the faults of a network. */
@@ -48,7 +46,6 @@ export async function startProxy(target: number, host = '127.0.0.1'): Promise<Tc
     cut: () => {
       for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy()
     },
-    open: () => pairs.size,
     [Symbol.asyncDispose]: async () => {
       for (const pair of pairs) for (const socket of pair) socket.destroy()
       await new Promise((resolve) => server.close(resolve))

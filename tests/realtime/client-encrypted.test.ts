@@ -1,17 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import {
+  AccessDenied,
+  type Awareness,
   type ConnectionState,
   type ConnectOptions,
   connect,
   type DocumentKeys,
+  encryptedWebSocket,
   fixedDocumentKey,
   indexedDbStorage,
   passphraseKeys,
   type SyncProblem,
 } from '@usher/sync'
 import 'fake-indexeddb/auto'
+import { WebsocketProvider } from 'y-websocket'
 import { startLogServer } from './log-server.ts'
-import { until } from './support.ts'
+import { until, Y } from './support.ts'
 
 /** The client against a server that a test makes lie. What it does with the real one stands in client-rooms.test.ts. */
 let server: ReturnType<typeof startLogServer>
@@ -212,6 +216,68 @@ describe('an encrypted document', () => {
     ada.text.insert(0, 'kept here')
     await until(() => ada.state.status === 'connected' && ada.state.access === 'read', 'told')
     expect(ada.unsaved).toBe(true)
+  })
+})
+
+describe('the unmodified y-websocket on encryptedWebSocket', () => {
+  const stock = (docId: string, options: Partial<Parameters<typeof encryptedWebSocket>[0]> = {}) => {
+    const doc = new Y.Doc()
+    const WebSocketPolyfill = encryptedWebSocket({ getKey: () => fixedDocumentKey(secret), ...options })
+    const provider = new WebsocketProvider(server.url, docId, doc, { disableBc: true, WebSocketPolyfill })
+    const text = doc.getText('t')
+    return {
+      doc,
+      provider,
+      text,
+      synced: () => until(() => provider.synced, 'synced'),
+      [Symbol.dispose]: () => provider.destroy(),
+    }
+  }
+  const names = ({ awareness }: { awareness: Awareness }) =>
+    [...awareness.getStates().values()]
+      .flatMap(({ user }) => (user ? [user.name as string] : []))
+      .sort()
+      .join()
+
+  test('edits together with our own client, and the server sees nothing', async () => {
+    const room = newRoom()
+    using ada = stock(room)
+    using bob = client(room)
+    await Promise.all([ada.synced(), bob.whenSynced()])
+    ada.text.insert(0, 'hidden')
+    ada.provider.awareness.setLocalStateField('user', { name: 'Ada' })
+    bob.awareness.setLocalStateField('user', { name: 'Bob' })
+    await until(() => bob.text.toString() === 'hidden', 'received')
+    bob.text.insert(6, ' well')
+    await until(() => ada.text.toString() === 'hidden well', 'received')
+    for (const each of [ada.provider, bob]) await until(() => names(each) === 'Ada,Bob', 'seen')
+    for (const envelope of server.room(room).envelopes) expect(holds(envelope, 'hidden')).toBe(false)
+    using late = stock(room)
+    await late.synced()
+    expect(late.text.toString()).toBe('hidden well')
+    await until(() => names(late.provider) === 'Ada,Bob', 'seen')
+    ada.provider.destroy()
+    await until(() => names(bob) === 'Bob', 'gone')
+  })
+
+  test('comes back with what was written meanwhile', async () => {
+    const room = newRoom()
+    using ada = stock(room)
+    using bob = client(room)
+    await Promise.all([ada.synced(), bob.whenSynced()])
+    server.cut(room)
+    ada.text.insert(0, 'offline')
+    await until(() => !ada.provider.wsconnected, 'cut')
+    await until(() => bob.text.toString() === 'offline', 'received')
+    expect(ada.provider.synced).toBe(true)
+  })
+
+  test('stops where coming back changes nothing', async () => {
+    const room = newRoom()
+    using ada = stock(room, { getToken: () => Promise.reject(new AccessDenied(4403)) })
+    const closed = new Promise<{ code: number }>((resolve) => ada.provider.on('closed', resolve))
+    expect((await closed).code).toBe(4403)
+    expect(ada.provider.shouldConnect).toBe(false)
   })
 })
 

@@ -144,7 +144,13 @@ export function startLogServer() {
         }
       },
       close(socket) {
-        room(socket.data.docId).sockets.delete(socket)
+        const { sockets } = room(socket.data.docId)
+        sockets.delete(socket)
+        const left = frame((encoder) => {
+          encoding.writeUint8(encoder, 0x8a)
+          uints(encoder, 1, 0, socket.data.ref, 0, 1)
+        })
+        for (const other of sockets) other.send(left)
       },
     },
   })

@@ -96,6 +96,8 @@ export class EncryptedSession implements Session {
   private ephemeralSender: Promise<Sender> | undefined
   private ephemeralTimer: ReturnType<typeof setTimeout> | undefined
   private readonly presences = new Map<number, Set<number>>()
+  /** Whose presence this connection tells: its own, or that of a client behind it. */
+  private readonly spoken = new Set<number>()
   private members = 0
   private wake: (() => void) | undefined
   private retryTimer: ReturnType<typeof setTimeout> | undefined
@@ -112,12 +114,13 @@ export class EncryptedSession implements Session {
     this.ephemeral = createReceiver({ keys, room: host.docId })
     this.unsubscribe = host.crdt.onUpdate(this.onUpdate)
     host.awareness.on('update', this.onAwareness)
+    if (host.awareness.getLocalState() !== null) this.spoken.add(host.awareness.clientID)
     // What the document held before there was a connection is the same as what is written later.
     if (host.crdt.isEmpty?.() === false) this.onUpdate(host.crdt.encodeState())
   }
 
   get unsaved(): boolean {
-    return this.batch.length > 0 || this.sealing > 0 || this.outbox.length > 0
+    return this.batch.length > 0 || this.sealing > 0 || this.outbox.length > 0 || this.republish
   }
 
   async restore(): Promise<void> {
@@ -194,7 +197,7 @@ export class EncryptedSession implements Session {
     const { awareness } = this.host
     removeAwarenessStates(
       awareness,
-      [...awareness.getStates().keys()].filter((id) => id !== awareness.clientID),
+      [...awareness.getStates().keys()].filter((id) => !this.spoken.has(id)),
       this,
     )
   }
@@ -369,14 +372,14 @@ export class EncryptedSession implements Session {
     this.synced = true
     this.host.link.settled()
     if (this.republish) {
-      this.republish = false
       this.batch.push(this.host.crdt.encodeState())
+      this.republish = false
     }
     this.resealOld()
     this.seal()
     this.sendOutbox()
     this.sendEphemeral(Uint8Array.of(ephemeralQuery))
-    if (this.host.awareness.getLocalState() !== null) this.announce()
+    this.announce()
     this.host.changed()
   }
 
@@ -616,10 +619,12 @@ export class EncryptedSession implements Session {
   // ---- presence
 
   private readonly onAwareness = ({ added, updated, removed }: AwarenessChange, origin: unknown): void => {
-    if (origin === this || !this.synced) return
-    const { clientID } = this.host.awareness
-    if (removed.includes(clientID)) this.announce()
-    else if (added.includes(clientID) || updated.includes(clientID)) this.announceSoon()
+    // What others said, or did not say for long, is not ours to tell.
+    if (origin === this || origin === 'timeout') return
+    for (const id of [...added, ...updated, ...removed]) this.spoken.add(id)
+    if (!this.synced) return
+    if (removed.length > 0) this.announce()
+    else this.announceSoon()
   }
 
   private announceSoon(): void {
@@ -630,8 +635,10 @@ export class EncryptedSession implements Session {
     clearTimeout(this.ephemeralTimer)
     this.ephemeralTimer = undefined
     const { awareness } = this.host
-    const update = encodeAwarenessUpdate(awareness, [awareness.clientID])
-    this.sendEphemeral(join([Uint8Array.of(ephemeralAwareness), update]))
+    const known = [...this.spoken].filter((id) => awareness.meta.has(id))
+    if (known.length === 0) return
+    this.sendEphemeral(join([Uint8Array.of(ephemeralAwareness), encodeAwarenessUpdate(awareness, known)]))
+    for (const id of known) if (!awareness.states.has(id)) this.spoken.delete(id)
   }
 
   private sendEphemeral(plaintext: Uint8Array): void {
@@ -656,7 +663,7 @@ export class EncryptedSession implements Session {
     if (opened?.kind !== envelopeKind.ephemeral) return
     const { plaintext } = opened
     if (plaintext[0] === ephemeralQuery) {
-      if (this.host.awareness.getLocalState() !== null) this.announceSoon()
+      this.announceSoon()
       return
     }
     if (plaintext[0] !== ephemeralAwareness) return

@@ -20,6 +20,7 @@ export {
   type RoomKeys,
   roomKey,
 } from './crypto/index.ts'
+export { encryptedWebSocket } from './encrypted-web-socket.ts'
 export { indexedDbStorage } from './indexed-db.ts'
 export type { SyncProblem } from './session.ts'
 export type { DocumentStorage, OpenStorage, StoredDocument } from './storage.ts'

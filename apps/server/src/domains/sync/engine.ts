@@ -210,6 +210,17 @@ export class SyncEngine {
     return (['yjs', 'e2ee'] as const).flatMap((kind) => this.rooms.get(nameOf(kind, instanceId, key)) ?? [])
   }
 
+  /** A document was deleted: whoever is in it, or about to be, is sent away for good. */
+  documentDeleted(instanceId: string, key: string) {
+    for (const room of this.findRooms(instanceId, key))
+      this.closeRoom(room, 'room_deleted', 'the document was deleted')
+    for (const kind of ['yjs', 'e2ee'] as const)
+      void this.opening
+        .get(nameOf(kind, instanceId, key))
+        ?.then((room) => this.closeRoom(room, 'room_deleted', 'the document was deleted'))
+        .catch(() => {})
+  }
+
   /** Reads what others wrote to a room since our head and hands it on. */
   catchUp(room: Room): Promise<void> {
     return this.roomLog.catchUp(room)

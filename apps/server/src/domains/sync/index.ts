@@ -8,6 +8,7 @@ export {
   SessionSyncTokenInput,
   type SyncToken,
 } from './create-sync-token.ts'
+export { deleteDocument } from './delete-document.ts'
 export { isDocId } from './doc-id.ts'
 export { SyncEngine } from './engine.ts'
 export { ExternalIssuers, type ExternalVerdict } from './external-token.ts'

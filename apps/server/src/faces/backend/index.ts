@@ -4,6 +4,7 @@ import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { accessRoutes } from './access.ts'
 import { auditLogRoutes } from './audit-logs.ts'
+import { documentRoutes } from './documents.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
 import { eventRoutes } from './events.ts'
 import { featureRoutes } from './features.ts'
@@ -69,6 +70,7 @@ export function backendFace(): Hono<Env> {
     eventRoutes,
     webhookRoutes,
     vaultRoutes,
+    documentRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face

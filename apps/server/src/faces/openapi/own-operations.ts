@@ -65,6 +65,7 @@ const backend = `
 1 GET /v1/organizations/{id}/audit_logs/export | The log of an organization, as a file
 # Realtime
 1 POST /v1/sync_tokens | A token for any document and person
+1 DELETE /v1/documents/{id} | Delete a document
 1 GET /v1/vault/documents | Who holds keys of an encrypted document
 `
 

@@ -41,6 +41,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     countRefusal: (code) => refusals.inc({ code }),
   })
   const unsubscribe = runtime.bus.subscribe((event) => {
+    if (event.type === 'document.deleted') return engine.documentDeleted(event.instanceId, event.subject)
     const ids = changesRights(event)
     if (!ids) return
     changes++

@@ -45,6 +45,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
     log,
     lanes: 2,
     limits: config.syncLimits,
+    cluster,
   })
   const tokens =
     credentials.kind === 'static'

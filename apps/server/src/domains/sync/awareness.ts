@@ -15,6 +15,17 @@ const maxClients = 4000
 /** How long the clock of a client that left is remembered, so that its late echoes stay dropped. */
 const forgetMs = 60_000
 
+/** Somebody who is connected to another node. */
+export class RemotePeer {
+  readonly nodeId: string
+  readonly userId: string | undefined
+
+  constructor(nodeId: string, userId: string | undefined) {
+    this.nodeId = nodeId
+    this.userId = userId
+  }
+}
+
 export type AwarenessChange = 'none' | 'renewed' | 'changed'
 
 /**
@@ -23,9 +34,13 @@ export type AwarenessChange = 'none' | 'renewed' | 'changed'
  * announced the client.
  */
 export class AwarenessTable<Owner extends object> {
-  private readonly clients = new Map<number, Presence<Owner>>()
+  /** Whether there are other nodes to be told. */
+  tracksOwn = false
+  private readonly clients = new Map<number, Presence<Owner | RemotePeer>>()
   private readonly changed = new Set<number>()
   private readonly renewed = new Set<number>()
+  /** What changed by connections of this node and was not told to others yet. */
+  private readonly own = new Set<number>()
 
   /**
    * Takes in a client's message.
@@ -39,7 +54,7 @@ export class AwarenessTable<Owner extends object> {
     owner: Owner,
     now: number,
     maxBytes: number,
-    sameOwner: (a: Owner, b: Owner) => boolean,
+    sameOwner: (a: Owner | RemotePeer, b: Owner | RemotePeer) => boolean,
     mayChange: () => boolean = () => true,
   ): AwarenessChange {
     let result: AwarenessChange = 'none'
@@ -53,6 +68,7 @@ export class AwarenessTable<Owner extends object> {
       asked = true
       const unchanged = state !== undefined && held?.state === state
       this.clients.set(client, { clock, state, owner: state ? owner : undefined, at: now })
+      if (this.tracksOwn) this.own.add(client)
       if (unchanged) {
         this.renewed.add(client)
         if (result === 'none') result = 'renewed'
@@ -65,28 +81,81 @@ export class AwarenessTable<Owner extends object> {
   }
 
   private accepts(
-    held: Presence<Owner>,
+    held: Presence<Owner | RemotePeer>,
     clock: number,
     state: string | undefined,
     owner: Owner,
-    sameOwner: (a: Owner, b: Owner) => boolean,
+    sameOwner: (a: Owner | RemotePeer, b: Owner | RemotePeer) => boolean,
   ): boolean {
     // Integers first: the echo of a known change ends here, at the price of two numbers.
-    const isRemoval = state === undefined && held.state !== undefined
-    if (clock < held.clock || (clock === held.clock && !(isRemoval && held.owner === owner))) return false
+    if (!isLater(held, clock, state, held.owner === owner)) return false
     return held.owner === undefined || held.owner === owner || sameOwner(held.owner, owner)
   }
 
   /** A connection is gone: its clients leave, in its name and one clock later. @returns whether there were any */
   leave(owner: Owner, now: number): boolean {
+    return this.leaveAll((other) => other === owner, now)
+  }
+
+  leaveAll(goes: (owner: Owner | RemotePeer) => boolean, now: number): boolean {
     let left = false
-    for (const [client, held] of this.clients) {
-      if (held.owner !== owner) continue
-      this.clients.set(client, { clock: held.clock + 1, state: undefined, owner: undefined, at: now })
+    for (const [client, { owner, clock }] of this.clients) {
+      if (owner === undefined || !goes(owner)) continue
+      this.clients.set(client, { clock: clock + 1, state: undefined, owner: undefined, at: now })
       this.changed.add(client)
+      // Whoever was elsewhere is gone from everywhere, and each node notices by itself.
+      if (this.tracksOwn && !(owner instanceof RemotePeer)) this.own.add(client)
       left = true
     }
     return left
+  }
+
+  /**
+   * Takes in what another node told of its connections. It has judged them as `apply` does, so a later clock counts.
+   *
+   * @returns whether there is something to tell the connections of this node
+   */
+  applyOfNode(nodeId: string, message: Uint8Array, now: number, maxBytes: number): boolean {
+    const reader = new FrameReader(message)
+    const users: (string | null)[] = JSON.parse(utf8.decode(reader.block()))
+    const peers = new Map(users.map((userId) => [userId, new RemotePeer(nodeId, userId ?? undefined)]))
+    let changed = false
+    for (const [i, { client, clock, state }] of parse(reader.rest(), maxBytes, users.length).entries()) {
+      const held = this.clients.get(client)
+      if (!held && (state === undefined || this.clients.size >= maxClients)) continue
+      if (held && !isLater(held, clock, state, held.owner instanceof RemotePeer && held.owner.nodeId === nodeId))
+        continue
+      this.clients.set(client, { clock, state, owner: state ? peers.get(users[i] ?? null) : undefined, at: now })
+      // Renewals too, and at once: they have waited on the other node already.
+      this.changed.add(client)
+      changed = true
+    }
+    return changed
+  }
+
+  /** What this node's connections changed since the last call, for `applyOfNode` on others. */
+  takeOwnChanges(userOf: (owner: Owner | RemotePeer) => string | undefined): Uint8Array | undefined {
+    const message = this.encodeFor(this.own, userOf)
+    this.own.clear()
+    return message
+  }
+
+  /** Everybody who is connected to this node, for `applyOfNode` on others. */
+  encodeOwn(userOf: (owner: Owner | RemotePeer) => string | undefined): Uint8Array | undefined {
+    const own: number[] = []
+    for (const [client, { state, owner }] of this.clients) if (state && !(owner instanceof RemotePeer)) own.push(client)
+    return this.encodeFor(own, userOf)
+  }
+
+  private encodeFor(clients: Iterable<number>, userOf: (owner: Owner | RemotePeer) => string | undefined) {
+    const known = [...clients].filter((client) => this.clients.has(client))
+    if (known.length === 0) return undefined
+    const users = known.map((client) => {
+      const owner = this.clients.get(client)?.owner
+      return (owner && userOf(owner)) ?? null
+    })
+    const blocks = [Buffer.from(JSON.stringify(users)), this.encode(known) as Uint8Array]
+    return Buffer.concat(blocks.flatMap((block) => [Uint8Array.from(varUint(block.length)), block]))
   }
 
   /** What changed since the last call, ready to send; undefined when nothing did. */
@@ -131,13 +200,19 @@ export class AwarenessTable<Owner extends object> {
   }
 }
 
+/** A client may leave without a new clock, by its own word. */
+function isLater(held: Presence<object>, clock: number, state: string | undefined, isOwn: boolean): boolean {
+  if (clock !== held.clock) return clock > held.clock
+  return isOwn && state === undefined && held.state !== undefined
+}
+
 const leftState = Uint8Array.from(Buffer.from('null'))
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function parse(payload: Uint8Array, maxBytes: number) {
+function parse(payload: Uint8Array, maxBytes: number, maxClients = maxClientsAFrame) {
   const reader = new FrameReader(payload)
   const n = reader.uint()
-  if (n > maxClientsAFrame) {
+  if (n > maxClients) {
     // A stock client repeats what it received, and that may be a whole room: it is an echo, not an attack.
     if (n > payload.length) throw new MalformedUpdate('more clients than bytes')
     return []

@@ -1,4 +1,5 @@
 import type { SQL } from 'bun'
+import type { Cluster } from '../../kernel/cluster/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { CloseReason } from './close-codes.ts'
 import type { Access, Connection, Principal, Socket } from './connection.ts'
@@ -7,6 +8,7 @@ import { defaultLimits, type SyncLimits } from './limits.ts'
 import { Plaintext } from './plaintext.ts'
 import type { Room } from './room.ts'
 import type { AnyRoomKind } from './room-kind.ts'
+import { RoomLink } from './room-link.ts'
 import { RoomLog, type Segment } from './room-log.ts'
 import { type RoomKindName, WrongRoomKind } from './store.ts'
 
@@ -18,6 +20,8 @@ export type EngineOptions = {
   log: Log
   limits?: Partial<SyncLimits>
   lanes?: number
+  /** The other nodes; absent: there are none. */
+  cluster?: Cluster
 }
 
 /** What the kinds of rooms share. */
@@ -29,6 +33,8 @@ export type EngineParts = {
   roomLog: RoomLog
   /** Hands one message to everybody on a topic. */
   publish: (topic: string, frame: Uint8Array) => void
+  /** Tells the other nodes something about a room that is not kept. Absent: there are none. */
+  tell: ((room: Room, bytes: Uint8Array) => void) | undefined
 }
 
 /**
@@ -56,8 +62,9 @@ export class SyncEngine {
   private readonly secondTimer: ReturnType<typeof setInterval>
   private seconds = 0
   private readonly log: Log
+  private readonly link: RoomLink | undefined
 
-  constructor({ sql, connect, log, limits, lanes = 4 }: EngineOptions) {
+  constructor({ sql, connect, log, limits, lanes = 4, cluster }: EngineOptions) {
     this.log = log
     this.limits = { ...defaultLimits, ...limits }
     this.hub = new Hub(this.limits, log, {
@@ -93,11 +100,34 @@ export class SyncEngine {
       hub: this.hub,
       roomLog: this.roomLog,
       publish: (topic, frame) => this.publish(topic, frame),
+      tell: cluster?.isShared ? (room, bytes) => this.link?.tell(room, bytes) : undefined,
     }
     this.plaintext = new Plaintext(parts)
     this.kinds = { yjs: this.plaintext, e2ee: this.plaintext }
+    if (cluster?.isShared) this.link = this.linkTo(cluster, sql)
     this.secondTimer = setInterval(() => this.everySecond(), 1000)
     this.secondTimer.unref()
+  }
+
+  private linkTo(cluster: Cluster, sql: SQL): RoomLink {
+    const { rooms } = this
+    const link = new RoomLink(
+      cluster,
+      {
+        get openRooms() {
+          return rooms.values()
+        },
+        catchUp: (room) => this.catchUp(room),
+        adopt: (room, incarnation, segment) => this.adopt(room, incarnation, segment),
+        heard: (room, nodeId, bytes) => this.kinds[room.kind].heard(room, nodeId, bytes),
+        presence: (room) => this.kinds[room.kind].presence(room),
+        nodeGone: (room, nodeId) => this.kinds[room.kind].nodeGone(room, nodeId),
+      },
+      sql,
+      this.log,
+    )
+    this.roomLog.onAppended = (room, segment) => link.appended(room, segment)
+    return link
   }
 
   // Connections
@@ -192,6 +222,7 @@ export class SyncEngine {
         .load(instanceId, key)
         .then((room: Room) => {
           this.rooms.set(name, room)
+          this.link?.opened(room)
           return room
         })
         .finally(() => this.opening.delete(name))
@@ -208,17 +239,6 @@ export class SyncEngine {
   /** The rooms in memory under a document id: one, or one of each kind while nothing is written. */
   findRooms(instanceId: string, key: string): Room[] {
     return (['yjs', 'e2ee'] as const).flatMap((kind) => this.rooms.get(nameOf(kind, instanceId, key)) ?? [])
-  }
-
-  /** A document was deleted: whoever is in it, or about to be, is sent away for good. */
-  documentDeleted(instanceId: string, key: string) {
-    for (const room of this.findRooms(instanceId, key))
-      this.closeRoom(room, 'room_deleted', 'the document was deleted')
-    for (const kind of ['yjs', 'e2ee'] as const)
-      void this.opening
-        .get(nameOf(kind, instanceId, key))
-        ?.then((room) => this.closeRoom(room, 'room_deleted', 'the document was deleted'))
-        .catch(() => {})
   }
 
   /** Reads what others wrote to a room since our head and hands it on. */
@@ -247,6 +267,7 @@ export class SyncEngine {
     this.roomLog.drop(room)
     const name = nameOf(room.kind, room.instanceId, room.key)
     if (this.rooms.get(name) === room) this.rooms.delete(name)
+    this.link?.closed(room)
     for (const connection of [...room.connections]) this.close(connection, reason, message)
     this.kinds[room.kind].forget(room)
   }
@@ -264,6 +285,7 @@ export class SyncEngine {
       if (room.connections.size > 0 || !kind.mayForget(room, now)) continue
       this.roomLog.drop(room)
       this.rooms.delete(name)
+      this.link?.closed(room)
       kind.forget(room)
     }
   }
@@ -277,6 +299,7 @@ export class SyncEngine {
 
   async stop(): Promise<void> {
     clearInterval(this.secondTimer)
+    this.link?.stop()
     this.hub.stop()
     for (const room of this.rooms.values()) this.kinds[room.kind].forget(room)
     this.plaintext.stop()

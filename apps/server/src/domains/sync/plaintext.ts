@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { RemotePeer } from './awareness.ts'
 import { ClockRanges, decodeVector } from './clock-ranges.ts'
 import type { Connection } from './connection.ts'
 import { DocumentWorker } from './document-worker-client.ts'
@@ -33,7 +34,9 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     const stored = await loadRoom(this.parts.sql, instanceId, key)
     if (stored.damaged)
       this.parts.log.error({ room: stored.id }, 'a stored document is damaged; what precedes the damage is served')
-    return new PlaintextRoom(instanceId, key, stored, performance.now())
+    const room = new PlaintextRoom(instanceId, key, stored, performance.now())
+    room.awareness.tracksOwn = this.parts.tell !== undefined
+    return room
   }
 
   entered(connection: Connection, room: PlaintextRoom) {
@@ -147,7 +150,27 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       room.awarenessTimer = undefined
       const changes = room.awareness.takeChanges()
       if (changes) this.parts.publish(room.topic, awarenessFrame(changes))
+      this.tellNodes(room)
     }, delay)
+  }
+
+  private tellNodes(room: PlaintextRoom) {
+    const own = room.awareness.takeOwnChanges(userOf)
+    if (own) this.parts.tell?.(room, own)
+  }
+
+  heard(room: PlaintextRoom, nodeId: string, bytes: Uint8Array) {
+    if (room.awareness.applyOfNode(nodeId, bytes, performance.now(), this.parts.limits.awarenessBytes))
+      this.scheduleAwareness(room)
+  }
+
+  presence(room: PlaintextRoom): Uint8Array | undefined {
+    return room.awareness.encodeOwn(userOf)
+  }
+
+  nodeGone(room: PlaintextRoom, nodeId: string) {
+    const isOfNode = (owner: Connection | RemotePeer) => owner instanceof RemotePeer && owner.nodeId === nodeId
+    if (room.awareness.leaveAll(isOfNode, performance.now())) this.scheduleAwareness(room)
   }
 
   drained(connection: Connection) {
@@ -272,6 +295,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     room.awareness.sweep(now)
     const renewals = room.awareness.takeRenewals()
     if (renewals && room.connections.size > 0) this.parts.publish(room.topic, awarenessFrame(renewals))
+    this.tellNodes(room)
   }
 
   /** Stock clients count data messages only: each gets one in time. */
@@ -297,6 +321,8 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
 }
 
 /** A client id that a half-open socket still holds may be taken over by the same person's new socket. */
-function samePrincipal(a: Connection, b: Connection): boolean {
-  return a.principal.userId !== undefined && a.principal.userId === b.principal.userId
+function samePrincipal(a: Connection | RemotePeer, b: Connection | RemotePeer): boolean {
+  return userOf(a) !== undefined && userOf(a) === userOf(b)
 }
+
+const userOf = (owner: Connection | RemotePeer) => (owner instanceof RemotePeer ? owner.userId : owner.principal.userId)

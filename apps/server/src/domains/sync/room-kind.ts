@@ -24,6 +24,12 @@ export interface RoomKind<R extends Room<E>, E extends Entry> {
   looked(room: R, state: RoomState): void
   /** An append was refused although the room exists, and what others wrote meanwhile has been read. */
   refused(room: R): void
+  /** Something ephemeral that was said in the room on another node, by `parts.tell` there. */
+  heard(room: R, nodeId: string, bytes: Uint8Array): void
+  /** Everything ephemeral that this node's connections stand for in the room, as `heard` takes it. */
+  presence(room: R): Uint8Array | undefined
+  /** Another node is gone, and whoever was there. */
+  nodeGone(room: R, nodeId: string): void
   /** @param seconds since the start */
   everySecond(room: R, seconds: number, now: number): void
   /** Nobody is in the room. Whether it may be forgotten. */

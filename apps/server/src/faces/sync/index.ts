@@ -22,6 +22,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     connect: database.connectSystem,
     log,
     limits: config.syncLimits,
+    cluster: runtime.cluster,
   })
   watchPlane('sync', () => engine.stats)
   /** Counts what changed, to notice a change between the judgement of a token and the opening of its socket. */

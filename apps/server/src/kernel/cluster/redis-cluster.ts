@@ -206,7 +206,9 @@ export class RedisCluster implements Cluster {
 
   /** Only what was sent and heard again proves that both connections live: a proxy can hold a dead one open for hours. */
   private beat(): void {
-    for (const [nodeId, at] of this.others) if (performance.now() - at > goneAfterMs) this.forget(nodeId)
+    // Nobody is heard without a connection, and nobody is gone because of that.
+    if (this.isConnected)
+      for (const [nodeId, at] of this.others) if (performance.now() - at > goneAfterMs) this.forget(nodeId)
     if (this.isConnected && performance.now() - this.heardAt > silenceMs) {
       this.complain(new Error('Redis is silent'))
       this.setConnected(false)
@@ -230,7 +232,9 @@ export class RedisCluster implements Cluster {
     const names = [beatTopic, ...this.topics.keys()]
     for (let from = 0; from < names.length; from += namesAtOnce)
       if (!(await this.enter(names.slice(from, from + namesAtOnce)))) return
-    this.heardAt = performance.now()
+    const now = performance.now()
+    this.heardAt = now
+    for (const nodeId of this.others.keys()) this.others.set(nodeId, now)
     this.setConnected(true)
   }
 

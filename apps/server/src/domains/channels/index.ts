@@ -1,8 +1,10 @@
 export { checkEvent } from './check-event.ts'
+export { deleteChannelsOf, deleteOldChannelMessages } from './delete-old-messages.ts'
 export { ChannelHub, type Published, type Since } from './hub.ts'
 export { channelsOf, useChannels } from './hub-of.ts'
 export { type ChannelPrincipal, type Judgement, judgeChannels } from './judge-channels.ts'
 export { channelLimits } from './limits.ts'
+export { type ChannelHistory, listChannelMessages } from './list-channel-messages.ts'
 export {
   authChannel,
   ChannelName,
@@ -12,7 +14,9 @@ export {
   isEventName,
   notificationsChannel,
 } from './names.ts'
+export { listNotifications, markNotificationsRead, type Notifications } from './notifications.ts'
 export { Peer, type PeerSocket, type Subscription } from './peer.ts'
+export { PublishInput, publishMessage } from './publish-message.ts'
 export { readJson } from './read-json.ts'
 export { isReserved, matchType, type Rights, typeFor } from './rules.ts'
 export { type ChannelErrorCode, type ChannelFrame, ChannelSession } from './session.ts'

@@ -4,7 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import type { ChannelType } from '../instances/index.ts'
 import { findMembershipAccess } from '../organizations/index.ts'
 import { getUser } from '../users/index.ts'
-import { matchType, type Person, type Rights, rightsOf, typeFor } from './rules.ts'
+import { isReserved, matchType, type Person, type Rights, rightsOf, typeFor } from './rules.ts'
 
 /** Who is at the other end of a socket of channels. */
 export type ChannelPrincipal =
@@ -35,7 +35,7 @@ export async function judgeChannels(
       const type = typeFor(types, name)
       return [
         name,
-        { type, rights: { publish: true, presence: type.presence, history: type.history !== 'none' } },
+        { type, rights: { publish: !isReserved(name), presence: type.presence, history: type.history !== 'none' } },
       ] as const
     })
     return { isSignedIn: true, verdicts: new Map(all) }

@@ -1,6 +1,7 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { deleteOldEntries } from '../audit/index.ts'
+import { deleteOldChannelMessages } from '../channels/index.ts'
 import { deleteOldEvents } from '../events/index.ts'
 import { deleteOwnerlessImages } from '../images/index.ts'
 import { deleteOldMessages } from '../messaging/index.ts'
@@ -23,11 +24,13 @@ const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
   deleteOldEvents,
   deleteOldEntries,
   deleteOldDeliveries,
+  deleteOldChannelMessages,
 ]
 
 /**
  * Deletes what is over in an instance: codes, one-time tokens, sign-ins, sign-ups, client tokens, sessions and clients
- * that nothing is left of, old messages, pictures whose owner is gone, old events and the log of webhooks. Each batch is a transaction of its own.
+ * that nothing is left of, old messages, pictures whose owner is gone, old events, the log of webhooks and old messages
+ * of channels. Each batch is a transaction of its own.
  *
  * @param options.mayGoOn asked before each batch, so that a server that stops need not wait
  * @returns how many rows went

@@ -4,6 +4,7 @@ import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { accessRoutes } from './access.ts'
 import { auditLogRoutes } from './audit-logs.ts'
+import { channelRoutes } from './channels.ts'
 import { documentRoutes } from './documents.ts'
 import { emailAddressRoutes } from './email-addresses.ts'
 import { eventRoutes } from './events.ts'
@@ -69,6 +70,7 @@ export function backendFace(): Hono<Env> {
     templateRoutes,
     eventRoutes,
     webhookRoutes,
+    channelRoutes,
     vaultRoutes,
     documentRoutes,
   ]

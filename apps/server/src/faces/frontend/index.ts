@@ -12,6 +12,7 @@ import { meExternalAccountRoutes } from './me-external-accounts.ts'
 import { meFactorRoutes } from './me-factors.ts'
 import { meOrganizationRoutes } from './me-organizations.ts'
 import { mePhoneNumberRoutes } from './me-phone-numbers.ts'
+import { notificationRoutes } from './notifications.ts'
 import { oauthCallbackRoutes } from './oauth-callback.ts'
 import { organizationDomainRoutes } from './organization-domains.ts'
 import { organizationRoutes } from './organizations.ts'
@@ -64,6 +65,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', meOrganizationRoutes())
   face.route('/v1', organizationRoutes())
   face.route('/v1', auditLogRoutes())
+  face.route('/v1', notificationRoutes())
   face.route('/v1', vaultRoutes())
   face.route('/v1', organizationDomainRoutes())
   return face

@@ -7,6 +7,8 @@ const frontend = `
 1 GET /v1/organizations/{id}/audit_logs/export | The log of an organization, as a file
 # Realtime
 1 POST /v1/sync/token | A token for a document
+1 GET /v1/me/notifications | What the application told the person
+1 POST /v1/me/notifications/read | How far the person has read
 # Keys of encrypted documents
 1 GET,POST /v1/vault | The person’s own vault
 1 POST /v1/vault/unlock | A wrapped user key
@@ -66,6 +68,7 @@ const backend = `
 # Realtime
 1 POST /v1/sync_tokens | A token for any document and person
 1 DELETE /v1/documents/{id} | Delete a document
+1 GET,POST /v1/channels/{channel}/messages | Messages of a channel
 1 GET /v1/vault/documents | Who holds keys of an encrypted document
 `
 

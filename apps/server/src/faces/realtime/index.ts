@@ -1,4 +1,4 @@
-import { authChannel, ChannelHub, judgeChannels, useChannels } from '../../domains/channels/index.ts'
+import { authChannel, ChannelHub, deleteChannelsOf, judgeChannels, useChannels } from '../../domains/channels/index.ts'
 import type { UsherEvent } from '../../domains/events/index.ts'
 import { changesRights, defaultLimits } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -45,6 +45,10 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
     changes++
     for (const data of plane.of(event.instanceId, ids)) void plane.judgeAgain(data)
     announceAuth(hub, log, event, ids)
+    if (event.type === 'user.deleted' || event.type === 'organization.deleted')
+      deleteChannelsOf(database.systemSql, event.instanceId, event.subject).catch((error) =>
+        log.error({ err: error }, 'the channels of somebody who is gone could not be deleted'),
+      )
   })
   return {
     plane,

@@ -55,7 +55,7 @@ test('K4 deleting a document closes its sockets with 4404 within a second, and i
 }, 20_000)
 
 test('only an application’s server deletes documents, by ids that are ids', async () => {
-  const { t, remove, open } = await world()
+  const { remove, open } = await world()
   using ada = await open('kept')
   await ada.synced()
   ada.doc.getText('t').insert(0, 'x')

@@ -3,6 +3,7 @@ import type { Cluster } from '../../kernel/cluster/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { CloseReason } from './close-codes.ts'
 import type { Access, Connection, Principal, Socket } from './connection.ts'
+import { Encrypted } from './encrypted.ts'
 import { Hub } from './hub.ts'
 import { defaultLimits, type SyncLimits } from './limits.ts'
 import { Plaintext } from './plaintext.ts'
@@ -103,7 +104,7 @@ export class SyncEngine {
       tell: cluster?.isShared ? (room, bytes) => this.link?.tell(room, bytes) : undefined,
     }
     this.plaintext = new Plaintext(parts)
-    this.kinds = { yjs: this.plaintext, e2ee: this.plaintext }
+    this.kinds = { yjs: this.plaintext, e2ee: new Encrypted(parts) }
     if (cluster?.isShared) this.link = this.linkTo(cluster, sql)
     this.secondTimer = setInterval(() => this.everySecond(), 1000)
     this.secondTimer.unref()
@@ -241,9 +242,24 @@ export class SyncEngine {
     return (['yjs', 'e2ee'] as const).flatMap((kind) => this.rooms.get(nameOf(kind, instanceId, key)) ?? [])
   }
 
+  /** A document was deleted: whoever is in it, or about to be, is sent away for good. */
+  documentDeleted(instanceId: string, key: string) {
+    for (const room of this.findRooms(instanceId, key)) this.closeRoom(room, 'room_deleted', 'the document was deleted')
+    for (const kind of ['yjs', 'e2ee'] as const)
+      void this.opening
+        .get(nameOf(kind, instanceId, key))
+        ?.then((room) => this.closeRoom(room, 'room_deleted', 'the document was deleted'))
+        .catch(() => {})
+  }
+
   /** Reads what others wrote to a room since our head and hands it on. */
   catchUp(room: Room): Promise<void> {
     return this.roomLog.catchUp(room)
+  }
+
+  /** The same, for whoever need not know when. What fails now is found by the next look, or by the next append. */
+  catchUpSoon(room: Room): void {
+    this.catchUp(room).catch((error) => this.log.warn({ err: error, room: room.id }, 'a log could not be read'))
   }
 
   /** Takes in a segment that another node says it has committed; reads the database when it does not fit. */
@@ -302,7 +318,7 @@ export class SyncEngine {
     this.link?.stop()
     this.hub.stop()
     for (const room of this.rooms.values()) this.kinds[room.kind].forget(room)
-    this.plaintext.stop()
+    for (const kind of Object.values(this.kinds)) kind.stop()
     await this.roomLog.stop()
   }
 

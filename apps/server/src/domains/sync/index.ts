@@ -1,4 +1,5 @@
 export { accessByRules, findStanding, ownerOf } from './access.ts'
+export { advanceEpoch } from './advance-epoch.ts'
 export { type CloseReason, closeCodes } from './close-codes.ts'
 export { type Access, Connection, type Principal, type Socket, type Subprotocol } from './connection.ts'
 export {

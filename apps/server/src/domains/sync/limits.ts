@@ -8,6 +8,11 @@ export type SyncLimits = {
   updateBytes: number
   awarenessBytes: number
   documentBytes: number
+  /** Of encrypted rooms: one envelope of the log, an ephemeral one, a snapshot and one chunk of it. */
+  envelopeBytes: number
+  ephemeralBytes: number
+  snapshotBytes: number
+  snapshotChunkBytes: number
   connectionsPerRoom: number
   connectionsPerUser: number
   connectionsPerOrganization: number
@@ -48,6 +53,10 @@ export const defaultLimits: SyncLimits = {
   updateBytes: 1024 * 1024,
   awarenessBytes: 4 * 1024,
   documentBytes: 32 * 1024 * 1024,
+  envelopeBytes: 1024 * 1024,
+  ephemeralBytes: 16 * 1024,
+  snapshotBytes: 64 * 1024 * 1024,
+  snapshotChunkBytes: 256 * 1024,
   connectionsPerRoom: 2000,
   connectionsPerUser: 50,
   connectionsPerOrganization: 10_000,

@@ -99,7 +99,11 @@ export class FrameReader {
 
   /** Bytes with their length before them. */
   block(): Uint8Array {
-    const length = this.uint()
+    return this.raw(this.uint())
+  }
+
+  /** That many bytes. */
+  raw(length: number): Uint8Array {
     if (length > this.bytes.length - this.at) throw new MalformedUpdate('unexpected end')
     this.at += length
     return this.bytes.subarray(this.at - length, this.at)

@@ -94,6 +94,13 @@ export class RoomLog {
     return Promise.resolve()
   }
 
+  /** Takes out of a room what will not be committed. */
+  discard(room: Room, work: () => void): void {
+    const before = room.pendingBytes
+    work()
+    this.pendingBytes += room.pendingBytes - before
+  }
+
   /** Resolves when everything is durable. */
   async settle(): Promise<void> {
     await Promise.all(this.lanes.map((lane) => lane.settle()))
@@ -162,7 +169,9 @@ export class RoomLog {
 
   /** @returns false when the room exists and is of another kind */
   private async create(sql: SQL, room: Room): Promise<boolean> {
-    const { id, kind, incarnation } = await createRoom(sql, room.instanceId, room.key, room.kind)
+    // The first append of an encrypted room says with which epoch its keys begin.
+    const keyEpoch = room.expectation(room.uncommitted(1))?.keyEpoch
+    const { id, kind, incarnation } = await createRoom(sql, room.instanceId, room.key, room.kind, keyEpoch)
     if (kind !== room.kind) {
       this.handlers.gone(room, 'wrong_protocol', 'this document is of another kind')
       return false

@@ -2,6 +2,7 @@ import type { Connection } from './connection.ts'
 import type { DocumentWorker } from './document-worker-client.ts'
 import type { PlaintextRoom } from './plaintext-room.ts'
 import { emptyStep2Frame, updateFrame } from './protocol.ts'
+import type { Room } from './room.ts'
 
 /** Below this everything is sent: computing a difference would cost more than the bytes. */
 const diffFrom = 64 * 1024
@@ -69,21 +70,29 @@ export function continueServing(connection: Connection) {
   // Only an empty socket may join the topic: what is published to a full one closes it.
   if (socket.getBufferedAmount() > bufferedAtMost) return
   connection.serving = false
-  const { deferred } = connection
-  connection.deferred = undefined
-  for (const frame of deferred ?? []) socket.send(frame)
+  sendDeferred(connection)
   socket.subscribe(room.topic)
   socket.subscribe(connection.keepaliveTopic)
   connection.subscribed = true
   if (room.hasUncommitted) room.owed.push({ connection, entries: room.tail.slice(room.committed) })
 }
 
+/** Sends what had to stay behind the state that was on its way. */
+export function sendDeferred(connection: Connection) {
+  const { deferred } = connection
+  connection.deferred = undefined
+  for (const frame of deferred ?? []) connection.socket?.send(frame)
+}
+
 export function unsubscribe(connection: Connection) {
   if (!connection.subscribed) return
   connection.subscribed = false
   connection.socket?.unsubscribe(connection.room?.topic ?? '')
-  connection.socket?.unsubscribe(connection.keepaliveTopic)
+  connection.socket?.unsubscribe(connection.keepaliveTopic || ephemeralTopic(connection.room as Room))
 }
+
+/** What an encrypted room relays without storing it goes to those who read fast enough. */
+export const ephemeralTopic = (room: { topic: string }) => `${room.topic} ephemeral`
 
 /** Sends to one connection, behind the state that is on its way to it. */
 export function sendTo(connection: Connection, frame: Uint8Array) {

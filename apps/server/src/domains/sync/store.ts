@@ -86,6 +86,7 @@ export type RoomState = {
   head: number
   snapshotSeq: number
   keyEpoch: number
+  keyParams: Uint8Array | undefined
   deleted: boolean
 }
 
@@ -104,16 +105,17 @@ export async function readNews(
 ): Promise<{ state: RoomState; segments: StoredSegment[] } | undefined> {
   const rows = await sql`
     select r.id::float8 as id, r.kind, r.incarnation::text as incarnation, r.head::float8 as head,
-      r.snapshot_seq::float8 as "snapshotSeq", r.key_epoch as "keyEpoch", r.deleted_at is not null as deleted,
+      r.snapshot_seq::float8 as "snapshotSeq", r.key_epoch as "keyEpoch", r.key_params as "keyParams",
+      r.deleted_at is not null as deleted,
       s.last_seq::float8 as "lastSeq", s.n, s.crc, s.payload, (extract(epoch from s.at) * 1000)::float8 as at
     from sync_rooms r left join sync_room_segments s
       on s.room_id = r.id and s.last_seq > ${room.head} and s.last_seq <= ${upTo}
     where r.instance_id = ${room.instanceId} and r.key = ${room.key} order by s.last_seq`
   const [first] = rows
   if (!first) return undefined
-  const { id, kind, incarnation, head, snapshotSeq, keyEpoch, deleted } = first
+  const { id, kind, incarnation, head, snapshotSeq, keyEpoch, keyParams, deleted } = first
   return {
-    state: { id, kind, incarnation, head, snapshotSeq, keyEpoch, deleted },
+    state: { id, kind, incarnation, head, snapshotSeq, keyEpoch, keyParams: keyParams ?? undefined, deleted },
     segments: first.lastSeq === null ? [] : rows,
   }
 }
@@ -146,11 +148,12 @@ export async function createRoom(
   instanceId: string,
   key: string,
   kind: RoomKindName = 'yjs',
+  keyEpoch = 0,
 ): Promise<{ id: number; kind: RoomKindName; incarnation: string }> {
   const organizationId = key.match(/^(org_[^/]+)\//)?.[1] ?? null
   const [row] = await sql`
-    insert into sync_rooms (instance_id, key, kind, organization_id)
-    values (${instanceId}, ${key}, ${kind}, ${organizationId})
+    insert into sync_rooms (instance_id, key, kind, key_epoch, organization_id)
+    values (${instanceId}, ${key}, ${kind}, ${keyEpoch}, ${organizationId})
     on conflict (instance_id, key) do update set key = excluded.key
     returning id::float8 as id, kind, incarnation::text as incarnation`
   return row

@@ -43,6 +43,9 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
   })
   const unsubscribe = runtime.bus.subscribe((event) => {
     if (event.type === 'document.deleted') return engine.documentDeleted(event.instanceId, event.subject)
+    // The log of the document grew by the record of it, and the members' next envelopes need the new key.
+    if (event.type === 'documentKey.rotated')
+      for (const room of engine.findRooms(event.instanceId, event.subject)) engine.catchUpSoon(room)
     const ids = changesRights(event)
     if (!ids) return
     changes++

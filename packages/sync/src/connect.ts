@@ -1,11 +1,12 @@
 import { Awareness, removeAwarenessStates } from 'y-protocols/awareness'
 import * as Y from 'yjs'
+import { type Channel, type ChannelEvents, type ChannelOptions, ChannelSet } from './channels.ts'
 import type { Access, ConnectionState } from './connection-state.ts'
 import { type Crdt, yjsCrdt } from './crdt.ts'
 import type { DocumentKeys, RoomKeys } from './crypto/index.ts'
 import { Emitter } from './emitter.ts'
 import { EncryptedSession } from './encrypted-session.ts'
-import { Link, type TextMessage } from './link.ts'
+import { Link } from './link.ts'
 import { PlainSession } from './plain-session.ts'
 import type { Session, SyncProblem } from './session.ts'
 import type { OpenStorage } from './storage.ts'
@@ -41,8 +42,6 @@ type Events = {
   /** Whether everything made here is durable on the server. */
   unsaved: boolean
   problem: SyncProblem
-  /** Text frames of the document's own channel. */
-  message: TextMessage
 }
 
 /** One document, kept in step with a server. */
@@ -68,8 +67,8 @@ export type SyncConnection = {
    * lies). Takes its history, adds to it what this device has, and connects.
    */
   acceptHistory(): void
-  /** Sends a text frame on the document's socket. @returns false when there is none */
-  sendMessage(message: TextMessage): boolean
+  /** The document's own channel: messages beside its content, e.g. chat or reactions, on the same socket. */
+  channel<Events extends ChannelEvents = ChannelEvents>(options?: ChannelOptions): Channel<Events>
   /** Ends everything and tells the others that this client is gone. The document stays usable. */
   destroy(): void
   /** Removes the document from this device, and ends everything. */
@@ -100,16 +99,22 @@ export function connect(options: ConnectOptions): SyncConnection {
     WebSocket,
     backoff: options.backoff,
     onState(now) {
-      if (now.status !== 'open') session?.lost()
+      if (now.status !== 'open') {
+        session?.lost()
+        channels.lost()
+      }
       update()
     },
-    onOpen: () => session?.opened(),
+    onOpen() {
+      session?.opened()
+      channels.opened()
+    },
     onBinary: (bytes) => session?.binary(bytes),
     onText(message) {
-      session?.text(message)
-      events.emit('message', message)
+      if (!channels.receive(message)) session?.text(message)
     },
   })
+  const channels = new ChannelSet((frame) => link.send(frame))
 
   let session: Session | undefined
   const opening = (async () => {
@@ -195,12 +200,13 @@ export function connect(options: ConnectOptions): SyncConnection {
       session?.acceptHistory()
       this.connect()
     },
-    sendMessage: (message) => link.send(message),
+    channel: (channelOptions = {}) => channels.open('', channelOptions),
     destroy() {
       if (destroyed) return
       if (!options.awareness) removeAwarenessStates(awareness, [awareness.clientID], 'destroyed')
       destroyed = true
       session?.destroy()
+      channels.end()
       link.stop()
       update()
       events.clear()

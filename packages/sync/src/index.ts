@@ -1,4 +1,13 @@
 export { Awareness } from 'y-protocols/awareness'
+export {
+  type Channel,
+  ChannelError,
+  type ChannelEvents,
+  type ChannelMember,
+  type ChannelMessage,
+  type ChannelOptions,
+  type ChannelState,
+} from './channels.ts'
 export { type CloseReason, closeReason, isFinal } from './close-codes.ts'
 export { type ConnectOptions, connect, type SyncConnection } from './connect.ts'
 export type { Access, ConnectionState, StopReason } from './connection-state.ts'
@@ -22,6 +31,7 @@ export {
 } from './crypto/index.ts'
 export { encryptedWebSocket } from './encrypted-web-socket.ts'
 export { indexedDbStorage } from './indexed-db.ts'
+export { connectRealtime, type RealtimeConnection, type RealtimeOptions } from './realtime.ts'
 export type { SyncProblem } from './session.ts'
 export type { DocumentStorage, OpenStorage, StoredDocument } from './storage.ts'
 export { AccessDenied, type GetToken, type Grant } from './token.ts'

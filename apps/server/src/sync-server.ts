@@ -3,6 +3,7 @@ import type { Config } from './config.ts'
 import { openDatabase } from './database/index.ts'
 import { joinNodes } from './domains/nodes/index.ts'
 import { ExternalIssuers, SyncEngine } from './domains/sync/index.ts'
+import { watchPeers } from './faces/liveness.ts'
 import { answerMetrics } from './faces/metrics.ts'
 import type { Gate } from './faces/sync/credentials.ts'
 import { externalGate } from './faces/sync/external-gate.ts'
@@ -66,7 +67,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
       if (pathname === '/healthz' || pathname === '/readyz') return readiness(pathname, engine, database)
       return new Response('Not found\n', { status: 404 })
     },
-    websocket: plane.websocket,
+    websocket: watchPeers(plane.websocket),
   })
   plane.listen(server)
   const host = config.listen.includes(':') ? `[${config.listen}]` : isLoopback ? 'localhost' : config.listen

@@ -1,4 +1,5 @@
 import type { ServerWebSocket, WebSocketHandler } from 'bun'
+import { watchPeers } from './liveness.ts'
 import { type RealtimePlane, RealtimeSocket } from './realtime/index.ts'
 import type { SocketData, SyncPlane } from './sync/index.ts'
 
@@ -10,7 +11,7 @@ const isRealtime = (socket: ServerWebSocket<AnySocketData>): socket is ServerWeb
 /** A server has one handler for all its sockets: each goes to the plane that let it in. */
 export function websocketOf(sync: SyncPlane['websocket'], realtime: RealtimePlane): WebSocketHandler<AnySocketData> {
   type Sync = ServerWebSocket<SocketData>
-  return {
+  return watchPeers<AnySocketData>({
     ...sync,
     data: undefined as unknown as AnySocketData,
     open: (socket) => (isRealtime(socket) ? realtime.open(socket) : sync.open?.(socket as Sync)),
@@ -19,5 +20,5 @@ export function websocketOf(sync: SyncPlane['websocket'], realtime: RealtimePlan
     drain: (socket) => (isRealtime(socket) ? undefined : sync.drain?.(socket as Sync)),
     close: (socket, code, reason) =>
       isRealtime(socket) ? realtime.closed(socket, code) : sync.close?.(socket as Sync, code, reason),
-  } as WebSocketHandler<AnySocketData>
+  } as WebSocketHandler<AnySocketData>)
 }

@@ -22,8 +22,8 @@ export type Database = {
   system: BunSQLDatabase
   /** The driver under `system`, for statements that Drizzle cannot say. */
   systemSql: SQL
-  /** Makes a further driver with the system role, e.g. one connection a writer. */
-  connectSystem: (max: number) => SQL
+  /** Makes a further driver with the system role, e.g. one connection a writer. @param settings of PostgreSQL */
+  connectSystem: (max: number, settings?: Record<string, string>) => SQL
   /** Process id of the embedded postmaster. */
   readonly postmasterPid: number | undefined
   /** Throws when the database cannot answer a trivial query. */
@@ -48,7 +48,8 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
   } finally {
     await owner.close()
   }
-  const connectSystem = (max: number) => connect({ max, role: 'usher_system' })
+  const connectSystem = (max: number, settings?: Record<string, string>) =>
+    connect({ max, role: 'usher_system', ...(settings && { settings }) })
   const tenantSql = connect({ max: options.tenantConnections ?? 10, role: 'usher_app' })
   const systemSql = connectSystem(options.systemConnections ?? 4)
   await refuseBypass(tenantSql)
@@ -73,7 +74,7 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
 }
 
 function connector(databaseUrl: string | undefined, embedded: EmbeddedCluster | undefined) {
-  return ({ max, role }: { max: number; role?: string }): SQL => {
+  return ({ max, role, settings }: { max: number; role?: string; settings?: Record<string, string> }): SQL => {
     const common = {
       adapter: 'postgres' as const,
       max,
@@ -83,6 +84,7 @@ function connector(databaseUrl: string | undefined, embedded: EmbeddedCluster | 
         application_name: 'usher',
         // A transaction that a stalled node holds must not hold up the others for longer than this.
         ...(role && { role, statement_timeout: '15000', idle_in_transaction_session_timeout: '5000' }),
+        ...settings,
       },
     }
     return embedded

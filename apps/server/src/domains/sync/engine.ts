@@ -1,10 +1,12 @@
 import type { SQL } from 'bun'
 import type { Cluster } from '../../kernel/cluster/index.ts'
 import type { Log } from '../../kernel/log.ts'
+import { realtimeAcks } from '../../kernel/metrics.ts'
 import type { CloseReason } from './close-codes.ts'
 import type { Access, Connection, Principal, Socket } from './connection.ts'
 import { Encrypted } from './encrypted.ts'
 import { Hub } from './hub.ts'
+import { laneSettings } from './lane.ts'
 import { defaultLimits, type SyncLimits } from './limits.ts'
 import { Plaintext } from './plaintext.ts'
 import type { Room } from './room.ts'
@@ -17,7 +19,7 @@ export type EngineOptions = {
   /** Reads and snapshots. */
   sql: SQL
   /** A driver of its own for each lane. */
-  connect: (max: number) => SQL
+  connect: (max: number, settings: Record<string, string>) => SQL
   log: Log
   limits?: Partial<SyncLimits>
   lanes?: number
@@ -76,11 +78,12 @@ export class SyncEngine {
     })
     this.roomLog = new RoomLog({
       sql,
-      connect,
+      connect: (max) => connect(max, laneSettings),
       log,
       lanes,
       handlers: {
         committed: (room, entries) => {
+          realtimeAcks.inc({ plane: 'sync' }, entries.length)
           this.kinds[room.kind].committed(room, entries)
           this.closeOtherKind(room)
         },

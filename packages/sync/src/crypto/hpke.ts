@@ -43,20 +43,19 @@ export async function sealTo(publicKey: Uint8Array, plaintext: Uint8Array, conte
   return concat(new Uint8Array(enc), new Uint8Array(ct))
 }
 
-/** @throws {CryptoError} `authentication` for another recipient or context, or after a change */
-export async function openFrom(privateKey: CryptoKey, sealed: Uint8Array, context: Uint8Array): Promise<Bytes> {
+/**
+ * Both halves are needed: from a private key that cannot be exported no library can tell the public one (the one below
+ * guesses, and is wrong half the time), and it is part of what was sealed.
+ *
+ * @throws {CryptoError} `authentication` for another recipient or context, or after a change
+ */
+export async function openFrom(keys: KeyPair, sealed: Uint8Array, context: Uint8Array): Promise<Bytes> {
   const bytes = owned(sealed)
   try {
-    return new Uint8Array(
-      await suite.open(
-        {
-          recipientKey: privateKey,
-          enc: bytes.slice(0, publicKeyLength),
-          info: owned(context).slice(),
-        },
-        bytes.slice(publicKeyLength),
-      ),
-    )
+    const publicKey = await suite.kem.deserializePublicKey(owned(keys.publicKey))
+    const recipientKey = { publicKey, privateKey: keys.privateKey }
+    const head = { recipientKey, enc: bytes.slice(0, publicKeyLength), info: owned(context).slice() }
+    return new Uint8Array(await suite.open(head, bytes.slice(publicKeyLength)))
   } catch {
     throw new CryptoError('authentication', 'sealed to somebody else or for something else, or altered')
   }

@@ -10,8 +10,10 @@ import {
   decodeKeyParameters,
   deriveKey,
   encodeKeyParameters,
+  exportPrivateKey,
   formatRecoveryCode,
   generateKeyPair,
+  importPrivateKey,
   type KeyParameters,
   type LinkPayload,
   linkKeys,
@@ -135,11 +137,21 @@ describe('wraps', () => {
     const [ada, bob] = await Promise.all([generateKeyPair(), generateKeyPair()])
     const sealed = await sealTo(ada.publicKey, utf8('key'), utf8('doc-1'))
     expect(sealed.length).toBe(65 + 3 + 16)
-    expect(await openFrom(ada.privateKey, sealed, utf8('doc-1'))).toEqual(utf8('key'))
-    await expect(openFrom(bob.privateKey, sealed, utf8('doc-1'))).rejects.toMatchObject({ code: 'authentication' })
-    await expect(openFrom(ada.privateKey, sealed, utf8('doc-2'))).rejects.toMatchObject({ code: 'authentication' })
+    expect(await openFrom(ada, sealed, utf8('doc-1'))).toEqual(utf8('key'))
+    await expect(openFrom(bob, sealed, utf8('doc-1'))).rejects.toMatchObject({ code: 'authentication' })
+    await expect(openFrom(ada, sealed, utf8('doc-2'))).rejects.toMatchObject({ code: 'authentication' })
     await expect(sealTo(new Uint8Array(65), utf8('key'), utf8(''))).rejects.toMatchObject({ code: 'malformed' })
     await expect(crypto.subtle.exportKey('pkcs8', ada.privateKey)).rejects.toThrow()
+  })
+
+  test('private keys open whether or not they can be exported, every time', async () => {
+    for (let i = 0; i < 20; i++) {
+      const made = await generateKeyPair({ extractable: true })
+      const imported = await importPrivateKey(await exportPrivateKey(made.privateKey))
+      const sealed = await sealTo(made.publicKey, utf8('key'), utf8(''))
+      for (const privateKey of [made.privateKey, imported])
+        expect(await openFrom({ ...made, privateKey }, sealed, utf8(''))).toEqual(utf8('key'))
+    }
   })
 
   test('sealed records are bound to what they are', async () => {

@@ -1,0 +1,7 @@
+export type { WrapKind } from './api.ts'
+export type { DocumentKeysOptions, VaultDocumentKeys } from './document-keys.ts'
+export { VaultError } from './errors.ts'
+export { isKeyOf, type KeyRecord, type RotationReason, readKeyRecord } from './key-record.ts'
+export type { DeviceApproval, DeviceRequest } from './pairing.ts'
+export { memoryPins, type Pin, type PinStore, storedPins } from './pins.ts'
+export { createVault, type Vault, type VaultOptions, type VaultSecret, type VaultStatus } from './vault.ts'

@@ -1,10 +1,12 @@
 import type { SyncCredentials } from './commands/sync-credentials.ts'
 import type { Config } from './config.ts'
 import { openDatabase } from './database/index.ts'
+import { ChannelHub } from './domains/channels/index.ts'
 import { joinNodes } from './domains/nodes/index.ts'
 import { ExternalIssuers, SyncEngine } from './domains/sync/index.ts'
 import { watchPeers } from './faces/liveness.ts'
 import { answerMetrics } from './faces/metrics.ts'
+import { documentChannels } from './faces/realtime/document-channels.ts'
 import type { Gate } from './faces/sync/credentials.ts'
 import { externalGate } from './faces/sync/external-gate.ts'
 import { createSyncPlane, type SocketData } from './faces/sync/plane.ts'
@@ -53,7 +55,15 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
       ? staticGate({ tokens: credentials.read(), wrongTokensPerMinute: engine.limits.wrongTokensPerMinute })
       : undefined
   const gate = tokens?.gate ?? gateOf(config, credentials, isLoopback)
-  const plane = createSyncPlane({ engine, gate, log, countRefusal: (code) => refusals.inc({ code }) })
+  const channels = new ChannelHub({ sql: database.systemSql, connect: database.connectSystem, cluster, log })
+  const { receive: onText, closed: onClosed } = documentChannels({
+    hub: () => channels,
+    log,
+    types: () => [],
+    close: (connection, reason, message) => engine.close(connection, reason, message),
+  })
+  const countRefusal = (code: string) => refusals.inc({ code })
+  const plane = createSyncPlane({ engine, gate, log, onText, onClosed, countRefusal })
   watchPlane('sync', () => engine.stats)
   const server = Bun.serve<SocketData>({
     port: config.port,
@@ -70,6 +80,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
     websocket: watchPeers(plane.websocket),
   })
   plane.listen(server)
+  channels.publish = (topic, text) => server.publish(topic, text)
   const host = config.listen.includes(':') ? `[${config.listen}]` : isLoopback ? 'localhost' : config.listen
   return {
     url: `ws://${host}:${server.port}/sync`,
@@ -81,6 +92,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
     },
     stop: async () => {
       await plane.stop()
+      await channels.stop()
       await server.stop(true)
       await cluster.close()
       await node.leave()

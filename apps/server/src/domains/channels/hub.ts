@@ -180,12 +180,9 @@ export class ChannelHub {
 
   /** Ends a channel for everybody who is in it: they come back by themselves. */
   private end(channel: Channel) {
-    for (const subscription of [...channel.subscriptions]) this.onEnd(subscription)
+    for (const subscription of [...channel.subscriptions]) subscription.lose()
     this.drop(channel)
   }
-
-  /** Called when a subscription cannot go on as it is. */
-  onEnd: (subscription: Subscription) => void = () => {}
 
   private drop(channel: Channel) {
     for (const end of channel.ends) end()

@@ -18,5 +18,5 @@ export { listNotifications, markNotificationsRead, type Notifications } from './
 export { Peer, type PeerSocket, type Subscription } from './peer.ts'
 export { PublishInput, publishMessage } from './publish-message.ts'
 export { readJson } from './read-json.ts'
-export { isReserved, matchType, type Rights, typeFor } from './rules.ts'
+export { documentTypeFor, isReserved, matchType, type Rights, typeFor } from './rules.ts'
 export { type ChannelErrorCode, type ChannelFrame, ChannelSession } from './session.ts'

@@ -27,6 +27,8 @@ export type Subscription = {
   judging: number
   /** Frames that wait, oldest first. */
   waiting: (() => void)[]
+  /** The channel's history is another one now: it cannot go on. */
+  lose: () => void
 }
 
 /** One socket, seen by channels. */

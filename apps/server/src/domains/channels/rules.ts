@@ -70,11 +70,7 @@ function match(type: ChannelType, name: string): Match | undefined {
 export function matchType(types: readonly ChannelType[], name: string): Match | undefined {
   const auth = match(authType, name)
   if (auth) return auth
-  if (isDocumentChannel(name)) {
-    // Who may do what in it is the document's business.
-    const type = types.find((t) => match(t, name)) ?? documentType
-    return { type }
-  }
+  if (isDocumentChannel(name)) return { type: documentTypeFor(types, name) }
   for (const type of [...types, ...builtInTypes]) {
     const found = match(type, name)
     if (!found) continue
@@ -84,6 +80,11 @@ export function matchType(types: readonly ChannelType[], name: string): Match | 
     return found
   }
   return undefined
+}
+
+/** The type of a document's own channel. Who may do what in it is the document's business. */
+export function documentTypeFor(types: readonly ChannelType[], name: string): ChannelType {
+  return types.find((type) => type.pattern.startsWith('doc:') && match(type, name)) ?? documentType
 }
 
 /** The type of a channel for the application's server, which may use any name. */

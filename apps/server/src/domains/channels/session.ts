@@ -41,7 +41,7 @@ type Options = {
   maxChannels: number
   /** Whether it can show that it is there. */
   hasPresence: boolean
-  end: (reason: 'revoked' | 'storage_unavailable' | 'slow_consumer' | 'restart', message: string) => void
+  end: (reason: 'revoked' | 'storage_unavailable' | 'slow_consumer', message: string) => void
   /** How much waits to be acknowledged: reading may pause. */
   onPending?: (messages: number, bytes: number) => void
 }
@@ -94,8 +94,9 @@ export class ChannelSession {
     this.peer.send({ t: 'err', ...about, ...channel, code, message, ...more })
   }
 
-  /** The socket is gone. @param graceMs how long it may be back as if nothing had happened */
-  close(graceMs: number): void {
+  /** The socket is gone. @param shownUntil `soon`: for a moment it may be back as if nothing had happened */
+  close(shownUntil: 'now' | 'soon'): void {
+    const graceMs = shownUntil === 'soon' ? channelLimits.presenceGraceMs : 0
     this.peer.isClosed = true
     for (const subscription of this.peer.subscriptions.values()) this.options.hub.leave(subscription, graceMs)
     this.peer.subscriptions.clear()
@@ -129,6 +130,7 @@ export class ChannelSession {
       wantsPresence: frame.presence === true,
       judging: 0,
       waiting: [],
+      lose: () => this.lose(subscription, 'lost'),
     }
     subscriptions.set(name, subscription)
     try {

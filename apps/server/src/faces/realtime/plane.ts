@@ -38,7 +38,7 @@ const graceMs = 5000
 /** A frame is a little more than the data in it. */
 const frameBytes = channelLimits.dataBytes + 4096
 const frameDepth = channelLimits.dataDepth + 2
-/** The application's server speaks for many people. */
+/** The application's server speaks for many people: so much more of its messages may wait to be stored. */
 const backendFactor = 100
 
 /** The socket of channels: who comes in, how much they may say, when they go. What they say is the session's business. */
@@ -61,10 +61,6 @@ export class RealtimePlane {
     this.perNode = new Buckets(upgradesPerSecond, upgradesPerSecond)
     this.timer = setInterval(() => this.sweep(), 1000)
     this.timer.unref()
-    options.hub.onEnd = ({ peer }) => {
-      for (const data of this.sockets)
-        if (data.session?.peer === peer) this.close(data, 'restart', 'the channel begins anew')
-    }
   }
 
   handles(request: Request): boolean {
@@ -153,7 +149,7 @@ export class RealtimePlane {
     const wasLive = data.state === 'live'
     if (data.state === 'waiting' && this.sockets.has(data)) this.waiting--
     data.state = 'closing'
-    this.forget(data, channelLimits.presenceGraceMs)
+    this.forget(data, 'soon')
     if (wasLive) realtimeCloses.inc({ plane: 'realtime', reason: code === 1006 ? 'gone' : 'client' })
   }
 
@@ -185,7 +181,7 @@ export class RealtimePlane {
     realtimeCloses.inc({ plane: 'realtime', reason })
     this.options.log.debug({ reason, ip: data.ip }, 'a socket was closed')
     // Nothing is delivered after the cut, and nobody is shown who was sent away.
-    this.forget(data, reason === 'restart' || reason === 'unauthenticated' ? channelLimits.presenceGraceMs : 0)
+    this.forget(data, reason === 'restart' || reason === 'unauthenticated' ? 'soon' : 'now')
     data.socket?.close(closeCodes[reason].code, message)
   }
 
@@ -244,9 +240,9 @@ export class RealtimePlane {
     await data.session?.judgeAgain()
   }
 
-  private forget(data: RealtimeSocket, graceMs: number) {
+  private forget(data: RealtimeSocket, shownUntil: 'now' | 'soon') {
     this.sockets.delete(data)
-    data.session?.close(graceMs)
+    data.session?.close(shownUntil)
     if (data.principal?.kind !== 'session') return
     const key = `${data.principal.instanceId} ${data.principal.userId}`
     const others = this.byUser.get(key)
@@ -256,11 +252,12 @@ export class RealtimePlane {
   /** @returns milliseconds until the socket is within its share again */
   private spend(data: RealtimeSocket, bytes: number): number {
     const { messagesPerSecond, messagesBurst, bytesPerSecond, bytesBurst } = this.options.limits
-    const factor = data.principal?.kind === 'backend' ? backendFactor : 1
+    // The application's server is held back by what is stored, and by nothing else.
+    if (data.principal?.kind === 'backend') return 0
     const now = performance.now()
     return Math.max(
-      data.messages.take(1, messagesPerSecond * factor, messagesBurst * factor, now),
-      data.bytes.take(bytes, bytesPerSecond * factor, bytesBurst * factor, now),
+      data.messages.take(1, messagesPerSecond, messagesBurst, now),
+      data.bytes.take(bytes, bytesPerSecond, bytesBurst, now),
     )
   }
 

@@ -1,3 +1,4 @@
+import { channelsOf } from '../../domains/channels/index.ts'
 import {
   type Connection,
   changesRights,
@@ -7,6 +8,7 @@ import {
 } from '../../domains/sync/index.ts'
 import { refusals, watchPlane } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
+import { documentChannels } from '../realtime/document-channels.ts'
 import { createSyncPlane, type SyncPlane } from './plane.ts'
 import { tokenGate } from './token-gate.ts'
 
@@ -28,8 +30,16 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
   /** Counts what changed, to notice a change between the judgement of a token and the opening of its socket. */
   let changes = 0
   const gate = tokenGate(runtime)
+  const channels = documentChannels({
+    hub: () => channelsOf(database),
+    log,
+    types: (instanceId) => runtime.instances.find(instanceId)?.settings.channels.types ?? [],
+    close: (connection, reason, message) => engine.close(connection, reason, message),
+  })
   const plane = createSyncPlane({
     engine,
+    onText: channels.receive,
+    onClosed: channels.closed,
     log,
     gate: async (offer) => {
       const before = changes

@@ -61,6 +61,8 @@ type Options = {
   onJudged?: (connection: Connection) => void
   /** Text frames of named connections that concern neither liveness nor their credential. */
   onText?: (connection: Connection, frame: ControlFrame) => void
+  /** Called when a connection is gone. */
+  onClosed?: (connection: Connection) => void
   /** Longest time over which sockets are told to come back. */
   drainMs?: number
   countRefusal?: (reason: string) => void
@@ -77,7 +79,7 @@ const oversizedForMs = 60_000
 
 /** The WebSocket face: upgrades, refuses and passes frames. What they mean is the engine's business. */
 export function createSyncPlane(options: Options): SyncPlane {
-  const { engine, gate, log, onJudged, onText, drainMs = 20_000, countRefusal } = options
+  const { engine, gate, log, onJudged, onText, onClosed, drainMs = 20_000, countRefusal } = options
   const { limits } = engine
   const perIp = new Buckets(limits.upgradesPerIpPerSecond, limits.upgradesPerIpBurst)
   const perNode = new Buckets(limits.upgradesPerSecond, limits.upgradesPerSecond)
@@ -271,6 +273,7 @@ export function createSyncPlane(options: Options): SyncPlane {
         const { ip, key, closeReason } = data
         if (code === 1009 || closeReason === 'too_large') oversized.add(`${ip} ${key}`, performance.now())
         named.delete(data)
+        onClosed?.(data)
         engine.detach(data)
       },
       // A dropped update is a hole in somebody's document: a socket that cannot keep up is closed and resyncs.

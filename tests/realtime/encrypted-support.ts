@@ -153,11 +153,25 @@ export async function upload(
   const chain = options.chain ?? chainOver(docId, by.envelopes().slice(0, seq))
   const snapshot = { seq, epoch: options.epoch ?? 0, size: whole.length, sha256: sha, chain, chunks: chunks.length }
   by.send(snapshotOfferFrame(snapshot, 0))
-  const answer = await Promise.race([by.next('snapshot-accepted'), by.next('snapshot-refused')])
+  const answer = await answerTo(by, seq, 'snapshot-accepted')
   if (answer.type === 'snapshot-refused') return answer
   chunks.forEach((chunk, n) => {
     by.send(snapshotChunkFrame(seq, n, chunk))
   })
   by.send(snapshotCommitFrame(seq))
-  return await Promise.race([by.next('snapshot-live'), by.next('snapshot-refused')])
+  return await answerTo(by, seq, 'snapshot-live')
+}
+
+/** The answer to an upload, or its refusal. Others' snapshots are announced as well. */
+async function answerTo<T extends 'snapshot-accepted' | 'snapshot-live'>(
+  by: Member,
+  seq: number,
+  type: T,
+): Promise<FrameOf<T> | FrameOf<'snapshot-refused'>> {
+  const isAnswer = (frame: ServerFrame) =>
+    // 404: the commit that was on its way when an upload before this one was refused.
+    (frame.type === 'snapshot-refused' && frame.seq === seq && frame.code !== 404) ||
+    (frame.type === type && (frame.type === 'snapshot-live' ? frame.snapshot.seq : frame.seq) === seq)
+  await until(() => by.heard.some(isAnswer), `told about the snapshot at ${seq}`)
+  return by.heard.splice(by.heard.findIndex(isAnswer), 1)[0] as FrameOf<T> | FrameOf<'snapshot-refused'>
 }

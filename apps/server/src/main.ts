@@ -10,6 +10,9 @@ const usage = `usher <command>
                                                              serve realtime documents alone; SIGHUP reads FILE again
   sync-server start --issuer URL --audience A [--jwks URL] [--rules FILE.json] …
                                                              to holders of another issuer's tokens
+  sync rooms [--instance NAME] [--json]                      documents: what there is, and what they take
+  sync inspect DOCUMENT [--instance NAME] [--json]           one of them; exits with 1 if it is not whole
+  sync export DOCUMENT [--format update | json | text] [--instance NAME] [--out FILE]
   keys [--instance NAME] [--data DIR] [--json]               show an instance's keys; without a name the default's
   keys rotate [--instance NAME] [--revoke] [--json]          a new signing key; the old one verifies on, or not
   instances create NAME [--host HOST] [--production] [--application ID] [--json]
@@ -86,6 +89,8 @@ async function main() {
       if (rest[0] !== 'start') throw new ConfigError(usage)
       return (await import('./commands/sync-server.ts')).startSyncServer(loadConfig(process.env, flags), values)
     }
+    case 'sync':
+      return (await import('./commands/sync.ts')).sync(loadConfig(process.env, flags), rest, values)
     case 'keys':
       if (rest[0] === 'rotate')
         return (await import('./commands/keys.ts')).rotateKeys(loadConfig(process.env, flags), values)

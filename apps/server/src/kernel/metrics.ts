@@ -58,19 +58,45 @@ export function watchPlane(label: Plane, stats: () => PlaneStats): void {
 planeGauge('usher_realtime_connections', 'Sockets that are open', (stats) => stats.connections)
 planeGauge('usher_realtime_rooms', 'Documents or channels in memory', (stats) => stats.rooms)
 
+/**
+ * Frames of documents: tens of thousands a second, so that they are counted in plain numbers and added up when somebody
+ * asks.
+ */
+const syncFrames = { in: { frames: 0, bytes: 0 }, out: { frames: 0, bytes: 0 } }
+
+/** @param frames how many sockets a frame of so many bytes goes to, or comes from */
+export function countSyncFrames(direction: 'in' | 'out', frames: number, bytes: number): void {
+  const counted = syncFrames[direction]
+  counted.frames += frames
+  counted.bytes += frames * bytes
+}
+
+function addUp(counter: Counter<'plane' | 'direction'>, what: 'frames' | 'bytes') {
+  for (const direction of ['in', 'out'] as const) {
+    counter.inc({ plane: 'sync', direction }, syncFrames[direction][what])
+    syncFrames[direction][what] = 0
+  }
+}
+
 /** `direction`: `in` from clients; `out` to each of them. */
-export const realtimeFrames = new Counter({
+export const realtimeFrames: Counter<'plane' | 'direction'> = new Counter({
   name: 'usher_realtime_frames_total',
   help: 'Frames received from clients and handed to their sockets',
   labelNames: ['plane', 'direction'] as const,
   registers: [metrics],
+  collect() {
+    addUp(realtimeFrames, 'frames')
+  },
 })
 
-export const realtimeBytes = new Counter({
+export const realtimeBytes: Counter<'plane' | 'direction'> = new Counter({
   name: 'usher_realtime_bytes_total',
   help: 'Bytes of those frames',
   labelNames: ['plane', 'direction'] as const,
   registers: [metrics],
+  collect() {
+    addUp(realtimeBytes, 'bytes')
+  },
 })
 
 export const realtimeAcks = new Counter({

@@ -1,3 +1,4 @@
+import { countSyncFrames } from '../../kernel/metrics.ts'
 import type { Connection } from './connection.ts'
 import {
   decodeEncryptedFrame,
@@ -436,6 +437,7 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
       return
     }
     const frame = encryptedFrames.ephemeral(member.ref, envelope)
+    countSyncFrames('out', room.connections.size - 1, frame.length)
     connection.socket?.publish(ephemeralTopic(room), frame)
     this.parts.tell?.(asRoom(room), Buffer.concat([Uint8Array.of(nodeMessages.ephemeral), frame]))
   }

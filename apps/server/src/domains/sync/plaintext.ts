@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { countSyncFrames } from '../../kernel/metrics.ts'
 import { RemotePeer } from './awareness.ts'
 import { ClockRanges, decodeVector } from './clock-ranges.ts'
 import type { Connection } from './connection.ts'
@@ -120,7 +121,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     const isDeferred = !room.held.isBehind(ranges)
     const entry = { bytes: update, frame, ranges, author: connection, at: Date.now(), isDeferred, digest, seq: 0 }
     roomLog.append(room, entry)
-    if (!isDeferred) connection.socket?.publish(room.topic, frame)
+    if (!isDeferred) publishFrom(connection, room, frame)
     const now = performance.now()
     if (hadGap && now - connection.gapAskedAt > 1000) {
       connection.gapAskedAt = now
@@ -205,7 +206,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       entry.author = undefined
       if (!author) continue
       if (entry.isDeferred) {
-        if (author.state === 'live') author.socket?.publish(room.topic, frame)
+        if (author.state === 'live') publishFrom(author, room, frame)
         else this.parts.publish(room.topic, frame)
       }
       author.uncommittedFrames--
@@ -318,6 +319,12 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   stop() {
     this.worker.end()
   }
+}
+
+/** Sends to everybody in a room but its author. */
+function publishFrom(author: Connection, room: PlaintextRoom, frame: Uint8Array) {
+  countSyncFrames('out', room.connections.size - 1, frame.length)
+  author.socket?.publish(room.topic, frame)
 }
 
 /** A client id that a half-open socket still holds may be taken over by the same person's new socket. */

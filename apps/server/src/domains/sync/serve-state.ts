@@ -1,3 +1,4 @@
+import { countSyncFrames } from '../../kernel/metrics.ts'
 import type { Connection } from './connection.ts'
 import type { DocumentWorker } from './document-worker-client.ts'
 import type { PlaintextRoom } from './plaintext-room.ts'
@@ -97,6 +98,7 @@ export const ephemeralTopic = (room: { topic: string }) => `${room.topic} epheme
 /** Sends to one connection, behind the state that is on its way to it. */
 export function sendTo(connection: Connection, frame: Uint8Array) {
   if (connection.state !== 'live') return
+  countSyncFrames('out', 1, frame.length)
   if (connection.serving && (connection.socket?.getBufferedAmount() ?? 0) > bufferedAtMost) {
     connection.deferred ??= []
     connection.deferred.push(frame)

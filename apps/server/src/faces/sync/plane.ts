@@ -11,6 +11,7 @@ import {
   type SyncEngine,
 } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
+import { countSyncFrames, realtimeCloses } from '../../kernel/metrics.ts'
 import { authedFrame, type ControlFrame, createControl, parseControl, tokenIn } from './control.ts'
 import { type Admission, type Gate, type Offer, subprotocolOf, tokenOf } from './credentials.ts'
 
@@ -241,7 +242,10 @@ export function createSyncPlane(options: Options): SyncPlane {
     handles: (request) => new URL(request.url).pathname.startsWith(prefix),
     fetch: upgrade,
     listen: (server) => {
-      engine.publish = (topic, frame) => server.publish(topic, frame)
+      engine.publish = (topic, frame) => {
+        countSyncFrames('out', server.subscriberCount(topic), frame.length)
+        server.publish(topic, frame)
+      }
     },
     websocket: {
       data: undefined as unknown as SocketData,
@@ -253,6 +257,7 @@ export function createSyncPlane(options: Options): SyncPlane {
       },
       message(socket, message) {
         const { data } = socket
+        countSyncFrames('in', 1, message.length)
         if (data instanceof Connection) {
           if (typeof message === 'string' && data.subprotocol !== '') return control.receive(data, message)
           return engine.receive(data, message)
@@ -273,6 +278,7 @@ export function createSyncPlane(options: Options): SyncPlane {
         const { ip, key, closeReason } = data
         if (code === 1009 || closeReason === 'too_large') oversized.add(`${ip} ${key}`, performance.now())
         named.delete(data)
+        realtimeCloses.inc({ plane: 'sync', reason: closeReason ?? (code === 1006 ? 'gone' : 'client') })
         onClosed?.(data)
         engine.detach(data)
       },

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import {
   formatRecoveryCode,
   generateKeyPair,
+  keyParametersFromText,
   linkText,
   newRecoverySecret,
   newRoomSecret,
@@ -127,6 +128,24 @@ describe('a vault opens', () => {
         ada.device().unlock({ recoveryCode: formatRecoveryCode(newRecoverySecret()) }),
       ).rejects.toMatchObject({ code: 'wrong_secret' })
     await expect(ada.device().unlock({ password })).rejects.toMatchObject({ code: 'too_many_requests' })
+  })
+
+  test('L5 parameters that were enough once are raised with the next unlocking, and never lowered', async () => {
+    const { t, people } = await team(['ada'])
+    const [ada] = people as [Member]
+    await opened(ada)
+    const kdf = () =>
+      transaction(t.ctx(), async (tx) => {
+        const [row] = await tx.db.execute<{ parameters: string }>(
+          sql`select parameters from vault_wraps where kind = 'password'`,
+        )
+        return keyParametersFromText(row?.parameters ?? '').kdf
+      })
+    expect(await kdf()).toBe('pbkdf2')
+    await ada.device({ cost: 'light' }).unlock({ password })
+    expect(await kdf()).toBe('argon2id')
+    await ada.device({ cost: 'pbkdf2' }).unlock({ password })
+    expect(await kdf()).toBe('argon2id')
   })
 
   test('L5 a server that weakens the parameters is told apart, and its answer is not computed', async () => {

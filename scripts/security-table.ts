@@ -87,6 +87,12 @@ const cases: Record<string, string> = {
   K8: 'guessing the static token',
   K10: 'floods of frames',
   K11: 'hostile updates',
+  L1: 'public keys that the server swaps',
+  L2: 'nonces used twice',
+  L4: 'a removed member who reads what comes later',
+  L5: 'passwords, codes and parameters of a vault guessed or weakened',
+  L7: 'what the server of encrypted documents learns',
+  L8: 'the approval of a device relayed or used again',
   M1: 'a one-time password used twice',
   M2: 'one-time passwords of other times',
   M4: 'a password reset that skips the second factor',
@@ -111,7 +117,12 @@ const cases: Record<string, string> = {
 
 type Test = { file: string; name: string }
 const tests = new Map<string, Test[]>()
-for (const pattern of ['apps/**/*.test.ts', 'tests/**/*.test.ts', 'examples/*/src/**/*.test.ts'])
+for (const pattern of [
+  'apps/**/*.test.ts',
+  'packages/*/src/**/*.test.ts',
+  'tests/**/*.test.ts',
+  'examples/*/src/**/*.test.ts',
+])
   for (const file of new Glob(pattern).scanSync(root)) {
     if (file.includes('node_modules')) continue
     const text = readFileSync(join(root, file), 'utf8')

@@ -286,8 +286,8 @@ describe('people of an organization', () => {
   })
 })
 
-describe('L8 a new device', () => {
-  test('is let in by an old one, after both showed the same digits', async () => {
+describe('a new device', () => {
+  test('L8 is let in by an old one, after both showed the same digits', async () => {
     const { t, people } = await team(['ada'])
     const [ada] = people as [Member]
     const old = await opened(ada)
@@ -308,7 +308,7 @@ describe('L8 a new device', () => {
     expect(await everythingStored(t)).not.toContain(approval.digits)
   })
 
-  test('of somebody else is not let in, and neither is one whose code was relayed', async () => {
+  test('L8 of somebody else is not let in, and neither is one whose code was relayed', async () => {
     const { people } = await team(['ada', 'eve'])
     const [ada, eve] = people as [Member, Member]
     const old = await opened(ada)

@@ -295,8 +295,8 @@ describe('E-9 rotation', () => {
   })
 })
 
-describe('L8 approval of a device', () => {
-  test('takes each step once and in order, is read once, and ends', async () => {
+describe('approval of a device', () => {
+  test('L8 takes each step once and in order, is read once, and ends', async () => {
     const t = await testInstance()
     const { people } = await team(t, 2)
     const [ada, bob] = people as [Person, Person]
@@ -320,7 +320,7 @@ describe('L8 approval of a device', () => {
     await expect(takePairing(t.ctx(), { userId, id })).rejects.toMatchObject({ code: 'resource_not_found' })
   })
 
-  test('what was approved is there for a minute, and a pairing for ten', async () => {
+  test('L8 what was approved is there for a minute, and a pairing for ten', async () => {
     const t = await testInstance()
     const [ada] = (await team(t, 1)).people as [Person]
     const { userId } = ada

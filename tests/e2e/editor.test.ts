@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { createRoomLink } from '@usher/sync'
 import type { Browser } from 'playwright-core'
 import { startSyncServer } from '../realtime/support.ts'
 import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
@@ -72,9 +73,9 @@ async function newUser(): Promise<string> {
   return id as string
 }
 
-async function openEditor(name: string, query: Record<string, string>): Promise<Person> {
+async function openEditor(name: string, { hash = '', ...query }: Record<string, string>): Promise<Person> {
   const person = await newPerson(browser, name)
-  await person.page.goto(`http://localhost:${app.port}/?${new URLSearchParams({ name, ...query })}`)
+  await person.page.goto(`http://localhost:${app.port}/?${new URLSearchParams({ name, ...query })}${hash}`)
   return person
 }
 
@@ -168,5 +169,34 @@ describe.skipIf(!chromiumPath)('an editor on the unmodified y-websocket', () => 
     await stranger.page.waitForSelector('body[data-closed="4403"]')
     expect(await contentOf(stranger)).toBe('')
     await stranger.context.close()
+  }, 60_000)
+
+  const passphrase = 'correct horse battery staple'
+
+  test('encrypted with a passphrase, for whoever has the URL; a wrong passphrase opens nothing', async () => {
+    const query = { gradation: 'open', url: open.wsUrl, doc: 'secret-notes', passphrase }
+    await editTogether('open-encrypted', async () => query)
+    const stranger = await openEditor('Mallory', { ...query, passphrase: 'wrong horse' })
+    await stranger.page.waitForSelector('body[data-closed="4401"]')
+    expect(await contentOf(stranger)).toBe('')
+    await stranger.context.close()
+    // Without a key the document is of another kind.
+    const plain = await openEditor('Peggy', { gradation: 'open', url: open.wsUrl, doc: 'secret-notes' })
+    await plain.page.waitForSelector('body[data-closed="4409"]')
+    await plain.context.close()
+  }, 60_000)
+
+  test('encrypted with the secret of a link, for whoever has the token', async () => {
+    const doc = 'secret-link'
+    const { link } = await createRoomLink(`http://localhost:${app.port}/`, { url: closed.wsUrl, docId: doc })
+    const { hash } = new URL(link)
+    const query = { gradation: 'static', url: closed.wsUrl, doc, token: staticToken, hash }
+    await editTogether('static-encrypted', async () => query)
+  }, 60_000)
+
+  test('encrypted with a passphrase, for whoever gets a token from the app', async () => {
+    const url = `${usher.ready.url.replace(/^http/, 'ws')}/sync`
+    const query = { gradation: 'get-token', url, doc: 'app/secret-notes', passphrase }
+    await editTogether('get-token-encrypted', async () => ({ ...query, user: await newUser() }))
   }, 60_000)
 })

@@ -32,6 +32,7 @@ export {
 export { encryptedWebSocket } from './encrypted-web-socket.ts'
 export { indexedDbStorage } from './indexed-db.ts'
 export { connectRealtime, type RealtimeConnection, type RealtimeOptions } from './realtime.ts'
+export { createRoomLink } from './room-link.ts'
 export type { SyncProblem } from './session.ts'
 export type { DocumentStorage, OpenStorage, StoredDocument } from './storage.ts'
 export { AccessDenied, type GetToken, type Grant } from './token.ts'

@@ -1,7 +1,7 @@
 import { defaultKeymap } from '@codemirror/commands'
 import { EditorState } from '@codemirror/state'
 import { EditorView, keymap } from '@codemirror/view'
-import { AccessDenied, tokenWebSocket } from '@usher/sync'
+import { AccessDenied, encryptedWebSocket, linkKeys, passphraseKeys, tokenWebSocket } from '@usher/sync'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
@@ -17,10 +17,22 @@ async function getToken(docId: string): Promise<{ url: string; token: string }> 
   return (await response.json()) as { url: string; token: string }
 }
 
+/** What is encrypted is so by a passphrase, or by the secret in the part of the address that no server sees. */
+async function getKey(room: string) {
+  if (location.hash) return (await linkKeys(location.hash)).keys
+  return passphraseKeys(parameter('passphrase'), { room, cost: 'pbkdf2' })
+}
+const isEncrypted = query.has('passphrase') || location.hash !== ''
+
 const gradations = {
-  open: {},
-  static: { params: { token: parameter('token') } },
-  'get-token': { WebSocketPolyfill: tokenWebSocket({ getToken }) },
+  open: isEncrypted ? { WebSocketPolyfill: encryptedWebSocket({ getKey }) } : {},
+  static: {
+    params: { token: parameter('token') },
+    ...(isEncrypted && { WebSocketPolyfill: encryptedWebSocket({ getKey }) }),
+  },
+  'get-token': {
+    WebSocketPolyfill: isEncrypted ? encryptedWebSocket({ getToken, getKey }) : tokenWebSocket({ getToken }),
+  },
 }
 
 const doc = new Y.Doc()

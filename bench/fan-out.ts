@@ -53,12 +53,11 @@ function contender(
       const name = `bench-${room++}`
       return generate<FanOutResult>('generators/fan-out.ts', {
         port,
-        path: path(name),
-        subscribers,
+        rooms: [{ path: path(name), room: name }],
+        subscribersPerRoom: subscribers,
         updates,
         dialect,
-        room: name,
-      })
+      } satisfies FanOutInput)
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }

@@ -1,6 +1,7 @@
 /**
- * `bun bench/run.ts [names…] [--write] [--full]`: runs the benchmarks and prints a table; `--write` keeps it in
- * docs/benchmarks.md, `--full` takes the large sizes.
+ * `bun bench/run.ts [names…] [--write] [--full] [--tiny]`: runs the benchmarks and prints a table; `--write` keeps it in
+ * docs/benchmarks.md, `--full` takes the large sizes, `--tiny` runs those that know it small, to see that they run.
+ * A name may be that of a group (`realtime`); groups run only when they are named.
  */
 import { parseArgs } from 'node:util'
 import { fanOut } from './fan-out.ts'
@@ -9,6 +10,7 @@ import { importing } from './import.ts'
 import { mint } from './mint.ts'
 import { multiTenant } from './multi-tenant.ts'
 import { passwords } from './passwords.ts'
+import { realtime } from './realtime/index.ts'
 import { sessionCheck } from './session-check.ts'
 import { startUp } from './start.ts'
 import { describeMachine } from './support/machine.ts'
@@ -28,20 +30,23 @@ const benchmarks: readonly Benchmark[] = [
   webhooks,
   importing,
   startUp,
+  ...realtime,
 ]
 
 const { values, positionals } = parseArgs({
-  options: { write: { type: 'boolean' }, full: { type: 'boolean' } },
+  options: { write: { type: 'boolean' }, full: { type: 'boolean' }, tiny: { type: 'boolean' } },
   allowPositionals: true,
 })
-const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
+const isMeant = ({ name, group }: Benchmark) =>
+  positionals.length === 0 ? group === undefined : positionals.some((word) => word === name || word === group)
+const unknown = positionals.filter((word) => !benchmarks.some(({ name, group }) => word === name || word === group))
 if (unknown.length > 0) {
   console.error(
     `There is no benchmark ${unknown.join(', ')}. There are: ${benchmarks.map(({ name }) => name).join(', ')}.`,
   )
   process.exit(1)
 }
-const chosen = benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+const chosen = benchmarks.filter(isMeant)
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {

@@ -1,38 +1,56 @@
 /**
- * One publisher and its room over plain TCP. Prints how many updates a second reached a subscriber, all subscribers
- * together, from the first byte written until the last subscriber has the last update.
+ * One publisher in each room, over plain TCP, as fast as its socket takes it. Prints how many updates a second reached
+ * a subscriber, all subscribers together, from the first byte written until the last subscriber has the last update.
  */
-import { clientFrame, upgradeRequest } from '../support/web-socket-frames.ts'
-import { emptyStep1, marker, markerEvery, typingUpdates, updateMessage, varString } from '../support/yjs-updates.ts'
+import { afterWelcome, type Dialect, frame, hello } from '../realtime/dialects.ts'
+import { upgradeRequest } from '../support/web-socket-frames.ts'
+import { marker, markerEvery, typingUpdates, updateBytes, updateMessage, varString } from '../support/yjs-updates.ts'
 
 export type FanOutInput = {
   port: number
-  path: string
-  subscribers: number
+  /** Each has an address and a name. */
+  rooms: { path: string; room: string }[]
+  subscribersPerRoom: number
+  /** Of each publisher. */
   updates: number
-  /** `hocuspocus` puts the document's name before each message and wants an authentication message first. */
-  dialect: 'y-websocket' | 'hocuspocus'
-  room: string
+  dialect: Dialect
 }
 export type FanOutResult = { deliveriesPerSecond: number; seconds: number }
 
 const input: FanOutInput = await Bun.stdin.json()
-const { port, dialect, room } = input
-const inDialect = (message: Uint8Array) =>
-  dialect === 'hocuspocus' ? Buffer.concat([Buffer.from(varString(room)), message]) : message
+const { port, dialect } = input
 
-type Subscriber = { isOpen: boolean; closed: boolean; markers: number; carry: Buffer; toWrite: Buffer; written: number }
+type Subscriber = {
+  room: string
+  isOpen: boolean
+  hasJoined: boolean
+  markers: number
+  carry: Buffer
+  toWrite: Buffer
+  written: number
+}
 type Socket = Bun.Socket<Subscriber>
+
+let wanted = Number.POSITIVE_INFINITY
+/** Sockets that have as many markers as are wanted. */
+let satisfied = 0
+let broken = 0
+let whenMoved = () => {}
 
 /** Counts markers in the stream; one may lie across two chunks. */
 function count(subscriber: Subscriber, chunk: Buffer) {
   const { carry } = subscriber
+  const before = subscriber.markers
   const bytes = carry.length > 0 ? Buffer.concat([carry, chunk.subarray(0, marker.length - 1)]) : carry
   for (let at = bytes.indexOf(marker); at >= 0 && at < carry.length; at = bytes.indexOf(marker, at + 1))
     subscriber.markers++
   for (let at = chunk.indexOf(marker); at >= 0; at = chunk.indexOf(marker, at + marker.length)) subscriber.markers++
   const tail = chunk.length >= marker.length - 1 ? chunk : Buffer.concat([carry, chunk])
   subscriber.carry = Buffer.from(tail.subarray(Math.max(0, tail.length - marker.length + 1)))
+  if (before < wanted && subscriber.markers >= wanted) {
+    satisfied++
+    whenMoved()
+  }
 }
 
 function flush(socket: Socket) {
@@ -44,54 +62,61 @@ function flush(socket: Socket) {
   }
 }
 
-let whenMoved = () => {}
 const handlers = {
   data(socket: Socket, chunk: Buffer) {
-    if (!socket.data.isOpen) {
-      const end = chunk.indexOf('\r\n\r\n')
-      if (!chunk.subarray(0, 12).toString().endsWith('101') || end < 0)
-        throw new Error(`refused: ${chunk.subarray(0, 200)}`)
-      socket.data.isOpen = true
-      const hello = [inDialect(emptyStep1)]
-      if (dialect === 'hocuspocus') hello.unshift(Buffer.from([...varString(room), 2, 0, ...varString('')]))
-      for (const message of hello) socket.write(clientFrame(message))
-      count(socket.data, chunk.subarray(end + 4))
-    } else count(socket.data, chunk)
-    whenMoved()
+    const { data } = socket
+    if (!data.hasJoined) {
+      const answer = afterWelcome(dialect, data.room, chunk)
+      data.hasJoined = answer !== undefined
+      if (answer) socket.write(answer)
+    }
+    if (data.isOpen) return count(data, chunk)
+    const end = chunk.indexOf('\r\n\r\n')
+    if (!chunk.subarray(0, 12).toString().endsWith('101') || end < 0)
+      throw new Error(`refused: ${chunk.subarray(0, 200)}`)
+    data.isOpen = true
+    socket.write(hello(dialect, data.room))
+    count(data, chunk.subarray(end + 4))
   },
   drain: flush,
-  close(socket: Socket) {
-    socket.data.closed = true
+  close() {
+    broken++
     whenMoved()
   },
 }
 
 const sockets: Socket[] = []
-for (let i = 0; i < input.subscribers; i++) {
-  const data = {
-    isOpen: false,
-    closed: false,
-    markers: 0,
-    carry: Buffer.alloc(0),
-    toWrite: Buffer.alloc(0),
-    written: 0,
+const publishers: Socket[] = []
+for (const { path, room } of input.rooms) {
+  for (let i = 0; i < input.subscribersPerRoom; i++) {
+    const data: Subscriber = {
+      room,
+      isOpen: false,
+      hasJoined: dialect !== 'socket.io',
+      markers: 0,
+      carry: Buffer.alloc(0),
+      toWrite: Buffer.alloc(0),
+      written: 0,
+    }
+    const socket = await Bun.connect<Subscriber>({ hostname: '127.0.0.1', port, socket: handlers, data })
+    socket.write(upgradeRequest(path, port))
+    sockets.push(socket)
+    if (i === 0) publishers.push(socket)
   }
-  const socket = await Bun.connect<Subscriber>({ hostname: '127.0.0.1', port, socket: handlers, data })
-  socket.write(upgradeRequest(input.path, port))
-  sockets.push(socket)
 }
-const publisher = sockets[0] as Socket
 
 /** Until every subscriber has so many markers. */
 function everybodyHas(markers: number): Promise<void> {
+  wanted = markers
+  satisfied = sockets.filter(({ data }) => data.markers >= markers).length
   return new Promise((resolve, reject) => {
     const limit = setTimeout(() => {
       const behind = sockets.filter(({ data }) => data.markers < markers)
       reject(new Error(`${behind.length} subscribers lack updates: ${behind[0]?.data.markers} of ${markers}`))
     }, 30_000)
     whenMoved = () => {
-      if (sockets.some(({ data }) => data.closed)) reject(new Error('the server closed a connection'))
-      if (sockets.some(({ data }) => data.markers < markers)) return
+      if (broken > 0) reject(new Error('the server closed a connection'))
+      if (satisfied < sockets.length) return
       clearTimeout(limit)
       resolve()
     }
@@ -99,21 +124,46 @@ function everybodyHas(markers: number): Promise<void> {
   })
 }
 
-const messages = [...typingUpdates(1_000_000 + Math.floor(Math.random() * 1e6), input.updates + markerEvery)]
-const frames = messages.map((update) => clientFrame(inDialect(updateMessage(update))))
-// Everybody is in the room when they have the first sixteen; those do not count.
-while (sockets.some(({ data }) => !data.isOpen)) await Bun.sleep(5)
+/** Every update, in the words of the dialect and as it stands on the wire. */
+function* framesFor(room: string): Generator<Buffer> {
+  const total = input.updates + markerEvery
+  if (dialect === 'socket.io') {
+    for (let i = 0; i < total; i++) {
+      const ends = (i + 1) % markerEvery === 0
+      const text = (ends ? marker.toString() : '').padEnd(updateBytes, 'x')
+      yield frame(Buffer.from(`42["m",${JSON.stringify(room)},"${text}"]`), 1)
+    }
+    return
+  }
+  for (const update of typingUpdates(1_000_000 + Math.floor(Math.random() * 1e6), total)) {
+    const message = updateMessage(update)
+    yield frame(dialect === 'hocuspocus' ? Buffer.concat([Buffer.from(varString(room)), message]) : message)
+  }
+}
+
+// Each publisher has a client id of its own only where the rooms' names stand in the frames anyway.
+const shared = dialect === 'y-websocket' ? [...framesFor('')] : undefined
+const frames = publishers.map(({ data }) => shared ?? [...framesFor(data.room)])
+for (const deadline = Date.now() + 20_000; sockets.some(({ data }) => !data.isOpen || !data.hasJoined); ) {
+  if (Date.now() > deadline) throw new Error('sockets did not open')
+  await Bun.sleep(5)
+}
 await Bun.sleep(200)
-publisher.data.toWrite = Buffer.concat(frames.slice(0, markerEvery))
-flush(publisher)
+// Everybody is in the room when they have the first sixteen; those do not count.
+for (const [i, publisher] of publishers.entries()) {
+  publisher.data.toWrite = Buffer.concat((frames[i] as Buffer[]).slice(0, markerEvery))
+  flush(publisher)
+}
 await everybodyHas(1)
 
-publisher.data.toWrite = Buffer.concat(frames.slice(markerEvery))
-publisher.data.written = 0
+for (const [i, publisher] of publishers.entries()) {
+  publisher.data.toWrite = Buffer.concat((frames[i] as Buffer[]).slice(markerEvery))
+  publisher.data.written = 0
+}
 const startedAt = performance.now()
-flush(publisher)
+for (const publisher of publishers) flush(publisher)
 await everybodyHas(1 + Math.floor(input.updates / markerEvery))
 const seconds = (performance.now() - startedAt) / 1000
-const result: FanOutResult = { deliveriesPerSecond: (input.updates * input.subscribers) / seconds, seconds }
+const result: FanOutResult = { deliveriesPerSecond: (input.updates * sockets.length) / seconds, seconds }
 console.log(JSON.stringify(result))
 process.exit(0)

@@ -2,17 +2,19 @@
 Bun.serve({
   port: Number(process.env.PORT),
   hostname: '127.0.0.1',
-  fetch: (request, server) => (server.upgrade(request) ? undefined : new Response(null, { status: 400 })),
+  fetch: (request, server) =>
+    server.upgrade(request, { data: new URL(request.url).pathname }) ? undefined : new Response(null, { status: 400 }),
   websocket: {
+    data: '' as string,
     open(socket) {
-      socket.subscribe('room')
+      socket.subscribe(socket.data)
     },
     message(socket, message) {
-      socket.publish('room', message)
+      socket.publish(socket.data, message)
       socket.send(message)
     },
     close(socket) {
-      socket.unsubscribe('room')
+      socket.unsubscribe(socket.data)
     },
   },
 })

@@ -17,7 +17,12 @@ export type Result = {
 }
 
 /** A benchmark: how it measures is said in one place, next to what it measures. */
-export type Benchmark = { name: string; method: string; run: () => Promise<Result> }
+export type Benchmark = {
+  name: string /** Runs together with the others of it. */
+  group?: string
+  method: string
+  run: () => Promise<Result>
+}
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 

@@ -75,9 +75,14 @@ export class ChannelHub {
       realtimeCommitSeconds.observe({ plane: 'realtime' }, seconds)
       realtimeAcks.inc({ plane: 'realtime' }, messages)
     })
-    this.forgetCluster = cluster.onChange((connected) => {
+    const forgetChanges = cluster.onChange((connected) => {
       if (connected) void this.reconcile()
     })
+    const forgetNodes = cluster.onNodeGone((nodeId) => this.forgetNode(nodeId))
+    this.forgetCluster = () => {
+      forgetChanges()
+      forgetNodes()
+    }
     this.timers = [
       setInterval(() => this.sweep(), 1000),
       setInterval(() => {
@@ -453,6 +458,13 @@ export class ChannelHub {
     const change = channel.presence.change()
     if (!change) return
     this.publish(channel.presenceTopic, JSON.stringify({ t: 'presence', ch: channel.name, ...change }))
+  }
+
+  private forgetNode(nodeId: string) {
+    for (const channel of this.channels.values()) {
+      channel.presence?.setRemote(nodeId, [])
+      if (channel.presence) this.tell(channel, false)
+    }
   }
 
   private async readSharedPresence(): Promise<void> {

@@ -1,72 +1,29 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 
-import { nginxPath } from '../support/nginx.ts'
+import { startDeployedNginx } from '../support/deployed-nginx.ts'
 import { freePort } from '../support/postgres.ts'
-import { temporaryDirectory } from '../support/usher.ts'
 
 export { Y }
 
-/** A real nginx that spreads what comes over several nodes, as docs/several-nodes.md says. */
-export async function startBalancer(nodes: number[]): Promise<AsyncDisposable & { url: string; port: number }> {
-  const directory = temporaryDirectory('usher-balancer-')
-  const file = (name: string) => join(directory.path, name)
+/** The nginx that is shipped, in front of several nodes. */
+export async function startBalancer(nodes: number[]) {
   const port = await freePort()
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  writeFileSync(
-    file('nginx.conf'),
-    `${process.getuid?.() === 0 ? 'user root;\n' : ''}daemon off;
-worker_processes 1;
-pid ${file('nginx.pid')};
-events {}
-http {
-  access_log off;
-${temporary.map((name) => `  ${name}_temp_path ${file(name)};`).join('\n')}
-  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-  upstream usher {
-${nodes.map((node) => `    server 127.0.0.1:${node} max_fails=1 fail_timeout=1s;`).join('\n')}
-  }
-  server {
-    listen 127.0.0.1:${port};
-    location / {
-      proxy_pass http://usher;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      # A request that reached a node is not sent again unless it changes nothing. A node that goes answers such
-      # requests with 503, by which nginx learns that it goes.
-      proxy_set_header X-Usher-Proxy-Retries 503;
-      proxy_next_upstream error timeout http_503;
-      proxy_connect_timeout 2s;
-      proxy_read_timeout 1h;
-    }
+  const nginx = await startDeployedNginx({ port, hosts: { usher: 'localhost', app: 'app.localhost' }, usher: nodes })
+  return {
+    url: `https://localhost:${port}`,
+    wsUrl: `wss://localhost:${port}/sync`,
+    [Symbol.asyncDispose]: () => nginx[Symbol.asyncDispose](),
   }
 }
-`,
-  )
-  const child = Bun.spawn([nginxPath, '-p', directory.path, '-c', file('nginx.conf'), '-e', file('error.log')], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-  })
-  await until(
-    () =>
-      fetch(`http://127.0.0.1:${port}/healthz`).then(
-        () => true,
-        () => false,
-      ),
-    'nginx there',
-  )
-  return {
-    url: `http://127.0.0.1:${port}`,
-    port,
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGTERM')
-      await child.exited
-      directory[Symbol.dispose]()
-    },
+
+/** Of a test's own authority. */
+export const tls = { rejectUnauthorized: false }
+
+/** A WebSocket that trusts the nginx of a test. */
+class TrustingWebSocket extends WebSocket {
+  constructor(url: string | URL, protocols?: string | string[]) {
+    super(url, { tls, ...(protocols?.length && { protocols }) } as never)
   }
 }
 
@@ -88,10 +45,19 @@ export const generous = {
 /** A stock client that shares nothing beside the server. */
 export function connect(url: string, docId: string, params: Record<string, string> = {}) {
   const doc = new Y.Doc()
-  const client = new WebsocketProvider(url, docId, doc, { params, disableBc: true, maxBackoffTime: 500 })
+  const client = new WebsocketProvider(url, docId, doc, {
+    params,
+    disableBc: true,
+    ...(url.startsWith('wss:') && { WebSocketPolyfill: TrustingWebSocket }),
+  })
+  const closes: number[] = []
+  client.on('connection-close', (event) => {
+    if (event) closes.push(event.code)
+  })
   return {
     doc,
     client,
+    closes,
     text: doc.getText('t'),
     log: doc.getArray<string>('log'),
     synced: () => until(() => client.synced, 'synced'),

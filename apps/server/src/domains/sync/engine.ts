@@ -13,6 +13,7 @@ import type { Room } from './room.ts'
 import type { AnyRoomKind } from './room-kind.ts'
 import { RoomLink } from './room-link.ts'
 import { RoomLog, type Segment } from './room-log.ts'
+import { SharedCaps } from './shared-caps.ts'
 import { type RoomKindName, WrongRoomKind } from './store.ts'
 
 export type EngineOptions = {
@@ -66,6 +67,7 @@ export class SyncEngine {
   private seconds = 0
   private readonly log: Log
   private readonly link: RoomLink | undefined
+  private readonly caps: SharedCaps | undefined
 
   constructor({ sql, connect, log, limits, lanes = 4, cluster }: EngineOptions) {
     this.log = log
@@ -92,7 +94,10 @@ export class SyncEngine {
           this.closeOtherKind(room)
           if (room.damaged) this.closeWriters(room)
         },
-        looked: (room, state) => this.kinds[room.kind].looked(room, state),
+        looked: (room, state) => {
+          this.kinds[room.kind].looked(room, state)
+          this.closeOtherKind(room)
+        },
         refused: (room) => this.kinds[room.kind].refused(room),
         gone: (room, reason, message) => this.closeRoom(room, reason, message),
       },
@@ -108,7 +113,11 @@ export class SyncEngine {
     }
     this.plaintext = new Plaintext(parts)
     this.kinds = { yjs: this.plaintext, e2ee: new Encrypted(parts) }
-    if (cluster?.isShared) this.link = this.linkTo(cluster, sql)
+    if (cluster?.isShared) {
+      this.link = this.linkTo(cluster, sql)
+      const over = (connection: Connection, message: string) => this.close(connection, 'rate_limited', message)
+      this.caps = new SharedCaps(cluster, this.limits, over, log)
+    }
     this.secondTimer = setInterval(() => this.everySecond(), 1000)
     this.secondTimer.unref()
   }
@@ -139,6 +148,7 @@ export class SyncEngine {
   /** Takes in an upgraded socket. Its room is loaded, its frames wait until then. */
   attach(connection: Connection, socket: Socket) {
     this.hub.attach(connection, socket)
+    if (connection.state !== 'closing') this.caps?.entered(connection)
   }
 
   /** The socket is gone, or was cut. */
@@ -206,6 +216,7 @@ export class SyncEngine {
   }
 
   private leave(connection: Connection) {
+    this.caps?.left(connection)
     const { room } = connection
     if (!room) return
     room.connections.delete(connection)

@@ -36,10 +36,11 @@ export function installServer() {
   install('server', ['--production', '--filter', '@usher/server'])
 }
 
-/** What the tests need: the tests' own packages and those of the example that the browser tests run. */
+/** What the tests need: the tests' own packages and those of the examples that the browser tests run. */
 export function installTests() {
   install('tests', [])
   installPackage('examples/tasks-nextjs')
+  installPackage('examples/live-nextjs')
 }
 
 /** Everything, the benchmark's peers included. */

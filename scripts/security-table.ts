@@ -89,6 +89,8 @@ const cases: Record<string, string> = {
   K10: 'floods of frames',
   K11: 'hostile updates',
   K12: 'a document of the same name in another tenant',
+  K13: 'a crowd that comes at once',
+  K14: 'resuming after a removal',
   L1: 'public keys that the server swaps',
   L2: 'nonces used twice',
   L4: 'a removed member who reads what comes later',

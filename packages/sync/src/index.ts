@@ -29,6 +29,15 @@ export {
   type RoomKeys,
   roomKey,
 } from './crypto/index.ts'
+export {
+  type ChannelDefinition,
+  type ChannelRule,
+  type ChannelTypeSettings,
+  type DefinedChannels,
+  defineChannels,
+  type EventSchema,
+  type EventsOf,
+} from './define-channels.ts'
 export { encryptedWebSocket } from './encrypted-web-socket.ts'
 export { indexedDbStorage } from './indexed-db.ts'
 export { connectRealtime, type RealtimeConnection, type RealtimeOptions } from './realtime.ts'

@@ -19,13 +19,13 @@ async function tokenFor(t: TestInstance, docId: string, access: 'read' | 'write'
 }
 
 /** The role that owns the tables: it is shown the rows of every instance. */
-const ownerOf = (t: TestInstance) => ({
-  adapter: 'postgres' as const,
-  path: `${t.server.runtime.config.dataDir}/run/.s.PGSQL.5432`,
-  username: 'usher',
-  database: 'postgres',
-  max: 1,
-})
+function connectOwner({ server }: TestInstance): SQL {
+  const { databaseUrl, dataDir } = server.runtime.config
+  const path = `${dataDir}/run/.s.PGSQL.5432`
+  return databaseUrl
+    ? new SQL({ url: databaseUrl, max: 1 })
+    : new SQL({ adapter: 'postgres', path, username: 'usher', database: 'postgres', max: 1 })
+}
 
 /** A row as text, with its binary values as they are. */
 function unescaped(row: string): Buffer {
@@ -73,7 +73,7 @@ test('E-1 E-7 neither what the server hears nor what lies in its database tells 
     await carol.reached(head)
     const chunks = [await carol.sender.seal(envelopeKind.snapshot, bytes(folded))]
     expect(await upload(carol, docId, { chunks })).toMatchObject({ type: 'snapshot-live' })
-    const owner = new SQL(ownerOf(t))
+    const owner = connectOwner(t)
     const tables = await owner`
       select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')`
     const dump: Buffer[] = []

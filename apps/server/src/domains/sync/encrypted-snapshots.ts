@@ -192,13 +192,15 @@ export class Snapshots {
         if (!confirmed) this.refuse(connection, seq, 404)
         return
       }
+      const wasLive = room.snapshot?.seq === seq
       if (!(await condemnSnapshot(sql, room.id, seq))) return this.refuse(connection, seq, 404)
       log.error(
         { room: room.id, seq, by: connection.principal.userId },
         'a member could not open a snapshot: nothing of its document is deleted any more',
       )
       await this.follow(room)
-      this.parts.publish(room.topic, encryptedFrames.snapshotBad(seq))
+      // Of the live one everybody is told when another takes its place, on every node.
+      if (!wasLive) this.parts.publish(room.topic, encryptedFrames.snapshotBad(seq))
     } catch (error) {
       log.warn({ err: error, room: room.id }, 'what a member says about a snapshot could not be stored')
       this.refuse(connection, seq, 503)
@@ -225,8 +227,11 @@ export class Snapshots {
       if (!whole || entries.length !== room.baseSeq - seq) throw new Error('what a bad snapshot contained is not whole')
       room.prepend(entries, seq, live?.chain ?? startChain(room.key))
     }
+    const before = room.snapshot?.seq ?? 0
     room.snapshot = live
     room.snapshotSeq = seq
+    if (live && seq > before) this.parts.publish(room.topic, encryptedFrames.snapshotLive(live))
+    if (seq < before) this.parts.publish(room.topic, encryptedFrames.snapshotBad(before))
   }
 
   // Leases

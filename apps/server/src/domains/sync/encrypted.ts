@@ -320,6 +320,8 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
       room.pendingBytes + envelope.length > Math.max(limits.roomPendingBytes, envelope.length) ||
       roomLog.pendingBytes > limits.nodePendingBytes
     if (isFull) return nack(503, 1000)
+    // Members were asked for a snapshot long ago. Once there is one, this passes.
+    if (room.tailBytes + envelope.length > limits.unfoldedBytes) return nack(429, 10_000)
     member.outstanding.push(outstanding)
     member.saidAt = performance.now()
     roomLog.append(room, {

@@ -13,6 +13,8 @@ export type SyncLimits = {
   ephemeralBytes: number
   snapshotBytes: number
   snapshotChunkBytes: number
+  /** Bytes of an encrypted log behind its snapshot. */
+  unfoldedBytes: number
   connectionsPerRoom: number
   connectionsPerUser: number
   connectionsPerOrganization: number
@@ -57,6 +59,7 @@ export const defaultLimits: SyncLimits = {
   ephemeralBytes: 16 * 1024,
   snapshotBytes: 64 * 1024 * 1024,
   snapshotChunkBytes: 256 * 1024,
+  unfoldedBytes: 128 * 1024 * 1024,
   connectionsPerRoom: 2000,
   connectionsPerUser: 50,
   connectionsPerOrganization: 10_000,

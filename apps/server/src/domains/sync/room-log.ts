@@ -46,6 +46,7 @@ export class RoomLog {
   /** Told of each segment that this node committed: whoever tells the other nodes. */
   onAppended: ((room: Room, segment: Segment) => void) | undefined
 
+  private stopped = false
   private readonly lanes: Lane[]
   private readonly drivers: SQL[]
   private readonly sql: SQL
@@ -74,10 +75,7 @@ export class RoomLog {
   catchUp(room: Room): Promise<void> {
     if (room.gone || room.damaged) return Promise.resolve()
     room.behind = true
-    room.catching ??= this.look(room).finally(() => {
-      room.catching = undefined
-      if (room.hasUncommitted) this.laneOf(room).add(room)
-    })
+    room.catching ??= this.look(room)
     return room.catching
   }
 
@@ -103,7 +101,11 @@ export class RoomLog {
 
   /** Resolves when everything is durable. */
   async settle(): Promise<void> {
-    await Promise.all(this.lanes.map((lane) => lane.settle()))
+    // A room that is being looked at is in no lane, and comes back to it.
+    while (this.pendingBytes > 0 && !this.stopped) {
+      await Promise.all(this.lanes.map((lane) => lane.settle()))
+      if (this.pendingBytes > 0) await Bun.sleep(1)
+    }
   }
 
   /** Drops what of a room is not committed: nobody is there any more who could be told. */
@@ -114,6 +116,7 @@ export class RoomLog {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true
     for (const lane of this.lanes) lane.stop()
     await Promise.all(this.drivers.map((driver) => driver.close({ timeout: 2 })))
   }
@@ -123,10 +126,18 @@ export class RoomLog {
   }
 
   private async look(room: Room): Promise<void> {
-    while (room.flushing) await room.flushing
-    while (room.behind && !room.gone) {
-      room.behind = false
-      await this.read(this.sql, room)
+    // Not at once: `catching` is set by then.
+    await Promise.resolve()
+    try {
+      while (room.flushing) await room.flushing
+      while (room.behind && !room.gone) {
+        room.behind = false
+        await this.read(this.sql, room)
+      }
+    } finally {
+      // In the same turn in which nothing was behind: whoever asks from now on begins a new look.
+      room.catching = undefined
+      if (room.hasUncommitted && !room.gone) this.laneOf(room).add(room)
     }
   }
 

@@ -12,8 +12,9 @@ test.skipIf(!postgresBin || !redisServer)(
     await using postgres = await startPostgres()
     await using redis = await startRedis()
     const env = { ...generous, DATABASE_URL: postgres.url, REDIS_URL: redis.url }
-    await using one = await startUsher({ command, env })
-    await using two = await startUsher({ command, env })
+    const [first, second] = await Promise.all([startUsher({ command, env }), startUsher({ command, env })])
+    await using one = first
+    await using two = second
     using ada = connect(one.ready.url, 'doc')
     using bob = connect(two.ready.url, 'doc')
     await Promise.all([ada.synced(), bob.synced()])
@@ -74,8 +75,9 @@ test.skipIf(!postgresBin || !redisServer)(
     await using postgres = await startPostgres()
     await using redis = await startRedis({ running: false })
     const env = { ...generous, DATABASE_URL: postgres.url, REDIS_URL: redis.url }
-    await using one = await startUsher({ command, env })
-    await using two = await startUsher({ command, env })
+    const [first, second] = await Promise.all([startUsher({ command, env }), startUsher({ command, env })])
+    await using one = first
+    await using two = second
     await using here = writer(one.ready.url, 'doc')
     using there = connect(two.ready.url, 'doc')
     await until(() => here.acknowledged.size > 20, 'acknowledged')

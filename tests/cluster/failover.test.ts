@@ -16,7 +16,7 @@ test.skipIf(!postgresBin || !redisServer || !nginxPath)(
     const env = { ...generous, DATABASE_URL: postgres.url, REDIS_URL: redis.url }
     const start = (port: number) =>
       startUsher({ command: ['sync-server', 'start'], env, args: ['--port', String(port)] })
-    const nodes = [await start(ports[0] as number), await start(ports[1] as number)]
+    const nodes = await Promise.all(ports.map(start))
     await using _ = { [Symbol.asyncDispose]: async () => void (await Promise.all(nodes.map((n) => n.stop()))) }
     await using balancer = await startBalancer(ports)
     const ids = ['a', 'b', 'c', 'd']

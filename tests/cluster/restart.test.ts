@@ -51,7 +51,7 @@ test.skipIf(!postgresBin || !redisServer || !nginxPath)(
       USHER_SECRET: 'a secret that all of the nodes hold',
     }
     const start = (port: number) => startUsher({ env, args: ['--port', String(port)] })
-    const nodes = [await start(ports[0] as number), await start(ports[1] as number)]
+    const nodes = await Promise.all(ports.map(start))
     await using _ = { [Symbol.asyncDispose]: async () => void (await Promise.all(nodes.map((n) => n.stop()))) }
     await using balancer = await startBalancer(ports)
     const authorization = `Bearer ${nodes[0]?.ready.secret_key}`

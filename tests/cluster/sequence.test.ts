@@ -5,7 +5,11 @@ import { redisServer, startRedis } from '../support/redis.ts'
 import { startUsher } from '../support/usher.ts'
 import { connect, generous, longestPause, until, writer } from './support.ts'
 
-const rounds = process.env.USHER_LONG_TESTS ? 40 : 5
+const rounds = process.env.USHER_LONG_TESTS ? 40 : 2
+
+const stillMs = 1500
+/** What the database grants a transaction that says nothing; five seconds for the server's own. */
+const idleMs = 2500
 
 type Segment = { room: string; last: number; n: number; head: number }
 
@@ -30,8 +34,9 @@ test.skipIf(!postgresBin || !redisServer)(
     await using redis = await startRedis()
     const env = { ...generous, DATABASE_URL: postgres.url, REDIS_URL: redis.url }
     const command = ['sync-server', 'start']
-    await using one = await startUsher({ command, env })
-    await using two = await startUsher({ command, env })
+    const [first, second] = await Promise.all([startUsher({ command, env }), startUsher({ command, env })])
+    await using one = first
+    await using two = second
     const rooms = ['hot', 'warm']
     const here = rooms.flatMap((id) => [0, 1].map(() => writer(one.ready.url, id, 1)))
     const there = rooms.flatMap((id) => [0, 1].map(() => writer(two.ready.url, id, 1)))
@@ -41,7 +46,7 @@ test.skipIf(!postgresBin || !redisServer)(
       await Bun.sleep(Math.random() * 150)
       one.process.kill('SIGSTOP')
       const from = performance.now()
-      await Bun.sleep(600)
+      await Bun.sleep(stillMs)
       const to = performance.now()
       one.process.kill('SIGCONT')
       for (const w of there) pauses.push(longestPause(w.acknowledgedAt, from, to))
@@ -50,7 +55,8 @@ test.skipIf(!postgresBin || !redisServer)(
     await until(() => here.every((w, i) => w.acknowledged.size > (before[i] as number)), 'going on')
     for (const w of [...here, ...there]) await w.stop()
     console.log(`longest pause beside a node that stands still: ${Math.max(...pauses).toFixed(0)} ms`)
-    expect(Math.max(...pauses)).toBeLessThan(400)
+    // A lock that the still node held would be held for all of that time. A busy machine pauses too, but not as long.
+    expect(Math.max(...pauses)).toBeLessThan(stillMs * 0.8)
     await using sql = new SQL({ url: postgres.url, max: 1 })
     expect(await checkSequence(sql)).toBeGreaterThan(50)
     for (const id of rooms) {
@@ -69,7 +75,7 @@ test.skipIf(!postgresBin || !redisServer)(
 )
 
 test.skipIf(!postgresBin || !redisServer)(
-  'R-N2: a transaction that stands still on a room is ended by the database, and only its room waits',
+  'R-N2: while somebody holds the lock of a room, only that room waits',
   async () => {
     await using postgres = await startPostgres()
     const env = { ...generous, DATABASE_URL: postgres.url }
@@ -82,29 +88,29 @@ test.skipIf(!postgresBin || !redisServer)(
     const stalled = new SQL({
       url: postgres.url,
       max: 1,
-      connection: { idle_in_transaction_session_timeout: '5000' } as never,
+      connection: { idle_in_transaction_session_timeout: String(idleMs) } as never,
     })
     const from = performance.now()
     const held_ = stalled.begin(async (tx) => {
       await tx`select 1 from sync_rooms where key = 'held' for update`
-      await Bun.sleep(8000)
+      await Bun.sleep(idleMs + 2500)
       await tx`select 1`
     })
     const outcome = held_.then(
       () => 'committed',
       () => 'ended',
     )
-    await Bun.sleep(6500)
+    await Bun.sleep(idleMs + 1500)
     const to = performance.now()
     const [pause, otherPauses] = [
       longestPause(held.acknowledgedAt, from, to),
       others.map((w) => longestPause(w.acknowledgedAt, from, to)),
     ]
-    expect(pause).toBeGreaterThan(4000)
-    expect(pause).toBeLessThan(6500)
-    // They wait once for the lock, with the room that is held; 5 s long when lanes do not set it aside.
+    expect(pause).toBeGreaterThan(idleMs - 500)
+    expect(pause).toBeLessThan(idleMs + 1500)
+    // They wait once for the lock, with the room that is held; to its end when lanes do not set it aside.
     console.log(`beside a room that is held: ${otherPauses.map((ms) => ms.toFixed(0)).join(', ')} ms`)
-    expect(Math.max(...otherPauses)).toBeLessThan(2500)
+    expect(Math.max(...otherPauses)).toBeLessThan(idleMs - 500)
     for (const w of [held, ...others]) await w.stop()
     expect(await outcome).toBe('ended')
     await stalled.close({ timeout: 0 })

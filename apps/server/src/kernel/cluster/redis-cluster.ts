@@ -1,5 +1,7 @@
 import { Redis, type RedisOptions } from 'ioredis'
+import { Counter, Gauge } from 'prom-client'
 import type { Log } from '../log.ts'
+import { metrics } from '../metrics.ts'
 import type { Cluster, Subscription } from './cluster.ts'
 
 type Listener = (message: Uint8Array, nodeId: string) => void
@@ -18,6 +20,20 @@ const renewMs = 10_000
 /** What waits to be taken by Redis; beyond that it is dropped, as it would be without a connection. */
 const outstandingBytes = 16 * 1024 * 1024
 const namesAtOnce = 500
+
+const connectedGauge = new Gauge({
+  name: 'usher_cluster_connected',
+  help: 'Whether messages of other nodes arrive here',
+  registers: [metrics],
+})
+
+/** `direction`: `in`, `out`, or `dropped` for what could not be said. */
+const messages = new Counter({
+  name: 'usher_cluster_messages_total',
+  help: 'What nodes said to each other',
+  labelNames: ['direction'] as const,
+  registers: [metrics],
+})
 
 /**
  * Nodes that talk through Redis 6 or Valkey: one connection says, another one listens. `publish` is binary, which Bun's
@@ -86,9 +102,16 @@ export class RedisCluster implements Cluster {
   }
 
   publish(topic: string, message: Uint8Array | string): void {
-    if (this.commands.status !== 'ready') return
+    if (this.commands.status !== 'ready') {
+      messages.inc({ direction: 'dropped' })
+      return
+    }
     const framed = Buffer.concat([this.sender, typeof message === 'string' ? Buffer.from(message) : message])
-    if (this.outstanding + framed.length > outstandingBytes) return
+    if (this.outstanding + framed.length > outstandingBytes) {
+      messages.inc({ direction: 'dropped' })
+      return
+    }
+    messages.inc({ direction: 'out' })
     this.outstanding += framed.length
     const done = () => {
       this.outstanding -= framed.length
@@ -189,6 +212,7 @@ export class RedisCluster implements Cluster {
       return
     }
     this.others.set(nodeId, now)
+    messages.inc({ direction: 'in' })
     if (name === beatTopic && message.length > end) this.forget(nodeId)
     for (const listener of this.topics.get(name)?.listeners ?? []) {
       try {
@@ -241,6 +265,7 @@ export class RedisCluster implements Cluster {
   private setConnected(connected: boolean): void {
     if (this.closed || this.isConnected === connected) return
     this.isConnected = connected
+    connectedGauge.set(connected ? 1 : 0)
     if (connected) this.log.info('connected to Redis')
     for (const listener of this.listeners) listener(connected)
   }

@@ -40,7 +40,7 @@ async function world(settings: Record<string, unknown> = {}) {
   return { issuer, t, trust, url, enter, headers: { host: t.host } }
 }
 
-test('another issuer’s people open documents by the rules for what their tokens say', async () => {
+test('T-24 another issuer’s people open documents by the rules for what their tokens say', async () => {
   const { issuer, enter, t, url, headers } = await world()
   using _ = issuer
   const acme = { org_code: 'acme', permissions: ['docs:read', 'docs:write'] }
@@ -178,7 +178,7 @@ test('D1 D2 D4 D5 D7 D10 D11 D13 forged, bent and foreign tokens open no socket,
   expect(await enter('news/1', await issuer.sign({}, { header: { typ: 'at+jwt' } }))).toBe('read')
 }, 60_000)
 
-test('an issuer that is down is no reason to refuse; one that was never heard of is one to come back', async () => {
+test('T-23 an issuer that is down is no reason to refuse; one that was never heard of is one to come back', async () => {
   const { issuer, enter, t, trust } = await world()
   using _ = issuer
   issuer.state.isDown = true
@@ -192,7 +192,7 @@ test('an issuer that is down is no reason to refuse; one that was never heard of
   expect(await enter('news/1', await issuer.sign())).toBe('read')
 })
 
-test('J5 the keys of an issuer are never fetched from the server’s own network', async () => {
+test('J5 T-22 the keys of an issuer are never fetched from the server’s own network', async () => {
   const { issuer, enter, t } = await world()
   using _ = issuer
   t.server.runtime.egress = createEgress()
@@ -201,7 +201,7 @@ test('J5 the keys of an issuer are never fetched from the server’s own network
   expect(issuer.state.fetches).toBe(before)
 })
 
-test('an issuer that is no longer trusted, or whose rules change, loses its live connections', async () => {
+test('T-25 an issuer that is no longer trusted, or whose rules change, loses its live connections', async () => {
   const { issuer, t, url, headers, trust } = await world()
   using _ = issuer
   using live = named(url('news/1'), { headers, token: await issuer.sign() })

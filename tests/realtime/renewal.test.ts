@@ -21,7 +21,7 @@ const stored = async (t: TestInstance, docId: string) =>
   (await t.server.runtime.database.systemSql`select head::float8 as head from sync_rooms where key = ${docId}`)[0]
     ?.head ?? 0
 
-test.concurrent('K4 a named connection is told before its token ends, renews in place and outlives the first token', async () => {
+test.concurrent('K4 T-6 a named connection is told before its token ends, renews in place and outlives the first token', async () => {
   const { url, grant, headers } = await world()
   using live = named(url('renewed'), { headers, token: await grant('renewed', 'write', 10) })
   using silent = named(url('renewed'), { headers, token: await grant('renewed', 'write', 10) })
@@ -45,7 +45,7 @@ test.concurrent('K4 a named connection is told before its token ends, renews in 
   await until(() => live.frames.some((f) => f[0] === 0 && f[1] === 2), 'acknowledged')
 }, 30_000)
 
-test.concurrent('K5 sockets that never authenticate end after ten seconds, whatever they say, and only so many wait', async () => {
+test.concurrent('K5 T-4 T-5 sockets that never authenticate end after ten seconds, whatever they say, and only so many wait', async () => {
   const { t, url, headers } = await world()
   // It takes all that one address may open for a while.
   await Bun.sleep(500)
@@ -67,7 +67,7 @@ test.concurrent('K5 sockets that never authenticate end after ten seconds, whate
   expect(rows.length).toBe(0)
 }, 30_000)
 
-test('a renewal with other rights counts at once; one of somebody else, for another document or a wrong one changes nothing', async () => {
+test('T-7 T-8 a renewal with other rights counts at once; one of somebody else, for another document or a wrong one changes nothing', async () => {
   const { t, url, grant, headers } = await world()
   const docId = 'rights'
   using live = named(url(docId), { headers, token: await grant(docId) })
@@ -107,7 +107,7 @@ test('a renewal with other rights counts at once; one of somebody else, for anot
   expect((await live.closed).code).toBe(4422)
 }, 20_000)
 
-test('K4 after a renewal the connection ends with the session of the new token', async () => {
+test('K4 T-7 after a renewal the connection ends with the session of the new token', async () => {
   const { t, userId, url, grant, headers } = await world()
   const docId = 'banned'
   using live = named(url(docId), { headers, token: await grant(docId) })
@@ -122,7 +122,7 @@ test('K4 after a renewal the connection ends with the session of the new token',
   expect(performance.now() - start).toBeLessThan(1000)
 })
 
-test('a token by first message opens the document; before it nothing else is handled', async () => {
+test('T-4 a token by first message opens the document; before it nothing else is handled', async () => {
   const { t, url, grant, headers } = await world()
   using late = named(url('first'), { headers })
   await late.opened

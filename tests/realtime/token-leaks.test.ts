@@ -8,7 +8,7 @@ import { connect, raw, until, upgradeStatus } from './support.ts'
 
 const step1 = Uint8Array.of(0, 0, 1, 0)
 
-test('K2 no token is in anything that the server writes, wherever it stood and whatever became of it', async () => {
+test('K2 T-12 no token is in anything that the server writes, wherever it stood and whatever became of it', async () => {
   using data = temporaryDirectory()
   await using usher = await startUsher({ data: data.path, env: { LOG_LEVEL: 'trace' } })
   const { url, secret_key: secretKey } = usher.ready
@@ -85,7 +85,7 @@ test('K2 no token is in anything that the server writes, wherever it stood and w
   expect(found.stdout.toString()).toBe('')
 }, 60_000)
 
-test('K2 a token in the URL opens one connection, or none, where an instance says so', async () => {
+test('K2 T-11 a token in the URL opens one connection, or none, where an instance says so', async () => {
   const t = await testInstance()
   const userId = await somebody(t)
   const url = `ws://127.0.0.1:${t.server.port}/sync/doc`

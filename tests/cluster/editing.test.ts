@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { fixedDocumentKey, connect as open } from '@usher/sync'
 import { postgresBin, startPostgres } from '../support/postgres.ts'
 import { redisServer, startRedis } from '../support/redis.ts'
 import { startUsher } from '../support/usher.ts'
@@ -87,6 +88,49 @@ test.skipIf(!postgresBin || !redisServer)(
     await here.stop()
     await until(() => there.log.length === here.log.length, 'whole', 6000)
     expect(Y.encodeStateVector(there.doc)).toEqual(Y.encodeStateVector(here.doc))
+  },
+  60_000,
+)
+
+test.skipIf(!postgresBin || !redisServer)(
+  'R-N3: an encrypted document has one order on all nodes, and its members see each other',
+  async () => {
+    await using postgres = await startPostgres()
+    await using redis = await startRedis()
+    const env = { ...generous, DATABASE_URL: postgres.url, REDIS_URL: redis.url }
+    const [first, second] = await Promise.all([startUsher({ command, env }), startUsher({ command, env })])
+    await using one = first
+    await using two = second
+    const member = (node: typeof one, docId = 'sealed') => {
+      const connection = open({ url: node.ready.url, docId, key: fixedDocumentKey(new Uint8Array(32).fill(7)) })
+      return Object.assign(connection, { [Symbol.dispose]: () => connection.destroy() })
+    }
+    using ada = member(one)
+    using bob = member(two)
+    await Promise.all([ada.whenSynced(), bob.whenSynced()])
+    const [a, b] = [ada.doc.getArray<string>('log'), bob.doc.getArray<string>('log')]
+    // Both nodes append to the same log at the same time: each append is of the head that it names, or is made anew.
+    const write = async (log: typeof a, name: string) => {
+      for (let i = 0; i < 60; i++) {
+        log.push([`${name}-${i}`])
+        await Bun.sleep(3)
+      }
+    }
+    await Promise.all([write(a, 'ada'), write(b, 'bob')])
+    await Promise.all([ada.whenSaved(), bob.whenSaved()])
+    await until(() => a.length === 120 && b.length === 120, 'whole')
+    expect(a.toArray()).toEqual(b.toArray())
+    ada.awareness.setLocalStateField('name', 'Ada')
+    const sees = (name: string) => [...bob.awareness.getStates().values()].some((state) => state.name === name)
+    await until(() => sees('Ada'), 'seen')
+    await redis.kill()
+    await Bun.sleep(200)
+    a.push(['without Redis'])
+    expect(await until(() => b.toArray().at(-1) === 'without Redis', 'arrived', 3000)).toBeLessThan(1500)
+    // Whoever opens it anew reads it from either node, one log.
+    using late = member(one)
+    await late.whenSynced()
+    await until(() => late.doc.getArray('log').length === 121, 'read anew')
   },
   60_000,
 )

@@ -22,6 +22,12 @@ test.skipIf(!postgresBin || !redisServer || !nginxPath)(
     const ids = ['a', 'b', 'c', 'd']
     const writers = ids.flatMap((id) => [0, 1].map(() => writer(balancer.wsUrl, id, 20)))
     await until(() => writers.every((w) => w.acknowledged.size > 10), 'acknowledged', 20_000)
+    // Somebody who is connected to a node that dies, and does not come back.
+    const ghost = connect(nodes[0]?.ready.url as string, 'a')
+    using watcher = connect(nodes[1]?.ready.url as string, 'a')
+    ghost.client.awareness.setLocalStateField('name', 'Ghost')
+    const isSeen = () => [...watcher.client.awareness.getStates().values()].some(({ name }) => name === 'Ghost')
+    await until(isSeen, 'seen')
     for (let round = 0; round < rounds; round++) {
       const victim = round % 2
       await Bun.sleep(Math.random() * 300)
@@ -35,7 +41,9 @@ test.skipIf(!postgresBin || !redisServer || !nginxPath)(
       )
       console.log(`node ${victim} killed: all ${writers.length} writers acknowledged again after ${ms.toFixed(0)} ms`)
       expect(ms).toBeLessThan(10_000)
+      ghost[Symbol.dispose]()
       nodes[victim] = await start(ports[victim] as number)
+      if (round === 0) expect(await until(() => !isSeen(), 'gone')).toBeLessThan(8000)
     }
     for (const w of writers) await w.stop()
     // Both nodes have all of it, whoever wrote it where.

@@ -6,6 +6,7 @@ import {
   connect,
   encryptedWebSocket,
   fixedDocumentKey,
+  passphraseKeys,
   type SyncProblem,
 } from '@usher/sync'
 import { LoroDoc } from 'loro-crdt'
@@ -132,6 +133,19 @@ test('a long log is folded by its members, and who comes later begins there', as
   expect(await begins()).toBe(0)
   expect(ada.problems.concat(bob.problems)).toEqual([])
 }, 90_000)
+
+test('of many who begin a document with a passphrase one is first, and all write under its key', async () => {
+  const room = newRoom()
+  const members = Array.from({ length: 4 }, () => {
+    const member = client(room, { key: passphraseKeys('correct horse', { room, cost: 'pbkdf2' }) })
+    member.text.insert(0, 'x')
+    return member
+  })
+  await Promise.all(members.map((member) => member.whenSaved()))
+  for (const member of members) await until(() => member.text.toString() === 'xxxx', 'the same')
+  expect(members.flatMap(({ problems }) => problems)).toEqual([])
+  for (const { destroy } of members) destroy()
+}, 20_000)
 
 test('any CRDT: Loro documents are merged by their members', async () => {
   /** A Loro document as this package takes it. */

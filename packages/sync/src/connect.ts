@@ -8,7 +8,7 @@ import { Emitter } from './emitter.ts'
 import { EncryptedSession } from './encrypted-session.ts'
 import { Link } from './link.ts'
 import { PlainSession } from './plain-session.ts'
-import type { Session, SyncProblem } from './session.ts'
+import type { Session, SessionHost, SyncProblem } from './session.ts'
 import type { OpenStorage } from './storage.ts'
 import type { GetToken } from './token.ts'
 import { addressOf, type WebSocketConstructor } from './token-web-socket.ts'
@@ -100,36 +100,38 @@ export function connect(options: ConnectOptions): SyncConnection {
     backoff: options.backoff,
     onState(now) {
       if (now.status !== 'open') {
-        session?.lost()
+        session.lost()
         channels.lost()
       }
       update()
     },
     onOpen() {
-      session?.opened()
+      session.opened()
       channels.opened()
     },
-    onBinary: (bytes) => session?.binary(bytes),
+    onBinary: (bytes) => session.binary(bytes),
     onText(message) {
-      if (!channels.receive(message)) session?.text(message)
+      if (!channels.receive(message)) session.text(message)
     },
   })
   const channels = new ChannelSet((frame) => link.send(frame))
 
-  let session: Session | undefined
+  const host: SessionHost = {
+    docId,
+    link,
+    crdt: isYjs ? yjsCrdt(doc) : (options.doc as Crdt),
+    awareness,
+    storage: undefined,
+    changed: update,
+    problem: (problem) => events.emit('problem', problem),
+  }
+  // At once: what is written from now on counts.
+  const session: Session = key ? new EncryptedSession(host, key) : new PlainSession(host, doc)
+  unsaved = session.unsaved
   const opening = (async () => {
     const storage = await options.storage?.(`${url.replace(/\/+$/, '')}/${docId}`)
     if (destroyed) return storage?.close()
-    const host = {
-      docId,
-      link,
-      crdt: isYjs ? yjsCrdt(doc) : (options.doc as Crdt),
-      awareness,
-      storage,
-      changed: update,
-      problem: (problem: SyncProblem) => events.emit('problem', problem),
-    }
-    session = key ? new EncryptedSession(host, key) : new PlainSession(host, doc)
+    host.storage = storage
     await session.restore()
     return storage
   })()
@@ -147,7 +149,7 @@ export function connect(options: ConnectOptions): SyncConnection {
     const before = state
     state = stateOf(link, session)
     if (JSON.stringify(before) !== JSON.stringify(state)) events.emit('state', state)
-    const isUnsaved = session?.unsaved ?? false
+    const isUnsaved = session.unsaved
     if (unsaved !== isUnsaved) {
       unsaved = isUnsaved
       events.emit('unsaved', unsaved)
@@ -185,8 +187,8 @@ export function connect(options: ConnectOptions): SyncConnection {
     restored,
     whenSynced: () => when(() => state.status === 'connected' && state.synced),
     whenSaved: async () => {
-      await session?.flush()
-      return when(() => !(session?.unsaved ?? false))
+      await session.flush()
+      return when(() => !session.unsaved)
     },
     connect() {
       wanted = true
@@ -197,7 +199,7 @@ export function connect(options: ConnectOptions): SyncConnection {
       link.stop()
     },
     acceptHistory() {
-      session?.acceptHistory()
+      session.acceptHistory()
       this.connect()
     },
     channel: (channelOptions = {}) => channels.open('', channelOptions),
@@ -205,29 +207,29 @@ export function connect(options: ConnectOptions): SyncConnection {
       if (destroyed) return
       if (!options.awareness) removeAwarenessStates(awareness, [awareness.clientID], 'destroyed')
       destroyed = true
-      session?.destroy()
+      session.destroy()
       channels.end()
       link.stop()
       update()
       events.clear()
-      opening.then((storage) => session?.flush().finally(() => storage?.close())).catch(() => {})
+      opening.then((storage) => session.flush().finally(() => storage?.close())).catch(() => {})
       if (!options.awareness) awareness.destroy()
       if (ownDoc) doc.destroy()
     },
     async forget() {
       const storage = await opening.catch(() => undefined)
-      await session?.flush()
-      session?.destroy()
+      await session.flush()
+      session.destroy()
       await storage?.clear()
       this.destroy()
     },
   }
 }
 
-function stateOf({ state }: Link, session: Session | undefined): ConnectionState {
+function stateOf({ state }: Link, session: Session): ConnectionState {
   if (state.status !== 'open') return state
-  const access: Access = session?.access ?? 'write'
-  if (session?.waitingForEpoch !== undefined)
+  const access: Access = session.access
+  if (session.waitingForEpoch !== undefined)
     return { status: 'waiting-for-key', access, epoch: session.waitingForEpoch }
-  return { status: 'connected', access, synced: session?.synced ?? false }
+  return { status: 'connected', access, synced: session.synced }
 }

@@ -63,7 +63,7 @@ export class EncryptedSession implements Session {
   waitingForEpoch: number | undefined
   private readonly host: SessionHost
   private readonly keys: DocumentKeys & Partial<RoomKeys>
-  private readonly rest: Rest | undefined
+  private rest: Rest | undefined
   private readonly unsubscribe: () => void
 
   /** Where this client is in the log: everything up to it is in the document. */
@@ -73,6 +73,7 @@ export class EncryptedSession implements Session {
   /** What was known before a server that did not take up there: it has to come by it again. */
   private remembered: Place | undefined
   private params: Uint8Array | undefined
+  private answerParams: ((params: Uint8Array | undefined) => void) | undefined
   private log: Receiver
   private ephemeral: Receiver
   private welcome: Welcome | undefined
@@ -108,7 +109,6 @@ export class EncryptedSession implements Session {
   constructor(host: SessionHost, keys: DocumentKeys & Partial<RoomKeys>) {
     this.host = host
     this.keys = keys
-    this.rest = host.storage && new Rest(host.storage, keys, host.docId)
     this.place = this.start()
     this.log = createReceiver({ keys, room: host.docId })
     this.ephemeral = createReceiver({ keys, room: host.docId })
@@ -116,7 +116,7 @@ export class EncryptedSession implements Session {
     host.awareness.on('update', this.onAwareness)
     if (host.awareness.getLocalState() !== null) this.spoken.add(host.awareness.clientID)
     // What the document held before there was a connection is the same as what is written later.
-    if (host.crdt.isEmpty?.() === false) this.onUpdate(host.crdt.encodeState())
+    if (host.crdt.isEmpty?.() === false) this.batch.push(host.crdt.encodeState())
   }
 
   get unsaved(): boolean {
@@ -124,10 +124,13 @@ export class EncryptedSession implements Session {
   }
 
   async restore(): Promise<void> {
-    if (!this.rest) return
-    const { updates, place, params, outbox } = await this.rest.load(async (params) => {
+    const { storage } = this.host
+    if (!storage) return
+    const rest = new Rest(storage, this.keys, this.host.docId)
+    const { updates, place, params, outbox } = await rest.load(async (params) => {
       await this.keys.parameters?.(params)
     })
+    this.rest = rest
     this.params = params
     for (const update of updates) this.host.crdt.apply(update)
     if (place) this.place = place
@@ -168,6 +171,7 @@ export class EncryptedSession implements Session {
     }
     // In their order, one after the other: opening takes time, and a snapshot comes before what follows it.
     if (frame.type === 'epoch') this.onEpoch(frame.epoch)
+    if (frame.type === 'key-params') this.answerParams?.(frame.params)
     this.incoming = this.incoming.then(async () => {
       if (connection !== this.connection || !this.isOpen) return
       try {
@@ -192,6 +196,8 @@ export class EncryptedSession implements Session {
     this.waitingForEpoch = undefined
     this.connection++
     this.wake?.()
+    this.answerParams?.(undefined)
+    this.answerParams = undefined
     clearTimeout(this.ephemeralTimer)
     this.ephemeralTimer = undefined
     const { awareness } = this.host
@@ -248,8 +254,7 @@ export class EncryptedSession implements Session {
         this.onRoster(frame.entries)
         return
       case 'key-params':
-        await this.keys.parameters?.(frame.params)
-        this.params = frame.params
+        if (!this.params) await this.takeParams(frame.params)
         return
       case 'snapshot-chunk':
         return this.onChunk(frame)
@@ -300,14 +305,33 @@ export class EncryptedSession implements Session {
     if (!this.keys.parameters) return true
     try {
       const own = await this.keys.parameters(keyParams)
-      if (own && access === 'write') this.host.link.send(keyParamsFrame(own))
-      this.params = own ?? keyParams
+      if (!own) this.params = keyParams
+      else if (access === 'write') {
+        // Of several who begin a document one is the first, and its key is everybody's: nothing is sealed or opened before.
+        const answer = new Promise<Uint8Array | undefined>((resolve) => {
+          this.answerParams = resolve
+        })
+        this.host.link.send(keyParamsFrame(own))
+        const inForce = await answer
+        if (!inForce) return false
+        await this.takeParams(inForce)
+      }
       return true
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       this.host.link.refuse(4401, 'wrong_key', message)
       return false
     }
+  }
+
+  private async takeParams(params: Uint8Array): Promise<void> {
+    await this.keys.parameters?.(params)
+    this.params = params
+    // What was derived from a proposal of our own must not be used any more.
+    this.log = createReceiver({ keys: this.keys, room: this.host.docId })
+    this.ephemeral = createReceiver({ keys: this.keys, room: this.host.docId })
+    this.sender = undefined
+    this.ephemeralSender = undefined
   }
 
   private async onChunk({ seq, n, envelope }: { seq: number; n: number; envelope: Uint8Array }): Promise<void> {
@@ -433,6 +457,7 @@ export class EncryptedSession implements Session {
     if (error instanceof CryptoError && error.code === 'repeated') return
     try {
       if (!opened) throw error
+      if (opened.kind === envelopeKind.keyRecord) this.keys.record?.(opened.plaintext)
       if (opened.kind !== envelopeKind.update) return
       const { type, seq: seen, chain, data } = decodeContent(opened.plaintext)
       if (type !== this.host.crdt.contentType) throw new Error('this is another kind of document')
@@ -532,6 +557,7 @@ export class EncryptedSession implements Session {
 
   private currentSender(): Promise<Sender> {
     const make = async () => {
+      if (this.keys.parameters && !this.params) throw new CryptoError('unknown_key', 'the room has not said how')
       const { key, epoch } = await this.keys.current()
       if (epoch < this.serverEpoch) throw new CryptoError('unknown_key', `no key of epoch ${this.serverEpoch} is held`)
       return createSender({ key, epoch, room: this.host.docId })
@@ -642,7 +668,7 @@ export class EncryptedSession implements Session {
   }
 
   private sendEphemeral(plaintext: Uint8Array): void {
-    if (!this.isOpen || this.access !== 'write') return
+    if (!this.isOpen || this.access !== 'write' || (this.keys.parameters && !this.params)) return
     const { connection } = this
     this.ephemeralSender ??= this.keys.current().then(({ key, epoch }) => {
       return createSender({ key, epoch, room: this.host.docId })

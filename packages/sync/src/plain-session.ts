@@ -58,6 +58,8 @@ export class PlainSession implements Session {
       for (const update of updates) Y.applyUpdate(this.doc, update, this.origin)
     }, this.origin)
     if (meta?.[0] === 1) this.version++
+    // What was written while it was being read.
+    if (this.unsaved) this.store([Y.encodeStateAsUpdate(this.doc)], 1)
     if (updates.length > compactAfter) this.compact()
   }
 

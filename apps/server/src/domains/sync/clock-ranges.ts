@@ -8,6 +8,15 @@ export class ClockRanges {
   /** Flat pairs `from, to` per client, ascending, neither touching nor overlapping. Nearly always one pair. */
   private readonly clients = new Map<number, number[]>()
 
+  /** How many clients have written. */
+  get size(): number {
+    return this.clients.size
+  }
+
+  has(client: number): boolean {
+    return this.clients.has(client)
+  }
+
   /** @returns true when something new was added */
   add({ client, from, to }: ClockRange): boolean {
     const held = this.clients.get(client)

@@ -277,4 +277,7 @@ test('E-4 a log whose chain does not fit is served up to nothing more than it is
   expect((await b.join(docId)).closed).toBe(4503)
   const reader = await b.join(docId, { access: 'read' })
   expect(reader.log.length).toBe(3)
+  // The node that has it in memory finds out as soon as it looks.
+  await a.look(docId)
+  expect(ada.closed).toBe(4503)
 })

@@ -390,6 +390,11 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
   }
 
   looked(room: EncryptedRoom, state: RoomState) {
+    const isTheSame = state.head !== room.head || !state.chain || Buffer.compare(state.chain, room.chain) === 0
+    if (!isTheSame && !room.damaged) {
+      this.parts.log.error({ room: room.id }, 'a log is not the one that was written: nobody writes to it any more')
+      room.damaged = true
+    }
     if (room.keyParams === undefined && state.keyParams) this.setKeyParams(room, state.keyParams)
     if (state.keyEpoch > room.keyEpoch) {
       room.keyEpoch = state.keyEpoch

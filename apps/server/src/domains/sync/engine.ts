@@ -92,11 +92,11 @@ export class SyncEngine {
         arrived: (room, entries) => {
           this.kinds[room.kind].arrived(room, entries)
           this.closeOtherKind(room)
-          if (room.damaged) this.closeWriters(room)
         },
         looked: (room, state) => {
           this.kinds[room.kind].looked(room, state)
           this.closeOtherKind(room)
+          if (room.damaged) this.closeWriters(room)
         },
         refused: (room) => this.kinds[room.kind].refused(room),
         gone: (room, reason, message) => this.closeRoom(room, reason, message),

@@ -8,6 +8,8 @@ export type SyncLimits = {
   updateBytes: number
   awarenessBytes: number
   documentBytes: number
+  /** Client ids that have written to one document: each is a range of clocks in memory, and in every vector. */
+  clientsPerDocument: number
   /** Of encrypted rooms: one envelope of the log, an ephemeral one, a snapshot and one chunk of it. */
   envelopeBytes: number
   ephemeralBytes: number
@@ -55,6 +57,7 @@ export const defaultLimits: SyncLimits = {
   updateBytes: 1024 * 1024,
   awarenessBytes: 4 * 1024,
   documentBytes: 32 * 1024 * 1024,
+  clientsPerDocument: 250_000,
   envelopeBytes: 1024 * 1024,
   ephemeralBytes: 16 * 1024,
   snapshotBytes: 64 * 1024 * 1024,

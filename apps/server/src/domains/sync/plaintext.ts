@@ -11,7 +11,7 @@ import { awarenessFrame, decodeFrame, keepaliveFrame, step1Frame, updateFrame } 
 import type { RoomKind } from './room-kind.ts'
 import { continueServing, sendTo, serveState } from './serve-state.ts'
 import { loadRoom, type RoomState, readSnapshot, writeSnapshot } from './store.ts'
-import { walkUpdate } from './walk-update.ts'
+import { type ClockRange, walkUpdate } from './walk-update.ts'
 
 const keepaliveTopics = Array.from({ length: 20 }, (_, i) => `ka${i}`)
 const coldAfterMs = 60_000
@@ -111,6 +111,8 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     if (isKnown && digest && room.knownSteps.has(digest)) return
     if (room.bytes + update.length > limits.documentBytes)
       return hub.close(connection, 'too_large', 'the document is full')
+    if (room.held.size + ranges.length > limits.clientsPerDocument && this.addsTooMany(room, ranges))
+      return hub.close(connection, 'too_large', 'too many clients have written to the document')
     const isFull =
       room.pendingBytes + update.length > Math.max(limits.roomPendingBytes, update.length) ||
       roomLog.pendingBytes > limits.nodePendingBytes
@@ -128,6 +130,11 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       sendTo(connection, step1Frame(room.durable.encodeVector()))
     }
     hub.owes(connection, 1, update.length)
+  }
+
+  private addsTooMany(room: PlaintextRoom, ranges: readonly ClockRange[]): boolean {
+    const strangers = new Set(ranges.map(({ client }) => client).filter((client) => !room.held.has(client)))
+    return room.held.size + strangers.size > this.parts.limits.clientsPerDocument
   }
 
   private takePresence(connection: Connection, room: PlaintextRoom, payload: Uint8Array) {

@@ -87,6 +87,7 @@ export type RoomState = {
   snapshotSeq: number
   keyEpoch: number
   keyParams: Uint8Array | undefined
+  chain: Uint8Array | undefined
   deleted: boolean
 }
 
@@ -106,16 +107,17 @@ export async function readNews(
   const rows = await sql`
     select r.id::float8 as id, r.kind, r.incarnation::text as incarnation, r.head::float8 as head,
       r.snapshot_seq::float8 as "snapshotSeq", r.key_epoch as "keyEpoch", r.key_params as "keyParams",
-      r.deleted_at is not null as deleted,
+      r.chain, r.deleted_at is not null as deleted,
       s.last_seq::float8 as "lastSeq", s.n, s.crc, s.payload, (extract(epoch from s.at) * 1000)::float8 as at
     from sync_rooms r left join sync_room_segments s
       on s.room_id = r.id and s.last_seq > ${room.head} and s.last_seq <= ${upTo}
     where r.instance_id = ${room.instanceId} and r.key = ${room.key} order by s.last_seq`
   const [first] = rows
   if (!first) return undefined
-  const { id, kind, incarnation, head, snapshotSeq, keyEpoch, keyParams, deleted } = first
+  const { id, kind, incarnation, head, snapshotSeq, keyEpoch, deleted } = first
+  const [keyParams, chain] = [first.keyParams ?? undefined, first.chain ?? undefined]
   return {
-    state: { id, kind, incarnation, head, snapshotSeq, keyEpoch, keyParams: keyParams ?? undefined, deleted },
+    state: { id, kind, incarnation, head, snapshotSeq, keyEpoch, keyParams, chain, deleted },
     segments: first.lastSeq === null ? [] : rows,
   }
 }

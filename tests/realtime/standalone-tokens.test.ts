@@ -5,7 +5,7 @@ import { syncCredentials } from '../../apps/server/src/commands/sync-credentials
 import { runUsher, temporaryDirectory } from '../support/usher.ts'
 import { startIssuer } from './issuer.ts'
 import { named } from './named.ts'
-import { raw, startSyncServer, until } from './support.ts'
+import { raw, startSyncServer, until, upgradeStatus } from './support.ts'
 
 const [first, second, third] = ['the-first-shared-secret', 'the-second-shared-secret', 'the-third-shared-secret']
 const step1 = Uint8Array.of(0, 0, 1, 0)
@@ -14,7 +14,10 @@ test('K8 shared tokens are replaced without a restart: the old one holds beside 
   using directory = temporaryDirectory()
   const file = join(directory.path, 'tokens')
   writeFileSync(file, `# of the first half of the year\n${first}\n\n`)
-  await using server = await startSyncServer({ args: ['--token-file', file] })
+  await using server = await startSyncServer({
+    args: ['--token-file', file],
+    env: { USHER_TRUSTED_PROXIES: '127.0.0.1' },
+  })
   const reload = async () => {
     server.process.kill('SIGHUP')
     await Bun.sleep(100)
@@ -51,6 +54,17 @@ test('K8 shared tokens are replaced without a restart: the old one holds beside 
   expect((await open(third)).isIn).toBe(true)
   expect(fresh.socket.readyState).toBe(WebSocket.OPEN)
   expect(renewing.closing).toBeUndefined()
+  // Behind a proxy the one who guesses is refused, and not everybody.
+  const guess = (ip: string, token: string) =>
+    upgradeStatus(`${server.wsUrl}/d?token=${token}`, { 'x-forwarded-for': ip })
+  for (let i = 0; i < 5; i++) expect(await guess('192.0.2.1', `guess-${i}`)).toBe(101)
+  expect(await guess('192.0.2.1', second)).toBe(429)
+  expect(await guess('192.0.2.2', second)).toBe(101)
+  // Who goes is told first, if it understands.
+  const stopped = server.stop()
+  await renewing.heard('goaway')
+  expect((await renewing.closed).code).toBe(1012)
+  expect(await stopped).toBe(0)
   const { stdout, stderr } = server.output()
   for (const token of [first, second, third]) expect(stdout + stderr).not.toContain(token)
 }, 30_000)

@@ -6,6 +6,7 @@ import { MessageSender, mailTransport, type Transport, textTransport } from './d
 import { Upkeep } from './domains/upkeep/index.ts'
 import { WebhookDispatcher } from './domains/webhooks/index.ts'
 import { createApp } from './faces/app.ts'
+import { clientIp } from './faces/client-ip.ts'
 import { presentEvents } from './faces/presenters/webhook-event.ts'
 import { openRealtimePlane } from './faces/realtime/index.ts'
 import { openSyncPlane } from './faces/sync/index.ts'
@@ -60,10 +61,10 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     fetch(request, server) {
       // A `Host` that is none leaves the request without a URL.
       if (!URL.canParse(request.url)) return new Response('Bad Request', { status: 400 })
-      if (sync.handles(request)) return sync.fetch(request, server as never, clientIp(request, server, config))
-      if (realtime.plane.handles(request))
-        return realtime.plane.fetch(request, server as never, clientIp(request, server, config))
-      const env = { ip: clientIp(request, server, config), requestId: `req_${randomBase62(20)}` }
+      const ip = clientIp(request, server, config.trustedProxies)
+      if (sync.handles(request)) return sync.fetch(request, server as never, ip)
+      if (realtime.plane.handles(request)) return realtime.plane.fetch(request, server as never, ip)
+      const env = { ip, requestId: `req_${randomBase62(20)}` }
       return draining ? lastAnswer(request, () => app(request, env)) : app(request, env)
     },
     websocket: websocketOf(sync.websocket, realtime.plane),
@@ -140,12 +141,4 @@ function transportsOf({ smtpUrl, mailFrom, textProvider }: Config): Transport[] 
     ...(smtpUrl ? [mailTransport({ smtpUrl, from: mailFrom })] : []),
     ...(textProvider ? [textTransport(textProvider)] : []),
   ]
-}
-
-/** The peer's address; a trusted proxy's word about it counts, anybody else's does not. */
-function clientIp(request: Request, server: Server<AnySocketData>, config: Config): string {
-  const peer = server.requestIP(request)?.address.replace(/^::ffff:/, '') ?? 'unknown'
-  if (!config.trustedProxies.has(peer)) return peer
-  // The last entry is the one that the proxy next to us added.
-  return request.headers.get('x-forwarded-for')?.split(',').at(-1)?.trim() || peer
 }

@@ -4,6 +4,7 @@ import { openDatabase } from './database/index.ts'
 import { ChannelHub } from './domains/channels/index.ts'
 import { joinNodes } from './domains/nodes/index.ts'
 import { ExternalIssuers, SyncEngine } from './domains/sync/index.ts'
+import { clientIp } from './faces/client-ip.ts'
 import { watchPeers } from './faces/liveness.ts'
 import { answerMetrics } from './faces/metrics.ts'
 import { documentChannels } from './faces/realtime/document-channels.ts'
@@ -70,7 +71,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
     hostname: config.listen,
     maxRequestBodySize: 64 * 1024,
     fetch(request, server) {
-      const ip = server.requestIP(request)?.address.replace(/^::ffff:/, '') ?? 'unknown'
+      const ip = clientIp(request, server, config.trustedProxies)
       if (plane.handles(request)) return plane.fetch(request, server, ip)
       const { pathname } = new URL(request.url)
       if (pathname === '/metrics') return answerMetrics(request, ip, config.metricsToken)

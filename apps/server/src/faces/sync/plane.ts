@@ -12,6 +12,7 @@ import {
 } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { countSyncFrames, realtimeCloses } from '../../kernel/metrics.ts'
+import { ipKey } from '../../kernel/rate-limit.ts'
 import { authedFrame, type ControlFrame, createControl, parseControl, tokenIn } from './control.ts'
 import { type Admission, type Gate, type Offer, subprotocolOf, tokenOf } from './credentials.ts'
 
@@ -102,7 +103,7 @@ export function createSyncPlane(options: Options): SyncPlane {
       return answer(426, 'This address speaks WebSocket.', { upgrade: 'websocket' })
     if (engine.draining) return answer(503, 'The server is going away.', { 'retry-after': '1' })
     const now = performance.now()
-    if (!perIp.take(ip, now) || !perNode.take('', now)) return refuse(503, 'Too many connections.', 1)
+    if (!perIp.take(ipKey(ip), now) || !perNode.take('', now)) return refuse(503, 'Too many connections.', 1)
     const url = new URL(request.url)
     const docId = decodeDocId(url.pathname)
     if (docId === undefined) return answer(400, 'This is not a document id.')
@@ -125,7 +126,7 @@ export function createSyncPlane(options: Options): SyncPlane {
     let data: SocketData
     if (admission.admitted) data = connectionOf(offer, admission)
     else if (admission.missing && offer.subprotocol !== '') {
-      if (waitingOpen >= limits.waitingSockets || (waitingByIp.get(ip) ?? 0) >= limits.waitingSocketsPerIp)
+      if (waitingOpen >= limits.waitingSockets || (waitingByIp.get(ipKey(ip)) ?? 0) >= limits.waitingSocketsPerIp)
         return refuse(503, 'Too many connections.', 1)
       data = new Waiting(offer)
     } else {
@@ -163,7 +164,7 @@ export function createSyncPlane(options: Options): SyncPlane {
   }
 
   function openWaiting(socket: ServerWebSocket<SocketData>, waiting: Waiting) {
-    const { ip } = waiting.offer
+    const ip = ipKey(waiting.offer.ip)
     waitingOpen++
     waitingByIp.set(ip, (waitingByIp.get(ip) ?? 0) + 1)
     // Not refreshed by anything that it sends.
@@ -178,7 +179,7 @@ export function createSyncPlane(options: Options): SyncPlane {
     if (waiting.isOver) return
     waiting.isOver = true
     clearTimeout(waiting.timer)
-    const { ip } = waiting.offer
+    const ip = ipKey(waiting.offer.ip)
     waitingOpen--
     const left = (waitingByIp.get(ip) ?? 1) - 1
     if (left > 0) waitingByIp.set(ip, left)

@@ -83,6 +83,10 @@ test('C-1 what no type names is refused; a channel of a person is theirs; only t
     expect([ch, await code(b, ch)]).toEqual([ch, 'forbidden'])
   for (const ch of ['', 'x'.repeat(300), 'späce', 17, null, undefined]) expect(await code(b, ch)).toBe('malformed')
   expect((await post(t, `user:${bob.id}:auth`, { name: 'revoked' })).status).toBe(403)
+  // Settings are live: another rule, and who no longer fits is out.
+  await types(t, { pattern: 'org:{org_id}:secrets', subscribe: { permission: 'org:chat:write' } })
+  expect(await a.heard('role', 1000)).toMatchObject({ ch: `org:${organizationId}:secrets`, ended: true })
+  expect(await code(b, `org:${organizationId}:secrets`)).toEqual(['history', 'presence'])
   for (const socket of [a, b]) socket.socket.close()
 }, 30_000)
 
@@ -304,4 +308,23 @@ test('a backend hears of changes of rights and ended sessions, and is in any cha
   await withCookie.opened
   withCookie.say({ t: 'sub', ch: channel })
   expect(await withCookie.closed).toMatchObject({ code: 4422 })
+}, 30_000)
+
+test('what was said in the channels of a person, an organization or a document goes with them', async () => {
+  const t = await testInstance()
+  const { channel, organizationId, bob } = await chat(t)
+  await types(t, { pattern: 'org:{org_id}:chat:*', history: 'durable' }, { pattern: 'doc:*', history: 'durable' })
+  const names = [channel, `user:${bob.id}:notifications`]
+  for (const name of names) expect((await post(t, name, { name: 'n' })).status).toBe(200)
+  const { systemSql } = t.server.runtime.database
+  const left = async () =>
+    (await systemSql`select name from channels where instance_id = ${t.ctx().instance.id} order by name`).map(
+      ({ name }: { name: string }) => name,
+    )
+  expect(await left()).toEqual([...names].sort())
+  expect((await t.fetch(`/v1/users/${bob.id}`, { method: 'DELETE', secretKey: true })).status).toBe(200)
+  expect((await t.fetch(`/v1/organizations/${organizationId}`, { method: 'DELETE', secretKey: true })).status).toBe(200)
+  const deadline = performance.now() + 2000
+  while ((await left()).length > 0 && performance.now() < deadline) await Bun.sleep(20)
+  expect(await left()).toEqual([])
 }, 30_000)

@@ -23,8 +23,9 @@ export async function deleteOldChannelMessages(tx: Tx, limit: number): Promise<n
   return Math.max(messages.length, channels.length)
 }
 
-/** Deletes what was said in the channels of a person or an organization that is gone. */
-export async function deleteChannelsOf(systemSql: SQL, instanceId: string, id: string): Promise<void> {
-  const owner = id.startsWith('org_') ? 'org' : 'user'
-  await systemSql`delete from channels where instance_id = ${instanceId} and starts_with(name, ${`${owner}:${id}:`})`
+/** Deletes what was said in channels whose owner is gone. @param prefix what their names begin with, or the name of one */
+export async function deleteChannels(systemSql: SQL, instanceId: string, prefix: string): Promise<void> {
+  if (prefix.endsWith(':'))
+    await systemSql`delete from channels where instance_id = ${instanceId} and starts_with(name, ${prefix})`
+  else await systemSql`delete from channels where instance_id = ${instanceId} and name = ${prefix}`
 }

@@ -189,6 +189,15 @@ export class ChannelHub {
     this.drop(channel)
   }
 
+  /** Forgets channels whose owner is gone. @param prefix what their names begin with, or the name of one */
+  forget(instanceId: string, prefix: string): void {
+    for (const channel of [...this.channels.values()]) {
+      const { name } = channel
+      if (channel.instanceId !== instanceId) continue
+      if (name === prefix || (prefix.endsWith(':') && name.startsWith(prefix))) this.end(channel)
+    }
+  }
+
   private drop(channel: Channel) {
     for (const end of channel.ends) end()
     if (channel.presence && this.cluster.isShared) {
@@ -497,7 +506,7 @@ export class ChannelHub {
       bytes += channel.ringBytes
       const isIdle = channel.subscriptions.size === 0 && (channel.presence?.isEmpty ?? true) && !channel.isCatchingUp
       // What stands in memory alone is kept for those who come back; the rest can be read again.
-      const keepMs = channel.keeping === 'memory' ? channelLimits.ringMs : 30_000
+      const keepMs = channel.keeping === 'memory' && channel.delivered > 0 ? channelLimits.ringMs : 20_000
       if (isIdle && now - channel.touchedAt > keepMs) this.drop(channel)
     }
     if (bytes > channelLimits.nodeRingBytes) this.forgetQuietest(bytes)

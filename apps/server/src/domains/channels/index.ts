@@ -1,5 +1,5 @@
 export { checkEvent } from './check-event.ts'
-export { deleteChannelsOf, deleteOldChannelMessages } from './delete-old-messages.ts'
+export { deleteChannels, deleteOldChannelMessages } from './delete-old-messages.ts'
 export { ChannelHub, type Published, type Since } from './hub.ts'
 export { channelsOf, useChannels } from './hub-of.ts'
 export { type ChannelPrincipal, type Judgement, judgeChannels } from './judge-channels.ts'

@@ -23,8 +23,6 @@ export type Subscription = {
   rights: Rights
   type: ChannelType | undefined
   wantsPresence: boolean
-  /** What it may do is being asked again: nothing that it says counts before the answer. */
-  judging: number
   /** Frames that wait, oldest first. */
   waiting: (() => void)[]
   /** The channel's history is another one now: it cannot go on. */

@@ -5,7 +5,7 @@ import type { ChannelType } from '../instances/index.ts'
 import type { Held } from './channel.ts'
 import { checkEvent } from './check-event.ts'
 import type { ChannelHub, Since } from './hub.ts'
-import type { Judgement } from './judge-channels.ts'
+import type { ChannelVerdict, Judgement } from './judge-channels.ts'
 import { channelLimits } from './limits.ts'
 import { isChannelName, isEventName } from './names.ts'
 import type { Peer, Subscription } from './peer.ts'
@@ -57,6 +57,9 @@ export class ChannelSession {
   private pendingBytes = 0
   private presenceLevel = channelLimits.presenceBurst as number
   private presenceAt = performance.now()
+  /** How often somebody's rights changed, as far as they may concern this socket. */
+  private changes = 0
+  private isJudging = false
 
   constructor(options: Options) {
     this.options = options
@@ -128,13 +131,12 @@ export class ChannelSession {
       rights: { publish: false, presence: false, history: false },
       type: undefined,
       wantsPresence: frame.presence === true,
-      judging: 0,
       waiting: [],
       lose: () => this.lose(subscription, 'lost'),
     }
     subscriptions.set(name, subscription)
     try {
-      const { isSignedIn, verdicts } = await this.options.judge([name])
+      const { isSignedIn, verdicts } = await this.judgeSettled(name)
       if (!isSignedIn) return this.options.end('revoked', 'the session has ended')
       if (this.isOver(subscription)) return
       const verdict = verdicts.get(name)
@@ -153,6 +155,15 @@ export class ChannelSession {
       this.options.log.warn({ err: error }, 'a channel could not be opened')
       this.forget(subscription)
       this.refuse(frame, 'unavailable', 'the channel cannot be opened now', { retryAfterMs: 1000 })
+    }
+  }
+
+  /** Judges a channel until nothing changed meanwhile. */
+  private async judgeSettled(name: string): Promise<Judgement> {
+    for (;;) {
+      const before = this.changes
+      const judgement = await this.options.judge([name])
+      if (before === this.changes || this.peer.isClosed) return judgement
     }
   }
 
@@ -237,8 +248,23 @@ export class ChannelSession {
 
   /** Asks anew what the other end may do. Until there is an answer nothing that it says counts. */
   async judgeAgain(): Promise<void> {
+    this.changes++
+    // One at a time: an answer that was read earlier must not come after one that was read later.
+    if (this.isJudging) return
+    this.isJudging = true
+    try {
+      for (let judged = -1; judged !== this.changes && !this.peer.isClosed; ) {
+        judged = this.changes
+        await this.judgeOnce()
+      }
+    } finally {
+      this.isJudging = false
+    }
+    for (const subscription of [...this.peer.subscriptions.values()]) this.flush(subscription)
+  }
+
+  private async judgeOnce(): Promise<void> {
     const judged = [...this.peer.subscriptions.values()].filter((s) => s.type !== undefined)
-    for (const subscription of judged) subscription.judging++
     for (let attempt = 1; !this.peer.isClosed; attempt++) {
       try {
         const { isSignedIn, verdicts } = await this.options.judge(judged.map((s) => s.name))
@@ -254,8 +280,7 @@ export class ChannelSession {
     }
   }
 
-  private apply(subscription: Subscription, verdict: { type: ChannelType; rights: Rights } | undefined) {
-    subscription.judging--
+  private apply(subscription: Subscription, verdict: ChannelVerdict) {
     if (subscription.state === 'gone') return
     if (!verdict) return this.lose(subscription, 'forbidden')
     const before = can(subscription.rights).join()
@@ -263,7 +288,6 @@ export class ChannelSession {
     subscription.rights = verdict.rights
     const now = can(verdict.rights)
     if (now.join() !== before) this.peer.send({ t: 'role', ch: subscription.name, can: now })
-    this.flush(subscription)
   }
 
   /** Does something for a channel that the socket is in, once it is known what it may do there. */
@@ -272,7 +296,7 @@ export class ChannelSession {
     if (name === undefined) return this.refuse(frame, 'malformed', 'this is not the name of a channel')
     const subscription = this.peer.subscriptions.get(name)
     if (!subscription) return this.refuse(frame, 'not_subscribed', 'subscribe to the channel first')
-    if (subscription.state === 'live' && subscription.judging === 0) return work(subscription)
+    if (subscription.state === 'live' && !this.isJudging) return work(subscription)
     if (subscription.waiting.length >= channelLimits.waitingFrames)
       return this.refuse(frame, 'rate_limited', 'too much is waiting', { retryAfterMs: 1000 })
     // Nobody who loses the channel meanwhile is left without an answer.
@@ -283,7 +307,7 @@ export class ChannelSession {
   }
 
   private flush(subscription: Subscription) {
-    while (subscription.state === 'live' && subscription.judging === 0) {
+    while (subscription.state === 'live' && !this.isJudging) {
       const next = subscription.waiting.shift()
       if (!next) return
       next()

@@ -1,4 +1,11 @@
-import { authChannel, ChannelHub, deleteChannelsOf, judgeChannels, useChannels } from '../../domains/channels/index.ts'
+import {
+  authChannel,
+  ChannelHub,
+  deleteChannels,
+  documentChannel,
+  judgeChannels,
+  useChannels,
+} from '../../domains/channels/index.ts'
 import type { UsherEvent } from '../../domains/events/index.ts'
 import { changesRights, defaultLimits } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -6,6 +13,7 @@ import { refusals, watchPlane } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
 import { admit, instanceOf, isAllowedOrigin } from './admit.ts'
 import { RealtimePlane } from './plane.ts'
+import type { RealtimeSocket } from './socket.ts'
 
 export { RealtimeSocket } from './socket.ts'
 export { RealtimePlane }
@@ -38,17 +46,39 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
     changes: () => changes,
     countRefusal: (code) => refusals.inc({ code }),
   })
+  /** What was said in channels of somebody or something that is gone goes too. */
+  function forgetOwned({ type, subject, instanceId }: UsherEvent) {
+    const prefix = ownedBy(type, subject)
+    if (prefix === undefined) return
+    hub.forget(instanceId, prefix)
+    deleteChannels(database.systemSql, instanceId, prefix).catch((error) =>
+      log.error({ err: error }, 'channels whose owner is gone could not be deleted'),
+    )
+  }
+  async function readSettings(concerned: RealtimeSocket[], attempt = 1): Promise<void> {
+    try {
+      await runtime.instances.reload()
+      for (const data of concerned) void plane.judgeAgain(data)
+    } catch (error) {
+      log.warn({ err: error }, 'settings could not be read for live sockets')
+      if (attempt < 5) {
+        await Bun.sleep(100)
+        return readSettings(concerned, attempt + 1)
+      }
+      for (const data of concerned) plane.close(data, 'storage_unavailable', 'rights cannot be checked now')
+    }
+  }
   watchPlane('realtime', () => ({ connections: plane.sockets.size, rooms: hub.size }))
   const unsubscribe = bus.subscribe((event) => {
+    forgetOwned(event)
     const ids = changesRights(event)
     if (!ids) return
     changes++
-    for (const data of plane.of(event.instanceId, ids)) void plane.judgeAgain(data)
+    const concerned = plane.of(event.instanceId, ids)
+    // What this node knows of the settings may be older than the change.
+    if (event.type.startsWith('instance.') && concerned.length > 0) void readSettings(concerned)
+    else for (const data of concerned) void plane.judgeAgain(data)
     announceAuth(hub, log, event, ids)
-    if (event.type === 'user.deleted' || event.type === 'organization.deleted')
-      deleteChannelsOf(database.systemSql, event.instanceId, event.subject).catch((error) =>
-        log.error({ err: error }, 'the channels of somebody who is gone could not be deleted'),
-      )
   })
   return {
     plane,
@@ -90,4 +120,11 @@ function announceAuth(hub: ChannelHub, log: Log, event: UsherEvent, ids: Readonl
       })
       .catch((error) => log.error({ err: error }, 'a change of rights could not be announced'))
   }
+}
+
+/** What the names of the channels begin with that are gone with this event. */
+function ownedBy(type: string, subject: string): string | undefined {
+  if (type === 'user.deleted') return `user:${subject}:`
+  if (type === 'organization.deleted') return `org:${subject}:`
+  return type === 'document.deleted' ? documentChannel(subject) : undefined
 }

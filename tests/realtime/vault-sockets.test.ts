@@ -44,6 +44,7 @@ describe('two devices', () => {
     const shown = linkText({ kind: 'secret', ...payload })
     expect(qrSvg(shown)).toStartWith('<svg')
     using laptop = device({ url: server.wsUrl, docId: room, key: (await linkKeys(shown)).keys })
+    await laptop.whenSynced()
     laptop.text.insert(0, 'written on the laptop')
     await laptop.whenSaved()
     // The phone knows nothing but what it read off the screen.
@@ -61,6 +62,7 @@ describe('two devices', () => {
     const open = (passphrase: string) =>
       device({ url: server.wsUrl, docId: room, key: passphraseKeys(passphrase, { room, cost: 'pbkdf2' }) })
     using laptop = open('correct horse battery')
+    await laptop.whenSynced()
     laptop.text.insert(0, 'written on the laptop')
     await laptop.whenSaved()
     using phone = open('correct horse battery')
@@ -79,6 +81,7 @@ describe('devices with a vault', () => {
     const first = ada.device()
     const { recoveryCode } = await first.create({ password })
     using laptop = ofMember(ada, docId, first.documentKeys(docId))
+    await laptop.whenSynced()
     laptop.text.insert(0, 'in the vault')
     await laptop.whenSaved()
     for (const secret of [{ password }, { recoveryCode }]) {
@@ -118,6 +121,11 @@ describe('devices with a vault', () => {
     await a.whenSaved()
     expect(c.text.toString()).toBe('before')
     await expect(carols?.refresh()).rejects.toMatchObject({ code: 'sync_access_denied' })
+
+    // What the log says of the new key is known to whoever reads it.
+    const lied = bobs as DocumentKeys
+    lied.record?.(new Uint8Array([1, 0, 0, 0, 1, 0, ...new Uint8Array(64)]))
+    expect((await lied.current()).epoch).toBe(1)
 
     // Carol gets hold of everything that the server stores.
     const { systemSql } = t.server.runtime.database

@@ -286,6 +286,17 @@ describe('people of an organization', () => {
   })
 })
 
+test('L1 E-9 a key that is not the one that the log announces is not used', async () => {
+  const { people } = await team(['ada'])
+  const [ada] = people as [Member]
+  const vault = await opened(ada)
+  const keys = vault.documentKeys(`${ada.userId}/notes`)
+  await keys.current()
+  keys.record?.(new Uint8Array([1, 0, 0, 0, 1, 0, ...new Uint8Array(64)]))
+  expect((await keys.current()).epoch).toBe(0)
+  await expect(keys.rotate('age')).rejects.toMatchObject({ code: 'forged' })
+})
+
 describe('a new device', () => {
   test('L8 is let in by an old one, after both showed the same digits', async () => {
     const { t, people } = await team(['ada'])

@@ -5,6 +5,8 @@ export type DocumentKeys = {
   get(epoch: number): Promise<Uint8Array | undefined>
   /** Looks for keys that came since, such as after a rotation. */
   refresh?(): Promise<void>
+  /** Told what an envelope of kind 4 in the log says about the next key. */
+  record?(plaintext: Uint8Array): void
 }
 
 /** Keys of a room with one secret for ever, such as one behind a link or a passphrase. */

@@ -38,7 +38,7 @@ export type PairingJson = { id: string; offer: string | null; reveal: string | n
 
 export type GrantJson = { user_id: string; epoch: number; sealed: string; signature: string }
 
-export type VaultApi = <T>(method: 'GET' | 'POST' | 'PUT', path: string, body?: unknown) => Promise<T>
+export type VaultApi = <T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown) => Promise<T>
 
 /**
  * Asks the server for what it keeps.

@@ -6,7 +6,15 @@ import { createSender } from '../crypto/sender.ts'
 import type { DocumentKeysJson, GrantJson, VaultApi } from './api.ts'
 import { VaultError } from './errors.ts'
 import { context, type Identity, isSamePerson, isSignedBy, type PublicKeys, readPublicKeys } from './identity.ts'
-import { encodeKeyRecord, hashOfKey, hashOfMembers, type RotationReason } from './key-record.ts'
+import {
+  encodeKeyRecord,
+  hashOfKey,
+  hashOfMembers,
+  isKeyOf,
+  type KeyRecord,
+  type RotationReason,
+  readKeyRecord,
+} from './key-record.ts'
 import { checkPins, type PinStore } from './pins.ts'
 
 /** Keys of a document that lie in the vault. */
@@ -45,6 +53,8 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
   const { api, pins, trust, instanceId } = vault
   const { strict = false, rotate: rotates = true, checkEveryMs = 30_000 } = options
   const held = new Map<number, Uint8Array>()
+  /** What the log says about keys: only who had the one before could say so. */
+  const records = new Map<number, KeyRecord>()
   let ring: DocumentKeysJson | undefined
   let loading: Promise<DocumentKeysJson> | undefined
   let timer: ReturnType<typeof setInterval> | undefined
@@ -71,10 +81,17 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
         throw new VaultError('forged', 'A key was not given by whom the server says.')
       if (giver !== me) await checkPins(pins, [giver], trust)
       const key = await openFrom(me, fromBase64url(sealed), contextOf(epoch, me.userId))
+      checkRecord(epoch, key)
       held.set(epoch, key)
     }
     ring = answer
     return answer
+  }
+
+  function checkRecord(epoch: number, key: Uint8Array | undefined): void {
+    const record = records.get(epoch)
+    if (record && key && !isKeyOf(record, epoch, key))
+      throw new VaultError('forged', 'The log announces another key than the server hands out.')
   }
 
   const contextOf = (epoch: number, recipient: string) => context('document_key', instanceId, docId, epoch, recipient)
@@ -177,11 +194,17 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
       const answer = await ready(ring ?? (await load()))
       const key = held.get(answer.epoch)
       if (!key) throw new VaultError('no_key', 'The key of this document was not shared with you yet.')
+      checkRecord(answer.epoch, key)
       return { epoch: answer.epoch, key }
     },
     async get(epoch) {
       if (!held.has(epoch) && !ring) await load()
       return held.get(epoch)
+    },
+    record(plaintext) {
+      const record = readKeyRecord(plaintext)
+      // The first one counts: a member could put another behind it.
+      if (!records.has(record.epoch)) records.set(record.epoch, record)
     },
     async refresh() {
       await ready(await load())

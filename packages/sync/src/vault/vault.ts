@@ -66,6 +66,11 @@ export type Vault = {
   /** Lets this device open the vault with a key pair of its own. */
   addDevice(device: { name: string; keys: KeyPair }): Promise<void>
   remove(way: { kind: WrapKind; name?: string }): Promise<void>
+  /**
+   * Gives the vault up, when nothing opens it any more. What only this person could open is lost. The server may ask for a
+   * factor first (`session_reverification_required`).
+   */
+  reset(): Promise<void>
   documentKeys(docId: string, options?: DocumentKeysOptions): VaultDocumentKeys
   /** Sixty digits to compare with a reader of a document. */
   safetyNumber(docId: string, userId: string): Promise<string>
@@ -209,6 +214,10 @@ export function createVault(options: VaultOptions): Vault {
       const { version = 0 } = await load()
       const signature = await identity.sign('unwrap', identity.userId, version, kind, name)
       await api('POST', '/wraps/delete', { version, kind, name, signature })
+    },
+    async reset() {
+      await api('DELETE', '')
+      open = undefined
     },
     documentKeys(docId, more) {
       const { identity, instanceId } = opened()

@@ -195,6 +195,11 @@ export async function withdrawKeys(ctx: Ctx | Tx, people: ReadonlySet<string> | 
   })
 }
 
+/** Keys of a document that is deleted: what may still lie in a backup opens for nobody. */
+export async function deleteDocumentKeys(ctx: Ctx | Tx, docId: string): Promise<void> {
+  await transaction(ctx, (tx) => tx.db.delete(vaultDocuments).where(isDocument(tx, docId)))
+}
+
 /** People who hold a key of a document that they may not read. */
 async function strangers(tx: Tx, docId: string, readers: readonly Reader[]): Promise<string[]> {
   const may = new Set(readers.map((reader) => reader.userId))

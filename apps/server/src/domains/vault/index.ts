@@ -20,6 +20,7 @@ export { VaultKeeper } from './keeper.ts'
 export {
   confirmUnlock,
   createVault,
+  deleteVault,
   deleteWrap,
   findVault,
   getVault,

@@ -2,7 +2,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { EventBus, UsherEvent } from '../events/index.ts'
 import { changesRights } from '../sync/index.ts'
-import { withdrawKeys } from './document-keys.ts'
+import { deleteDocumentKeys, withdrawKeys } from './document-keys.ts'
 
 const retries = 5
 const retryMs = 200
@@ -20,17 +20,17 @@ export class VaultKeeper {
     this.ctxOf = ctxOf
     this.log = log
     bus.subscribe((event) => {
-      const people = concernedBy(event)
-      if (people) this.queue = this.queue.then(() => this.withdraw(event.instanceId, people))
+      const work = workFor(event)
+      if (work) this.queue = this.queue.then(() => this.run(event.instanceId, work))
     })
   }
 
   /** Never fails: the same is done when somebody next asks for the keys. */
-  private async withdraw(instanceId: string, people: Set<string> | 'everyone'): Promise<void> {
+  private async run(instanceId: string, work: (ctx: Ctx) => Promise<void>): Promise<void> {
     for (let attempt = 1; attempt <= retries; attempt++) {
       try {
         const ctx = this.ctxOf(instanceId)
-        if (ctx) await withdrawKeys(ctx, people)
+        if (ctx) await work(ctx)
         return
       } catch (error) {
         this.log.warn({ err: error }, 'keys of people who lost access could not be withdrawn')
@@ -38,6 +38,12 @@ export class VaultKeeper {
       }
     }
   }
+}
+
+function workFor(event: UsherEvent): ((ctx: Ctx) => Promise<void>) | undefined {
+  if (event.type === 'document.deleted') return (ctx) => deleteDocumentKeys(ctx, event.subject)
+  const people = concernedBy(event)
+  return people && ((ctx) => withdrawKeys(ctx, people))
 }
 
 /** Whose keys an event may concern. What happens to a session changes nothing about what its person may read. */

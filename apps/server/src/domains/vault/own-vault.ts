@@ -6,7 +6,7 @@ import { newToken } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
 import type { VaultKeys, VaultWrap } from './inputs.ts'
 import { isSigned } from './signed.ts'
-import { vaults, vaultWraps } from './tables.ts'
+import { vaultDocumentKeys, vaults, vaultWraps } from './tables.ts'
 
 export type Vault = typeof vaults.$inferSelect & {
   /** What opens it, without what is sealed: that is handed out one at a time, and counted. */
@@ -206,5 +206,22 @@ async function change(
     if (moved.length === 0) throw new UsherError('conflict', 'The vault has changed meanwhile.')
     await work(tx)
     return getVault(tx, userId)
+  })
+}
+
+/**
+ * Gives a vault up of which nobody has a password, code or device any more, so that another can be made. What only its
+ * person could open is lost; other readers share their keys anew, and are told that this person's keys have changed.
+ *
+ * @throws {UsherError} `resource_not_found`
+ */
+export async function deleteVault(ctx: Ctx | Tx, userId: string): Promise<void> {
+  await transaction(ctx, async (tx) => {
+    const gone = await tx.db.delete(vaults).where(eq(vaults.userId, userId)).returning({ userId: vaults.userId })
+    if (gone.length === 0) throw new UsherError('resource_not_found', 'This person has no vault.')
+    await tx.db
+      .delete(vaultDocumentKeys)
+      .where(and(eq(vaultDocumentKeys.instanceId, tx.instance.id), eq(vaultDocumentKeys.userId, userId)))
+    emit(tx, { type: 'vault.deleted', subject: userId, data: { user_id: userId } })
   })
 }

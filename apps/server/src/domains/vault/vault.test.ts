@@ -4,12 +4,14 @@ import { transaction } from '../../database/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { listEvents } from '../events/index.ts'
 import { addMember, changeMemberRole, createOrganization, removeMember } from '../organizations/index.ts'
+import { deleteDocument } from '../sync/index.ts'
 import { createUser, deleteUser, updateUser } from '../users/index.ts'
 import {
   advancePairing,
   confirmUnlock,
   createPairing,
   createVault,
+  deleteVault,
   deleteWrap,
   findDocumentReaders,
   findVault,
@@ -224,6 +226,40 @@ describe('keys of a document', () => {
     })
     expect((await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })).readers).toHaveLength(1)
   })
+})
+
+test('a vault that nobody can open is given up, and another takes its place', async () => {
+  const t = await testInstance()
+  const { docId, people } = await team(t, 2)
+  const [ada, bob] = people as [Person, Person]
+  await newDocument(t, docId, ada, people)
+  await deleteVault(t.ctx(), bob.userId)
+  await expect(deleteVault(t.ctx(), bob.userId)).rejects.toMatchObject({ code: 'resource_not_found' })
+  const anew = await newcomer(t, bob.userId)
+  const ring = await getDocumentKeys(t.ctx(), { userId: bob.userId, docId })
+  expect(ring).toMatchObject({ keys: [], document: { pendingSince: null } })
+  expect(ring.readers.find((reader) => reader.userId === bob.userId)).toMatchObject({
+    hasKey: false,
+    publicKey: anew.keys.public_key,
+  })
+  await giveDocumentKeys(t.ctx(), { userId: ada.userId, docId, grants: await ada.grants(docId, 0, [bob.userId]) })
+  expect((await getDocumentKeys(t.ctx(), { userId: bob.userId, docId })).keys).toHaveLength(1)
+})
+
+test('the keys of a deleted document go with it', async () => {
+  const t = await testInstance()
+  const { docId, people } = await team(t, 1)
+  await newDocument(t, docId, people[0] as Person, people)
+  await transaction(t.ctx(), async (tx) =>
+    tx.db.execute(sql`insert into sync_rooms (instance_id, key, kind) values (${tx.instance.id}, ${docId}, 'e2ee')`),
+  )
+  await deleteDocument(t.ctx(), docId)
+  const isGone = () =>
+    findDocumentReaders(t.ctx(), docId).then(
+      () => false,
+      () => true,
+    )
+  expect(await until(isGone)).toBeLessThan(1000)
 })
 
 describe('E-9 rotation', () => {

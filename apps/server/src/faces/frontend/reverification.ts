@@ -57,7 +57,7 @@ const callerOf = (c: Context<FrontendEnv>) => ({
 
 /** What changes how somebody signs in, is reached or is signed in elsewhere, and what cannot be brought back. */
 const sensitive: [methods: string[], path: RegExp][] = [
-  [['DELETE'], /\/v1\/me$/],
+  [['DELETE'], /\/v1\/(me|vault)$/],
   [['POST'], /\/v1\/me\/(change_password|remove_password)$/],
   [['POST', 'DELETE'], /\/v1\/me\/(email_addresses|phone_numbers|passkeys|totp|backup_codes|external_accounts)$/],
   [['DELETE'], /\/v1\/me\/(email_addresses|phone_numbers|passkeys|external_accounts)\/[^/]+$/],

@@ -6,6 +6,7 @@ import {
   confirmUnlock,
   createPairing,
   createVault,
+  deleteVault,
   deleteWrap,
   findVault,
   getDocumentKeys,
@@ -88,6 +89,11 @@ export function vaultRoutes(): Hono<FrontendEnv> {
   routes.post('/vault', async (c) => {
     const { userId } = requireSession(c)
     await createVault(c.var.ctx, { userId, ...(await parseForm(c, CreateInput)) })
+    return vaultOf(c)
+  })
+  routes.delete('/vault', async (c) => {
+    const { userId } = requireSession(c)
+    await deleteVault(c.var.ctx, userId)
     return vaultOf(c)
   })
   routes.post('/vault/unlock', async (c) => {

@@ -10,7 +10,7 @@ const frontend = `
 1 GET /v1/me/notifications | What the application told the person
 1 POST /v1/me/notifications/read | How far the person has read
 # Keys of encrypted documents
-1 GET,POST /v1/vault | The person’s own vault
+1 GET,POST,DELETE /v1/vault | The person’s own vault
 1 POST /v1/vault/unlock | A wrapped user key
 1 POST /v1/vault/unlocked | Show that it was opened
 1 PUT /v1/vault/wraps | A way into the vault

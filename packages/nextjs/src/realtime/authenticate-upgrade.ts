@@ -38,6 +38,7 @@ export type UpgradeRequest = { url: string; headers: Headers }
 
 const refusalDelayMs = 250
 const goodbyeMs = 300
+const pingMs = 25_000
 
 /**
  * Decides who opened a socket, inside a next-ws `UPGRADE` handler. Call it first and without an `await` before it: the
@@ -67,6 +68,7 @@ export async function authenticateUpgrade(
       return null
     }
     attach(client, auth)
+    keepAlive(client)
     client.resume()
     return present(server, auth, room)
   } catch (error) {
@@ -84,6 +86,21 @@ export function attach(client: WebSocket, auth: LiveAuth, { lingerMs = 0 } = {})
     setTimeout(() => cut(client, closeCodeOf[reason], reason), lingerMs)
   })
   client.once('close', () => auth.end('closed'))
+}
+
+/** Proxies cut what is silent, and a peer that vanished says nothing about it: both are found out by asking. */
+function keepAlive(client: WebSocket): void {
+  let isAlive = true
+  client.on('pong', () => {
+    isAlive = true
+  })
+  const timer = setInterval(() => {
+    if (!isAlive) return client.terminate()
+    isAlive = false
+    client.ping()
+  }, pingMs)
+  timer.unref?.()
+  client.once('close', () => clearInterval(timer))
 }
 
 /** Closes a socket whose frames nobody shall see any more. */

@@ -128,11 +128,12 @@ export function usherProcedure(required: Requirement = {}): Middleware {
 }
 
 async function* whileAllowed(source: AsyncIterable<unknown>, auth: Authenticated, required: Requirement) {
-  let refuseNow: (error: TRPCError) => void = () => {}
-  const refused = new Promise<never>((_, reject) => {
-    refuseNow = reject
-  })
-  refused.catch(() => {}) // nobody may be waiting when it comes
+  let refusal: TRPCError | undefined
+  let wake = () => {}
+  const refuseNow = (error: TRPCError) => {
+    refusal ??= error
+    wake()
+  }
   const stops = [
     auth.onRevoked(() => refuseNow(unauthorized())),
     auth.onChanged(() => auth.has(required) || refuseNow(forbidden())),
@@ -140,12 +141,17 @@ async function* whileAllowed(source: AsyncIterable<unknown>, auth: Authenticated
   const iterator = source[Symbol.asyncIterator]()
   try {
     while (true) {
-      const { done, value } = await Promise.race([iterator.next(), refused])
-      if (done) return
-      // Between two turns of the loop it may have ended: what was fetched already is not handed out.
-      if (auth.signal.aborted) throw unauthorized()
+      // A promise of this turn alone: one for all turns would keep every one of them in memory.
+      const refused = new Promise<undefined>((resolve) => {
+        wake = () => resolve(undefined)
+      })
+      const next = refusal ? undefined : await Promise.race([iterator.next(), refused])
+      // It may have ended between two turns as well: what was fetched already is not handed out.
+      if (refusal) throw refusal
+      if (!next || auth.signal.aborted) throw unauthorized()
+      if (next.done) return
       if (!auth.has(required)) throw forbidden()
-      yield value
+      yield next.value
     }
   } finally {
     for (const stop of stops) stop()

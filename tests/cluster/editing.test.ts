@@ -84,7 +84,7 @@ test.skipIf(!postgresBin || !redisServer)(
     await until(() => here.acknowledged.size > 20, 'acknowledged')
     await until(() => there.log.length > 20, 'read from the database', 3000)
     await redis.start()
-    await until(() => here.acknowledged.size > 500, 'more acknowledged', 20_000)
+    await until(() => here.acknowledged.size > 200, 'more acknowledged', 20_000)
     await here.stop()
     await until(() => there.log.length === here.log.length, 'whole', 6000)
     expect(Y.encodeStateVector(there.doc)).toEqual(Y.encodeStateVector(here.doc))

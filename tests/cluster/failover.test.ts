@@ -5,7 +5,7 @@ import { redisServer, startRedis } from '../support/redis.ts'
 import { startUsher } from '../support/usher.ts'
 import { connect, generous, startBalancer, until, writer } from './support.ts'
 
-const rounds = process.env.USHER_LONG_TESTS ? 20 : 2
+const rounds = process.env.USHER_LONG_TESTS ? 20 : 1
 
 test.skipIf(!postgresBin || !redisServer || !nginxPath)(
   'R-N5: a node that is killed under load loses no acknowledged update, and its clients are back within ten seconds',

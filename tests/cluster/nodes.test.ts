@@ -29,16 +29,15 @@ test.skipIf(!postgresBin || !redisServer)(
     // A command is no node.
     expect(keys).toMatchObject({ code: 0 })
 
-    // Killed: what it held ends with it, and nobody waits for a lease.
+    // Killed: what it held ends with it. A start gives up after five seconds, and this one does not.
     first.process.kill('SIGKILL')
-    const at = performance.now()
     const second = await startUsher({ env: alone })
-    expect(performance.now() - at).toBeLessThan(5000)
     await second.stop()
 
     // With Redis: as many as there are, also while one replaces another.
-    await using one = await startUsher({ env: together })
-    await using two = await startUsher({ env: together })
+    const [third, fourth] = await Promise.all([startUsher({ env: together }), startUsher({ env: together })])
+    await using one = third
+    await using two = fourth
     const ready = await (await fetch(`${two.ready.url}/readyz`)).json()
     expect(ready).toEqual({ status: 'ready', redis: 'ok' })
     await using operator = new SQL({ url: postgres.url, max: 1 })

@@ -129,3 +129,9 @@ export const channelMessages = new Counter({
   labelNames: ['via'] as const,
   registers: [metrics],
 })
+
+/** Frames of channels that go out, to each of so many sockets. */
+export function countChannelFrames(sockets: number, bytes: number): void {
+  realtimeFrames.inc({ plane: 'realtime', direction: 'out' }, sockets)
+  realtimeBytes.inc({ plane: 'realtime', direction: 'out' }, sockets * bytes)
+}

@@ -1,4 +1,5 @@
 import { randomBase62 } from '../../kernel/ids.ts'
+import { countChannelFrames } from '../../kernel/metrics.ts'
 import type { ChannelType } from '../instances/index.ts'
 import type { Channel } from './channel.ts'
 import type { Rights } from './rules.ts'
@@ -46,7 +47,9 @@ export class Peer {
   }
 
   sendText(text: string): void {
-    if (!this.isClosed) this.socket.send(text)
+    if (this.isClosed) return
+    countChannelFrames(1, text.length)
+    this.socket.send(text)
   }
 
   send(frame: { t: string; [key: string]: unknown }): void {

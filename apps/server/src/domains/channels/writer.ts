@@ -56,6 +56,7 @@ export class ChannelWriter {
    * @throws {UsherError} `unavailable` when it could not be stored in time; it may have been stored all the same
    */
   add(target: Target, message: NewMessage): Promise<Appended> {
+    if (this.stopped) return Promise.reject(new UsherError('unavailable', 'The server is going away.'))
     const { promise, resolve, reject } = Promise.withResolvers<Appended>()
     const deadline = performance.now() + channelLimits.storeForMs
     this.waiting.push({ ...message, target, deadline, resolve, reject })

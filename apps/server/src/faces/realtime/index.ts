@@ -9,7 +9,7 @@ import {
 import type { UsherEvent } from '../../domains/events/index.ts'
 import { changesRights, defaultLimits } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
-import { refusals, watchPlane } from '../../kernel/metrics.ts'
+import { countChannelFrames, refusals, watchPlane } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
 import { admit, instanceOf, isAllowedOrigin } from './admit.ts'
 import { RealtimePlane } from './plane.ts'
@@ -22,7 +22,7 @@ export type OpenRealtime = {
   plane: RealtimePlane
   hub: ChannelHub
   /** Says which server hands texts to its sockets. */
-  listen: (server: { publish(topic: string, text: string): unknown }) => void
+  listen: (server: { publish(topic: string, text: string): unknown; subscriberCount(topic: string): number }) => void
   stop: () => Promise<void>
 }
 
@@ -84,7 +84,10 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
     plane,
     hub,
     listen: (server) => {
-      hub.publish = (topic, text) => server.publish(topic, text)
+      hub.publish = (topic, text) => {
+        countChannelFrames(server.subscriberCount(topic), text.length)
+        return server.publish(topic, text)
+      }
     },
     stop: async () => {
       unsubscribe()

@@ -48,6 +48,7 @@ type Vault = {
 }
 
 const attempts = 4
+const grantsPerRequest = 500
 
 export function vaultDocumentKeys(vault: Vault, docId: string, options: DocumentKeysOptions = {}): VaultDocumentKeys {
   const { api, pins, trust, instanceId } = vault
@@ -217,7 +218,9 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
       if (readers.length === 0) return []
       const people = await peopleOf(readers)
       const grants = await Promise.all([...held].map(([epoch, key]) => grant(people, epoch, key)))
-      await take(await api('POST', '/document_keys', { doc_id: docId, grants: grants.flat() }))
+      const all = grants.flat()
+      for (let at = 0; at < all.length; at += grantsPerRequest)
+        await take(await api('POST', '/document_keys', { doc_id: docId, grants: all.slice(at, at + grantsPerRequest) }))
       return people.map(({ userId }) => userId)
     },
     rotate,

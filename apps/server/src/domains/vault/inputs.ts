@@ -46,8 +46,8 @@ export const KeyGrant = z
   .transform(({ user_id: userId, ...grant }) => ({ userId, ...grant }))
 export type KeyGrant = z.infer<typeof KeyGrant>
 
-/** More people than this and epochs than that come in several requests. */
-export const KeyGrants = z.array(KeyGrant).min(1).max(1000)
+/** As many as a body holds. Of more people and epochs several requests tell. */
+export const KeyGrants = z.array(KeyGrant).min(1).max(700)
 
 /** An envelope of kind 4, under the key that is replaced. */
 export const KeyRecord = encoded(48, 4096)

@@ -1,3 +1,5 @@
+import { isAscii } from 'node:buffer'
+
 /** A run of operations of one client: clocks `from` (inclusive) to `to` (exclusive). */
 export type ClockRange = { client: number; from: number; to: number }
 
@@ -18,6 +20,8 @@ const maxClock = 2 ** 32
 const maxClientGroups = 100_000
 /** Deeper values decode, and then overflow the stack when updates are merged or encoded again. */
 const maxDepth = 64
+/** Below this the call would cost more than the loop. */
+const asciiFrom = 64
 const maxSafe = Number.MAX_SAFE_INTEGER
 
 // Content kinds: the low five bits of a struct's first byte.
@@ -298,6 +302,11 @@ class Walker {
   private validateUtf8(end: number): number {
     const { bytes } = this
     let at = this.at
+    // Most long texts are ASCII, and that is known without looking at each byte here: it opens large documents.
+    if (end - at > asciiFrom && isAscii(bytes.subarray(at, end))) {
+      this.at = end
+      return end - at
+    }
     let units = 0
     while (at < end) {
       const a = bytes[at++] as number

@@ -6,6 +6,9 @@ import { type Entry, Room } from './room.ts'
 import type { Senders } from './senders.ts'
 import type { Expectation, StoredEntry } from './store.ts'
 
+/** Entries that travel in one frame. */
+export const frameBytes = 64 * 1024
+
 /** Something that a connection sent and that is not answered yet. */
 export type Outstanding = { cseq: number; state: 'open' | 'durable' | 'refused'; seq: number }
 
@@ -206,3 +209,6 @@ export class EncryptedRoom extends Room<EnvelopeEntry> {
     this.baseChain = chain
   }
 }
+
+/** Who handles any room takes this one too, and hands it back to us. */
+export const asRoom = (room: EncryptedRoom) => room as unknown as Room

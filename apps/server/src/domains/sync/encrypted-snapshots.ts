@@ -8,7 +8,6 @@ import {
   commitSnapshot,
   condemnSnapshot,
   confirmSnapshot,
-  countChunks,
   readEntries,
   readSnapshotMeta,
   writeChunk,
@@ -50,10 +49,6 @@ export class Snapshots {
 
   isUploading(connection: Connection): boolean {
     return this.uploads.has(connection)
-  }
-
-  chunksOf(roomId: number, seq: number): Promise<number | undefined> {
-    return countChunks(this.parts.sql, roomId, seq)
   }
 
   receive(connection: Connection, room: EncryptedRoom, message: SnapshotMessage) {

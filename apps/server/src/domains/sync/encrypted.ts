@@ -1,35 +1,18 @@
-import { countSyncFrames } from '../../kernel/metrics.ts'
 import type { Connection } from './connection.ts'
-import {
-  decodeEncryptedFrame,
-  type EncryptedMessage,
-  encryptedFrames,
-  type NackCode,
-  protocolVersion,
-  type RosterEntry,
-} from './encrypted-frames.ts'
-import { EncryptedRoom, type EnvelopeEntry, Member, type Outstanding } from './encrypted-room.ts'
+import { Deliveries } from './encrypted-delivery.ts'
+import { decodeEncryptedFrame, encryptedFrames, type NackCode } from './encrypted-frames.ts'
+import { Presences } from './encrypted-presence.ts'
+import { asRoom, EncryptedRoom, type EnvelopeEntry, frameBytes, Member, type Outstanding } from './encrypted-room.ts'
 import { Snapshots } from './encrypted-snapshots.ts'
-import { loadEncryptedRoom, readChunk, readEntries, writeKeyParams } from './encrypted-store.ts'
+import { loadEncryptedRoom, writeKeyParams } from './encrypted-store.ts'
 import type { EngineParts } from './engine.ts'
 import { type EnvelopeHeader, envelopeKinds, readEnvelope } from './envelope.ts'
-import { Bucket } from './limits.ts'
-import type { Room } from './room.ts'
 import type { RoomKind } from './room-kind.ts'
-import { ephemeralTopic, sendDeferred, sendTo } from './serve-state.ts'
+import { sendTo } from './serve-state.ts'
 import { type RoomState, WrongRoomKind } from './store.ts'
 import { MalformedUpdate } from './walk-update.ts'
 
 const coldAfterMs = 60_000
-/** What a socket may hold before the next piece waits for it to drain. */
-const bufferedAtMost = 256 * 1024
-/** Entries that travel in one frame. */
-const frameBytes = 64 * 1024
-/** An answer to FETCH is at most so long, and so many may wait. */
-const fetchBytes = 4 * 1024 * 1024
-const fetchesAtMost = 8
-const rosterEveryMs = 100
-const rosterAtMost = 1000
 /** Far beyond any rotation; the column holds four bytes. */
 const lastEpoch = 1_000_000
 
@@ -38,10 +21,14 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
   readonly kind = 'e2ee'
   private readonly parts: EngineParts
   private readonly snapshots: Snapshots
+  private readonly presences: Presences
+  private readonly deliveries: Deliveries
 
   constructor(parts: EngineParts) {
     this.parts = parts
     this.snapshots = new Snapshots(parts)
+    this.presences = new Presences(parts)
+    this.deliveries = new Deliveries(parts, this.presences)
   }
 
   async load(instanceId: string, key: string): Promise<EncryptedRoom> {
@@ -64,12 +51,12 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
     member.onDrain?.()
     if (room.lease?.member === member) room.lease = undefined
     this.snapshots.left(connection, room)
-    if (connection.heard) this.announce(room, member, false)
+    if (connection.heard) this.presences.announce(room, member, false)
   }
 
   accessChanged(connection: Connection, room: EncryptedRoom) {
     const member = room.members.get(connection)
-    if (member) this.announce(room, member, true)
+    if (member) this.presences.announce(room, member, true)
   }
 
   costOf(connection: Connection, frame: Uint8Array): number {
@@ -83,209 +70,38 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
     if (message.type !== 'hello' && member.delivery === undefined) throw new MalformedUpdate('HELLO comes first')
     switch (message.type) {
       case 'hello':
-        return this.hello(member, room, message)
+        return this.deliveries.begin(member, room, message)
       case 'append':
         return this.takeEnvelope(member, room, message.cseq, message.envelope)
       case 'ephemeral':
-        return this.relay(member, room, message.envelope)
+        return this.presences.relay(member, room, message.envelope)
       case 'fetch':
-        return this.fetch(member, room, message.from, message.to)
+        return this.deliveries.fetch(member, room, message.from, message.to)
       case 'ping':
         return sendTo(connection, encryptedFrames.pong(message.bytes))
       case 'key_params':
         return void this.takeKeyParams(member, room, message.bytes)
       case 'get':
-        return this.deliverSnapshot(member, room, message.seq)
+        return this.deliveries.sendSnapshot(member, room, message.seq)
       default:
         return this.snapshots.receive(connection, room, message)
     }
   }
 
-  // Joining
-
-  private hello(member: Member, room: EncryptedRoom, hello: Extract<EncryptedMessage, { type: 'hello' }>) {
-    const { connection } = member
-    if (hello.version !== protocolVersion)
-      return this.parts.hub.close(connection, 'wrong_protocol', `version ${protocolVersion} is spoken here`)
-    const isFirst = member.delivery === undefined
-    member.makesSnapshots = hello.makesSnapshots
-    const delivery = {}
-    member.delivery = delivery
-    if (connection.subscribed) this.unsubscribe(connection, room)
-    connection.serving = true
-    if (isFirst) this.announce(room, member, true)
-    // It may have been on another node and know more than this one: that is not a log that went back.
-    const known = hello.lastSeq > room.head ? this.parts.roomLog.catchUp(asRoom(room)) : undefined
-    const deliver = () => this.deliver(member, room, hello, delivery)
-    if (known) known.then(deliver, () => this.fail(connection))
-    else deliver()
-  }
-
-  private fail(connection: Connection) {
-    this.parts.hub.close(connection, 'storage_unavailable', 'the document cannot be read now')
-  }
-
-  private async deliver(
-    member: Member,
-    room: EncryptedRoom,
-    hello: Extract<EncryptedMessage, { type: 'hello' }>,
-    delivery: object,
-  ): Promise<void> {
-    const { connection } = member
-    const isHere = () => member.delivery === delivery && connection.state === 'live'
-    if (!isHere()) return
-    const sameLog = hello.incarnation === undefined || hello.incarnation === room.incarnation
-    const chain = sameLog ? room.chainAt(hello.lastSeq) : undefined
-    const resumed = hello.lastSeq > 0 && chain !== undefined && Buffer.compare(chain, hello.chain) === 0
-    const snapshot = room.snapshot
-    const from = resumed ? hello.lastSeq : (snapshot?.seq ?? 0)
-    member.next = from + 1
-    const { envelopeBytes, snapshotBytes, snapshotChunkBytes } = this.parts.limits
-    connection.socket?.send(
-      encryptedFrames.welcome({
-        incarnation: room.incarnation,
-        head: room.head,
-        chain: room.chain,
-        from,
-        resumed,
-        snapshot,
-        keyEpoch: room.keyEpoch,
-        access: connection.access,
-        envelopeBytes,
-        snapshotBytes,
-        chunkBytes: snapshotChunkBytes,
-        now: Date.now(),
-        ref: member.ref,
-        keyParams: room.keyParams,
-      }),
-    )
-    try {
-      if (!resumed && snapshot) await this.sendChunks(member, room, snapshot.seq, snapshot.chunks, isHere)
-    } catch (error) {
-      this.parts.log.warn({ err: error, room: room.id }, 'a snapshot could not be read')
-      return this.fail(connection)
-    }
-    while (isHere()) {
-      const entry = room.entryAt(member.next)
-      if (!entry && member.next > room.head) break
-      // Trimmed meanwhile, or the room went on from another snapshot: it comes back and is served from there.
-      if (!entry) return this.fail(connection)
-      this.sendFrom(member, room)
-      await this.writable(member)
-    }
-    if (!isHere()) return
-    // Only an empty socket may join the topic: what is published to a full one closes it.
-    connection.serving = false
-    sendDeferred(connection)
-    connection.socket?.subscribe(room.topic)
-    connection.subscribed = true
-    this.hearEphemeral(member, room)
-  }
-
-  private sendFrom(member: Member, room: EncryptedRoom) {
-    const entries: EnvelopeEntry[] = []
-    let bytes = 0
-    for (let seq = member.next; bytes < frameBytes; seq++) {
-      const entry = room.entryAt(seq)
-      if (!entry) break
-      entries.push(entry)
-      bytes += entry.bytes.length
-    }
-    member.connection.socket?.send(encryptedFrames.frames(member.next, entries))
-    member.next += entries.length
-  }
-
-  private async sendChunks(member: Member, room: EncryptedRoom, seq: number, chunks: number, isHere: () => boolean) {
-    for (let n = 0; n < chunks; n++) {
-      const chunk = await readChunk(this.parts.sql, room.id as number, seq, n)
-      if (!chunk) throw new Error('a chunk of a snapshot is missing')
-      await this.writable(member)
-      if (!isHere()) return
-      member.connection.socket?.send(encryptedFrames.snapshotChunk(seq, n, chunk))
-    }
-  }
-
-  /** Resolves once the socket can take more; also when it is gone. */
-  private async writable(member: Member): Promise<void> {
-    while (member.connection.state === 'live' && (member.connection.socket?.getBufferedAmount() ?? 0) > bufferedAtMost)
-      await new Promise<void>((resolve) => {
-        const before = member.onDrain
-        member.onDrain = () => {
-          before?.()
-          resolve()
-        }
-      })
-  }
-
   drained(connection: Connection, room: EncryptedRoom) {
-    const member = room.members.get(connection)
-    const { onDrain } = member ?? {}
-    if (member) member.onDrain = undefined
-    onDrain?.()
+    this.deliveries.drained(connection, room)
   }
-
-  private hearEphemeral(member: Member, room: EncryptedRoom) {
-    member.hearsEphemeral = true
-    member.connection.socket?.subscribe(ephemeralTopic(room))
-    const entries: RosterEntry[] = []
-    for (const other of room.members.values()) if (other.delivery) entries.push(rosterEntry(other, true))
-    for (const node of room.elsewhere.values()) entries.push(...node.values())
-    sendTo(member.connection, encryptedFrames.roster(entries.slice(0, rosterAtMost)))
-  }
-
-  private unsubscribe(connection: Connection, room: EncryptedRoom) {
-    connection.subscribed = false
-    connection.socket?.unsubscribe(room.topic)
-    connection.socket?.unsubscribe(ephemeralTopic(room))
-  }
-
-  private announce(room: EncryptedRoom, member: Member, joined: boolean) {
-    this.announceAll(room, [rosterEntry(member, joined)], true)
-  }
-
-  private announceAll(room: EncryptedRoom, entries: readonly RosterEntry[], areOurs: boolean) {
-    room.rosterChanges.push(...entries)
-    if (areOurs) room.ownRosterChanges.push(...entries)
-    room.rosterTimer ??= setTimeout(() => {
-      room.rosterTimer = undefined
-      const changes = room.rosterChanges.splice(0)
-      if (changes.length > 0) this.parts.publish(ephemeralTopic(room), encryptedFrames.roster(changes))
-      const ours = room.ownRosterChanges.splice(0)
-      if (ours.length > 0) this.parts.tell?.(asRoom(room), nodeMessage('roster', ours))
-    }, rosterEveryMs)
-  }
-
-  // Other nodes
 
   heard(room: EncryptedRoom, nodeId: string, bytes: Uint8Array) {
-    if (bytes[0] === nodeMessages.ephemeral) return this.parts.publish(ephemeralTopic(room), bytes.slice(1))
-    const entries = JSON.parse(Buffer.from(bytes.subarray(1)).toString()) as RosterEntry[]
-    const known = room.elsewhere.get(nodeId) ?? new Map<number, RosterEntry>()
-    room.elsewhere.set(nodeId, known)
-    // What a node stands for as a whole comes more than once: whoever is known already does not join again.
-    const news = entries.filter(
-      (entry) => entry.joined !== known.has(entry.ref) || entry.access !== known.get(entry.ref)?.access,
-    )
-    for (const entry of news) {
-      if (entry.joined) known.set(entry.ref, entry)
-      else known.delete(entry.ref)
-    }
-    this.announceAll(room, news, false)
+    this.presences.heard(room, nodeId, bytes)
   }
 
   presence(room: EncryptedRoom): Uint8Array | undefined {
-    const entries = [...room.members.values()].filter((m) => m.delivery).map((m) => rosterEntry(m, true))
-    return entries.length > 0 ? nodeMessage('roster', entries) : undefined
+    return this.presences.ofThisNode(room)
   }
 
   nodeGone(room: EncryptedRoom, nodeId: string) {
-    const gone = [...(room.elsewhere.get(nodeId)?.values() ?? [])]
-    room.elsewhere.delete(nodeId)
-    this.announceAll(
-      room,
-      gone.map((entry) => ({ ...entry, joined: false })),
-      false,
-    )
+    this.presences.nodeGone(room, nodeId)
   }
 
   // The log
@@ -430,80 +246,6 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
 
   // Beside the log
 
-  private relay(member: Member, room: EncryptedRoom, envelope: Uint8Array) {
-    const { connection } = member
-    const { limits } = this.parts
-    if (envelope.length > limits.ephemeralBytes) throw new MalformedUpdate('an ephemeral envelope is too large')
-    if (readEnvelope(envelope).kind !== envelopeKinds.ephemeral) throw new MalformedUpdate('not an ephemeral envelope')
-    const now = performance.now()
-    const perSecond = limits.awarenessPerSecond
-    connection.presence ??= new Bucket(perSecond, now)
-    if (connection.presence.take(1, perSecond, perSecond, now) > 0) {
-      // Too often: this one is dropped, and costs nothing of what comes later.
-      connection.presence.take(-1, perSecond, perSecond, now)
-      return
-    }
-    const frame = encryptedFrames.ephemeral(member.ref, envelope)
-    countSyncFrames('out', room.connections.size - 1, frame.length)
-    connection.socket?.publish(ephemeralTopic(room), frame)
-    this.parts.tell?.(asRoom(room), Buffer.concat([Uint8Array.of(nodeMessages.ephemeral), frame]))
-  }
-
-  private fetch(member: Member, room: EncryptedRoom, from: number, to: number) {
-    if (++member.fetches > fetchesAtMost)
-      return this.parts.hub.close(member.connection, 'rate_limited', JSON.stringify({ retryAfterMs: 5000 }))
-    member.fetching = member.fetching
-      .then(() => this.answerFetch(member, room, Math.max(1, from), Math.min(to, room.head)))
-      .catch((error) => {
-        this.parts.log.warn({ err: error, room: room.id }, 'a part of a log could not be read')
-        this.fail(member.connection)
-      })
-      .finally(() => member.fetches--)
-  }
-
-  private async answerFetch(member: Member, room: EncryptedRoom, from: number, to: number): Promise<void> {
-    const { connection } = member
-    let next = from
-    if (room.id !== undefined && to >= from) {
-      const { entries } = await readEntries(this.parts.sql, room.id, from - 1, to, fetchBytes)
-      let bytes = 0
-      for (let i = 0; i < entries.length && bytes < fetchBytes; ) {
-        const first = i
-        let size = 0
-        for (; i < entries.length && size < frameBytes; i++) size += entries[i]?.bytes.length ?? 0
-        bytes += size
-        await this.writable(member)
-        if (connection.state !== 'live') return
-        const part = entries.slice(first, i)
-        connection.socket?.send(
-          encryptedFrames.frames(
-            next,
-            part.map((entry) => ({ ...entry, ref: 0 })),
-          ),
-        )
-        next += part.length
-      }
-    }
-    sendTo(connection, encryptedFrames.frames(next, []))
-  }
-
-  private deliverSnapshot(member: Member, room: EncryptedRoom, seq: number) {
-    const { connection } = member
-    if (++member.fetches > fetchesAtMost)
-      return this.parts.hub.close(connection, 'rate_limited', JSON.stringify({ retryAfterMs: 5000 }))
-    member.fetching = member.fetching
-      .then(async () => {
-        const chunks = room.id === undefined ? undefined : await this.snapshots.chunksOf(room.id, seq)
-        if (!chunks) return sendTo(connection, encryptedFrames.snapshotRefused(seq, 404))
-        await this.sendChunks(member, room, seq, chunks, () => connection.state === 'live')
-      })
-      .catch((error) => {
-        this.parts.log.warn({ err: error, room: room.id }, 'a snapshot could not be read')
-        this.fail(connection)
-      })
-      .finally(() => member.fetches--)
-  }
-
   private async takeKeyParams(member: Member, room: EncryptedRoom, bytes: Uint8Array): Promise<void> {
     const { connection } = member
     if (room.keyParams) return sendTo(connection, encryptedFrames.keyParams(room.keyParams))
@@ -518,7 +260,7 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
       if (error instanceof WrongRoomKind)
         return this.parts.hub.close(connection, 'wrong_protocol', 'this document is of another kind')
       this.parts.log.warn({ err: error }, 'key parameters could not be stored')
-      this.fail(connection)
+      this.parts.hub.close(connection, 'storage_unavailable', 'the document cannot be written now')
     }
   }
 
@@ -531,15 +273,7 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
   // Time
 
   everySecond(room: EncryptedRoom, _seconds: number, now: number) {
-    for (const member of room.members.values()) {
-      const { connection } = member
-      if (!connection.subscribed) continue
-      const lags = (connection.socket?.getBufferedAmount() ?? 0) > bufferedAtMost
-      if (lags && member.hearsEphemeral) {
-        member.hearsEphemeral = false
-        connection.socket?.unsubscribe(ephemeralTopic(room))
-      } else if (!lags && !member.hearsEphemeral) this.hearEphemeral(member, room)
-    }
+    this.presences.watch(room)
     this.snapshots.everySecond(room, now)
     this.trim(room)
   }
@@ -564,21 +298,8 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
   stop() {}
 }
 
-const nodeMessages = { ephemeral: 1, roster: 2 } as const
-
-function nodeMessage(type: 'roster', entries: readonly RosterEntry[]): Uint8Array {
-  return Buffer.concat([Uint8Array.of(nodeMessages[type]), Buffer.from(JSON.stringify(entries))])
-}
-
 /** Names a connection to its peers, on every node: by chance, so that nodes need not agree. */
 const newRef = () => 1 + Math.floor(Math.random() * 2 ** 40)
-
-/** Who handles any room takes this one too, and hands it back to us. */
-const asRoom = (room: EncryptedRoom) => room as unknown as Room
-
-function rosterEntry({ ref, connection }: Member, joined: boolean): RosterEntry {
-  return { joined, ref, principal: connection.principal.userId ?? '', access: connection.access }
-}
 
 function headerOf(envelope: Uint8Array): EnvelopeHeader | undefined {
   try {

@@ -8,7 +8,7 @@ import type { Room } from './room.ts'
 /** Below this everything is sent: computing a difference would cost more than the bytes. */
 const diffFrom = 64 * 1024
 /** What a socket may hold before the next piece waits for it to drain: the next send after the limit closes it. */
-const bufferedAtMost = 256 * 1024
+export const bufferedAtMost = 256 * 1024
 const cachedDiffs = 32
 
 /**

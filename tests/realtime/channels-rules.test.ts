@@ -15,7 +15,7 @@ const post = (t: TestInstance, channel: string, body: object, key?: string) =>
     body: JSON.stringify(body),
   })
 
-test('C-1 K4 a writer who is demoted is told and refused, and a removed member hears nothing more, within a second', async () => {
+test('K4 K14 C-1 a writer who is demoted is told and refused, and a removed member hears nothing more, within a second', async () => {
   const t = await testInstance()
   const { channel, organizationId, ada, bob, setRole } = await chat(t)
   const [a, b] = await Promise.all([ada, bob].map(async ({ id }) => (await signedIn(t, id)).connect()))
@@ -43,7 +43,7 @@ test('C-1 K4 a writer who is demoted is told and refused, and a removed member h
   for (const socket of [a, b]) socket.socket.close()
 }, 30_000)
 
-test('C-1 K4 a session that ends closes its sockets with 4401, a token that ends with 4001 unless it is renewed', async () => {
+test('K4 C-1 a session that ends closes its sockets with 4401, a token that ends with 4001 unless it is renewed', async () => {
   const t = await testInstance()
   const { channel, ada, bob } = await chat(t)
   const person = await signedIn(t, ada.id)
@@ -267,7 +267,7 @@ test('C-5 notifications reach every device, wait for whoever is away, and are re
   for (const device of [phone, laptop]) device.socket.close()
 }, 30_000)
 
-test('a backend hears of changes of rights and ended sessions, and is in any channel of its instance and of no other', async () => {
+test('J4 K1 a backend hears of changes of rights, is in any channel of its instance and of no other; pages and cookies are not let in', async () => {
   const t = await testInstance()
   const { channel, bob, setRole } = await chat(t)
   const person = await signedIn(t, bob.id)

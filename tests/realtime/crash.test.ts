@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { temporaryDirectory } from '../support/usher.ts'
 import { connect, generous, startSyncServer, until, Y } from './support.ts'
 
-const rounds = Number(process.env.CRASHES ?? 20)
+const rounds = Number(process.env.CRASHES ?? (process.env.USHER_LONG_TESTS ? 200 : 12))
 const port = () => {
   const probe = Bun.serve({ port: 0, fetch: () => new Response() })
   const { port } = probe

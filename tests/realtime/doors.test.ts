@@ -35,7 +35,7 @@ async function endOf(socket: ReturnType<typeof named>): Promise<number> {
   return end?.code ?? 0
 }
 
-test('D5 J4 no other kind of token opens a document, and a document’s token opens nothing else', async () => {
+test.concurrent('D5 J4 no other kind of token opens a document, and a document’s token opens nothing else', async () => {
   const t = await testInstance()
   const { browser, sessionId, userId, docId, token } = await member(t)
   const post = async (path: string, body: unknown) => {
@@ -89,6 +89,61 @@ test('D5 J4 no other kind of token opens a document, and a document’s token op
     const body = await response.text()
     expect([path, response.ok && body.includes(userId)]).toEqual([path, false])
   }
+}, 60_000)
+
+/** A WebSocket by hand. @returns what the server answered, and whether it has hung up */
+async function handmade(port: number, path: string, headers: string, send: Uint8Array) {
+  const socket = connectTcp(port, '127.0.0.1')
+  let answer = ''
+  let isOver = false
+  socket.on('data', (bytes) => {
+    answer += bytes.toString('latin1')
+    if (answer.includes('\r\n\r\n') && send.length > 0) {
+      socket.write(send)
+      send = new Uint8Array()
+    }
+  })
+  socket.on('close', () => {
+    isOver = true
+  })
+  socket.on('error', () => {})
+  const key = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64')
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${headers}\r\n`,
+  )
+  return {
+    get answer() {
+      return answer
+    },
+    over: (ms: number) => until(() => isOver, 'over', ms),
+    end: () => socket.destroy(),
+  }
+}
+
+test.concurrent('K10 compressed frames, endless headers and fragments that never end take nothing but their own socket', async () => {
+  await using server = await startSyncServer({ env: { USHER_SYNC_LIMITS: 'firstFrameSeconds=3' } })
+  const { port } = new URL(server.wsUrl)
+  using ada = connect(server.wsUrl, 'k10')
+  await ada.synced()
+  const open = (headers: string, bytes: number[]) =>
+    handmade(Number(port), '/sync/k10', headers, Uint8Array.from(bytes))
+  const mask = [0, 0, 0, 0]
+  const start = performance.now()
+  const bomb = await open('Sec-WebSocket-Extensions: permessage-deflate\r\n', [0xc2, 0x82, ...mask, 0x03, 0x00])
+  const unmasked = await open('', [0x82, 0x01, 0x00])
+  const huge = await open('', [0x82, 0xff, 0, 0, 0x10, 0, 0, 0, 0, 0, ...mask])
+  const fragments = await Promise.all(Array.from({ length: 10 }, () => open('', [0x02, 0x81, ...mask, 0x00])))
+  const long = await open(`X-Long: ${'x'.repeat(200_000)}\r\n`, [])
+  for (const socket of [bomb, unmasked, huge, long]) await socket.over(5000)
+  expect(bomb.answer).not.toContain('permessage-deflate')
+  expect(long.answer).not.toContain('101 Switching')
+  for (const socket of fragments) await socket.over(7000)
+  expect(performance.now() - start).toBeLessThan(12_000)
+  ada.doc.getText('t').insert(0, 'x')
+  using bob = connect(server.wsUrl, 'k10')
+  await bob.synced()
+  await until(() => bob.doc.getText('t').length === 1, 'received')
+  expect(ada.closes).toEqual([])
 }, 60_000)
 
 test('K14 who was removed resumes nothing with a token that has not ended, wherever it stands', async () => {
@@ -170,59 +225,4 @@ test('K13 a crowd that comes at once is let in as far as there is room; tokens a
   await Bun.sleep(1500)
   using ada = connect(`${base(t)}/sync`, 'crowd', { params: { token }, headers: { host: t.host } })
   await ada.synced()
-}, 60_000)
-
-/** A WebSocket by hand. @returns what the server answered, and whether it has hung up */
-async function handmade(port: number, path: string, headers: string, send: Uint8Array) {
-  const socket = connectTcp(port, '127.0.0.1')
-  let answer = ''
-  let isOver = false
-  socket.on('data', (bytes) => {
-    answer += bytes.toString('latin1')
-    if (answer.includes('\r\n\r\n') && send.length > 0) {
-      socket.write(send)
-      send = new Uint8Array()
-    }
-  })
-  socket.on('close', () => {
-    isOver = true
-  })
-  socket.on('error', () => {})
-  const key = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64')
-  socket.write(
-    `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n${headers}\r\n`,
-  )
-  return {
-    get answer() {
-      return answer
-    },
-    over: (ms: number) => until(() => isOver, 'over', ms),
-    end: () => socket.destroy(),
-  }
-}
-
-test('K10 compressed frames, endless headers and fragments that never end take nothing but their own socket', async () => {
-  await using server = await startSyncServer({ env: { USHER_SYNC_LIMITS: 'firstFrameSeconds=3' } })
-  const { port } = new URL(server.wsUrl)
-  using ada = connect(server.wsUrl, 'k10')
-  await ada.synced()
-  const open = (headers: string, bytes: number[]) =>
-    handmade(Number(port), '/sync/k10', headers, Uint8Array.from(bytes))
-  const mask = [0, 0, 0, 0]
-  const start = performance.now()
-  const bomb = await open('Sec-WebSocket-Extensions: permessage-deflate\r\n', [0xc2, 0x82, ...mask, 0x03, 0x00])
-  const unmasked = await open('', [0x82, 0x01, 0x00])
-  const huge = await open('', [0x82, 0xff, 0, 0, 0x10, 0, 0, 0, 0, 0, ...mask])
-  const fragments = await Promise.all(Array.from({ length: 10 }, () => open('', [0x02, 0x81, ...mask, 0x00])))
-  const long = await open(`X-Long: ${'x'.repeat(200_000)}\r\n`, [])
-  for (const socket of [bomb, unmasked, huge, long]) await socket.over(5000)
-  expect(bomb.answer).not.toContain('permessage-deflate')
-  expect(long.answer).not.toContain('101 Switching')
-  for (const socket of fragments) await socket.over(7000)
-  expect(performance.now() - start).toBeLessThan(12_000)
-  ada.doc.getText('t').insert(0, 'x')
-  using bob = connect(server.wsUrl, 'k10')
-  await bob.synced()
-  await until(() => bob.doc.getText('t').length === 1, 'received')
-  expect(ada.closes).toEqual([])
 }, 60_000)

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { removeMember } from '../../apps/server/src/domains/organizations/index.ts'
+import { findSessionState, mintSessionToken } from '../../apps/server/src/domains/sessions/index.ts'
 import { type TestInstance, testInstance } from '../../apps/server/src/testing/server.ts'
 import { channels, chat, signedIn } from './channels-support.ts'
 import { until } from './support.ts'
@@ -43,7 +44,7 @@ test('K4 K14 C-1 a writer who is demoted is told and refused, and a removed memb
   for (const socket of [a, b]) socket.socket.close()
 }, 30_000)
 
-test('K4 C-1 a session that ends closes its sockets with 4401, a token that ends with 4001 unless it is renewed', async () => {
+test('K4 C-1 a session that ends closes its sockets with 4401; somebody else’s token renews nothing', async () => {
   const t = await testInstance()
   const { channel, ada, bob } = await chat(t)
   const person = await signedIn(t, ada.id)
@@ -62,6 +63,33 @@ test('K4 C-1 a session that ends closes its sockets with 4401, a token that ends
   expect(performance.now() - start).toBeLessThan(1000)
   const wrong = channels(t, 'ey.no.token')
   expect(await wrong.closed).toMatchObject({ code: 4001 })
+}, 30_000)
+
+test('K4 C-1 a socket is told before its token ends, goes on with a new one, and is closed with 4001 without', async () => {
+  const t = await testInstance()
+  const { channel, ada } = await chat(t)
+  const person = await signedIn(t, ada.id)
+  const mint = async (lifetime: number, ctx = t.ctx()) => {
+    const state = await findSessionState(ctx, person.sessionId)
+    if (!state) throw new Error('no session')
+    return mintSessionToken(ctx, state, { lifetime })
+  }
+  const start = performance.now()
+  const token = await mint(4)
+  const [silent, live] = [channels(t, token), channels(t, token)]
+  for (const socket of [silent, live]) await socket.ask({ t: 'sub', ch: channel })
+  expect((await live.heard('expiring')).inMs).toBeLessThanOrEqual(4000)
+  live.say({ t: 'auth', token: await person.token() })
+  await live.heard('authed')
+  const yesterday = { ...t.ctx(), now: () => new Date(Date.now() - 86_400_000) }
+  const late = channels(t, await mint(60, yesterday))
+  expect((await late.closed).code).toBe(4001)
+  expect((await silent.closed).code).toBe(4001)
+  // Its end, and five seconds in which an answer may be on its way.
+  expect(performance.now() - start).toBeGreaterThan(7500)
+  expect(live.closing).toBeUndefined()
+  expect(await live.ask({ t: 'history', ch: channel })).toMatchObject({ t: 'history', messages: [] })
+  live.socket.close()
 }, 30_000)
 
 test('C-1 what no type names is refused; a channel of a person is theirs; only the server speaks where it says so', async () => {

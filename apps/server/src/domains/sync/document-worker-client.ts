@@ -5,7 +5,9 @@ const budgetMs = 30_000
 const idleMs = 10_000
 
 type Pending = { resolve: (bytes: Uint8Array | undefined) => void; timer: ReturnType<typeof setTimeout> }
-type NewJob = DocumentJob extends infer J ? (J extends { id: number } ? Omit<J, 'id'> : never) : never
+type NewJob =
+  | { kind: 'compact'; updates: readonly Uint8Array[] }
+  | { kind: 'diff'; update: Uint8Array; vector: Uint8Array }
 
 /**
  * Runs what needs yjs in one worker, so that a large document cannot stall the event loop. Started when needed, ended
@@ -24,7 +26,13 @@ export class DocumentWorker {
     const id = this.nextId++
     const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>()
     this.pending.set(id, { resolve, timer: setTimeout(() => this.end(), budgetMs) })
-    this.worker.postMessage({ ...job, id } as DocumentJob)
+    if (job.kind === 'compact') {
+      const { packed, lengths } = pack(job.updates)
+      this.worker.postMessage({ kind: 'compact', id, packed, lengths } satisfies DocumentJob, [
+        packed.buffer,
+        lengths.buffer,
+      ])
+    } else this.worker.postMessage({ ...job, id } satisfies DocumentJob)
     return promise
   }
 
@@ -55,4 +63,16 @@ export class DocumentWorker {
     worker.onerror = () => this.end()
     return worker
   }
+}
+
+/** One buffer that is handed over: to clone tens of thousands of small ones would stall the event loop for longer. */
+function pack(updates: readonly Uint8Array[]): { packed: Uint8Array<ArrayBuffer>; lengths: Uint32Array<ArrayBuffer> } {
+  const lengths = Uint32Array.from(updates, (update) => update.length)
+  const packed = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0))
+  let at = 0
+  for (const update of updates) {
+    packed.set(update, at)
+    at += update.length
+  }
+  return { packed, lengths }
 }

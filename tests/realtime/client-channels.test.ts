@@ -3,12 +3,14 @@ import {
   type Channel,
   ChannelError,
   type ChannelMessage,
+  connect,
   connectRealtime,
+  type SyncConnection,
   type WebSocketConstructor,
 } from '@usher/sync'
 import { type TestInstance, testInstance } from '../../apps/server/src/testing/server.ts'
 import { chat, signedIn } from './channels-support.ts'
-import { until, withHeaders } from './support.ts'
+import { startSyncServer, until, withHeaders } from './support.ts'
 
 type Chat = { 'message.sent': { text: string } }
 
@@ -118,3 +120,20 @@ test('C-4 members are shown with what they say of themselves', async () => {
   b.destroy()
   await until(() => moods(as).join() === `${ada.id} fine`, 'gone')
 }, 20_000)
+
+test('a document has a channel of its own, on its socket', async () => {
+  await using server = await startSyncServer()
+  const [ada, bob] = [1, 2].map(() => connect({ url: server.wsUrl, docId: 'with-chat' })) as [
+    SyncConnection,
+    SyncConnection,
+  ]
+  const [as, bs] = [ada.channel<Chat>(), bob.channel<Chat>()]
+  const heard = collect(as)
+  await Promise.all([isJoined(as), isJoined(bs), ada.whenSynced(), bob.whenSynced()])
+  await bs.publish('message.sent', { text: 'beside the document' })
+  bob.doc.getText('t').insert(0, 'in the document')
+  await until(() => heard.at(-1)?.data.text === 'beside the document', 'heard')
+  await until(() => ada.doc.getText('t').toString() === 'in the document', 'received')
+  expect(ada.state).toMatchObject({ status: 'connected', access: 'write' })
+  for (const { destroy } of [ada, bob]) destroy()
+}, 30_000)

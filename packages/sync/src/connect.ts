@@ -67,7 +67,11 @@ export type SyncConnection = {
    * lies). Takes its history, adds to it what this device has, and connects.
    */
   acceptHistory(): void
-  /** The document's own channel: messages beside its content, e.g. chat or reactions, on the same socket. */
+  /**
+   * The document's own channel: messages beside its content, e.g. chat or reactions, on the same socket.
+   *
+   * @throws {TypeError} for encrypted documents: what is said there is not encrypted
+   */
   channel<Events extends ChannelEvents = ChannelEvents>(options?: ChannelOptions): Channel<Events>
   /** Ends everything and tells the others that this client is gone. The document stays usable. */
   destroy(): void
@@ -202,7 +206,11 @@ export function connect(options: ConnectOptions): SyncConnection {
       session.acceptHistory()
       this.connect()
     },
-    channel: (channelOptions = {}) => channels.open('', channelOptions),
+    channel(channelOptions = {}) {
+      // What is said there would reach the server in clear, of a document that it must not be able to read.
+      if (key) throw new TypeError('The channel of an encrypted document is not encrypted: use the document.')
+      return channels.open('', channelOptions)
+    },
     destroy() {
       if (destroyed) return
       if (!options.awareness) removeAwarenessStates(awareness, [awareness.clientID], 'destroyed')

@@ -88,3 +88,25 @@ test('in production it redirects to the application alone and carries the value 
   expect(headers.get('location')).toBe('https://app.example.com/dashboard')
   expect(headers.getSetCookie().join()).toMatch(/__clerk_handshake_nonce=[\w-]{40,}; .*Domain=example.com/)
 })
+
+test('in production the cookie of a handshake is cleared where it was set, also behind the application’s proxy', async () => {
+  const t = await testInstance('production')
+  const app = 'https://app.example.com'
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { allowedOrigins: [app] })
+  const browser = new TestBrowser(t, null)
+  const proxy = { 'clerk-proxy-url': `${app}/__clerk`, 'clerk-secret-key': t.secretKey }
+  for (const [through, domain] of [
+    [{}, 'example.com'],
+    [proxy, undefined],
+  ] as const) {
+    const url = `/client/handshake?format=nonce&redirect_url=${encodeURIComponent(`${app}/orgs/acme`)}`
+    const { status, headers } = await browser.get(url, through)
+    expect(status).toBe(307)
+    const made = headers.getSetCookie().find((cookie) => cookie.startsWith('__clerk_handshake_nonce=')) ?? ''
+    const nonce = made.match(/=([^;]+)/)?.[1]
+    const directives = await takeHandshakeDirectives(t.ctx(), nonce)
+    const cleared = directives.find((d) => d.startsWith('__clerk_handshake_nonce=;')) ?? ''
+    expect([made, cleared].map((cookie) => cookie.match(/Domain=([^;]+)/)?.[1])).toEqual([domain, domain])
+    expect(cleared).toContain('Max-Age=0')
+  }
+})

@@ -29,8 +29,7 @@ export function handshakeRoutes(): Hono<FrontendEnv> {
     if (c.var.instance.environment === 'development') target.searchParams.set(name, value)
     else {
       const options = { secure: target.protocol === 'https:', httpOnly: true, maxAge: 60 }
-      const domain = target.host === new URL(c.var.publicUrl).host ? undefined : sharedDomain(target.hostname)
-      headers.append('set-cookie', setCookie(name, value, { ...options, domain }))
+      headers.append('set-cookie', setCookie(name, value, { ...options, domain: valueDomain(c, target) }))
     }
     headers.set('location', target.toString())
     return new Response(null, { status: 307, headers })
@@ -62,6 +61,14 @@ async function chosenSession(c: Context<FrontendEnv>): Promise<SessionState | un
   return touched.session
 }
 
+/**
+ * The domain of the cookie that carries the value itself. It must be cleared under the same one: a value that stays is
+ * asked for again with every request, and its second use is refused.
+ */
+function valueDomain(c: Context<FrontendEnv>, target: URL): string | undefined {
+  return target.host === new URL(c.var.publicUrl).host ? undefined : sharedDomain(target.hostname)
+}
+
 /** Complete `Set-Cookie` values; each name with and without the instance's suffix, so that neither is stale. */
 async function cookieDirectives(
   c: Context<FrontendEnv>,
@@ -79,7 +86,7 @@ async function cookieDirectives(
     directives.push(...both('__clerk_db_jwt').map((name) => setCookie(name, value, { secure })))
   } else {
     for (const name of ['__clerk_handshake', '__clerk_handshake_nonce'])
-      directives.push(clearCookie(name, { secure, domain }))
+      directives.push(clearCookie(name, { secure, domain: valueDomain(c, target) }))
   }
   const refresh = `__refresh_${instance.cookieSuffix}`
   if (!session) directives.push(clearCookie(refresh, { secure }))

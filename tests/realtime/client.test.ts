@@ -8,6 +8,7 @@ import {
   indexedDbStorage,
 } from '@usher/sync'
 import 'fake-indexeddb/auto'
+import { temporaryDirectory } from '../support/usher.ts'
 import { generous, startSyncServer, connect as stockClient, until } from './support.ts'
 
 let open: Awaited<ReturnType<typeof startSyncServer>>
@@ -183,14 +184,15 @@ describe('a connection', () => {
   })
 
   test('comes back after a restart of the server', async () => {
-    const server = await startSyncServer()
+    using data = temporaryDirectory()
+    const server = await startSyncServer({ data: data.path })
     const { port } = new URL(server.wsUrl)
     using ada = client('room', { url: server.wsUrl })
     await ada.whenSynced()
     await server.stop()
     await until(() => ada.state.status === 'waiting' || ada.state.status === 'connecting', 'waiting')
     ada.text.insert(0, 'meanwhile')
-    await using again = await startSyncServer({ args: ['--port', port] })
+    await using again = await startSyncServer({ args: ['--port', port], data: data.path })
     await Promise.all([ada.whenSynced(), ada.whenSaved()])
     using bob = client('room', { url: again.wsUrl })
     await bob.whenSynced()

@@ -6,6 +6,7 @@ import {
   connect,
   fixedDocumentKey,
   indexedDbStorage,
+  tokenWebSocket,
 } from '@usher/sync'
 import 'fake-indexeddb/auto'
 import { temporaryDirectory } from '../support/usher.ts'
@@ -165,6 +166,52 @@ describe('a connection', () => {
     await until(() => status.state.status === 'stopped', 'stopped')
     expect(status.state).toMatchObject({ reason: 'signed_out', code: 4401 })
   }, 20_000)
+
+  test('renews its token in place, follows its role, and moves on when the server asks for it', async () => {
+    const heard: string[] = []
+    const offered: string[] = []
+    const sockets: Bun.ServerWebSocket[] = []
+    const server = Bun.serve({
+      port: 0,
+      fetch(request, server) {
+        offered.push(request.headers.get('sec-websocket-protocol') ?? '')
+        return server.upgrade(request, { headers: { 'sec-websocket-protocol': 'usher.v1' } })
+          ? undefined
+          : new Response()
+      },
+      websocket: {
+        open: (socket) => void sockets.push(socket),
+        message: (_, message) => void (typeof message === 'string' && heard.push(message)),
+      },
+    })
+    let tokens = 0
+    const getToken = () => `token-${++tokens}`
+    const url = `ws://127.0.0.1:${server.port}/sync`
+    const bearer = (token: string) => `usher.v1, bearer.${Buffer.from(token).toString('base64url')}`.replace(' ', '')
+    using ada = client('room', { url, getToken })
+    await until(() => sockets.length === 1 && ada.state.status === 'connected', 'connected')
+    sockets[0]?.send('{"t":"expiring","inMs":1000}')
+    await until(() => heard.length === 1, 'renewed')
+    expect(heard).toEqual(['{"t":"auth","token":"token-2"}'])
+    sockets[0]?.send('{"t":"role","access":"read"}')
+    await until(() => ada.state.status === 'connected' && ada.state.access === 'read', 'told')
+    sockets[0]?.send('{"t":"goaway","inMs":50}')
+    await until(() => sockets.length === 2, 'moved')
+    expect(offered.map((each) => each.replace(' ', ''))).toEqual([bearer('token-1'), bearer('token-3')])
+    // The class for the unmodified client does the same.
+    const Polyfill = tokenWebSocket({ getToken })
+    const socket = new Polyfill(`${url}/room`)
+    const frames: unknown[] = []
+    socket.onmessage = ({ data }) => frames.push(data)
+    await until(() => sockets.length === 3 && socket.readyState === 1, 'connected')
+    sockets[2]?.send('{"t":"expiring","inMs":1000}')
+    await until(() => heard.length === 2, 'renewed')
+    expect(heard[1]).toBe('{"t":"auth","token":"token-5"}')
+    expect(frames).toEqual([])
+    socket.close()
+    ada.destroy()
+    server.stop(true)
+  })
 
   test('tries again with growing pauses that are not the same for all', async () => {
     let calls = 0

@@ -1,6 +1,7 @@
 /** The server's own compaction of a long tail, in its worker, beside a flat merge; and how long the event loop stood. */
-import * as Y from 'yjs'
+
 import { DocumentWorker } from '../../apps/server/src/domains/sync/document-worker-client.ts'
+import { Y } from '../support/yjs.ts'
 
 export type CompactionInput = { updates: number; contentBytes: number }
 export type CompactionResult = { compactMs: number; stallMs: number; mergeMs: number; bytes: number; compacted: number }

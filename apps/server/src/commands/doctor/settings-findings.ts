@@ -48,9 +48,9 @@ sealed already, put the old one behind it: USHER_SECRET=2:NEW,1:OLD`.replace('\n
   ]
 }
 
-/** Of random base64 neither is ever true; of what people type or copy from an example mostly one is. */
+/** Of random base64 or hex neither is true in practice; of what people type or copy from an example mostly one is. */
 export function isGuessable(secret: string): boolean {
-  return new Set(secret).size < 12 || /secret|passw|change|example|usher|default|qwert|abcdef|12345/i.test(secret)
+  return new Set(secret).size < 12 || /secret|passw|change|example|usher|default|qwert|abcdefgh|12345678/i.test(secret)
 }
 
 function placeFindings({ environment, host, settings, name }: Instance): Finding[] {

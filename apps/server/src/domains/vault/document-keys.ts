@@ -188,9 +188,15 @@ export async function withdrawKeys(ctx: Ctx | Tx, people: ReadonlySet<string> | 
       .where(and(eq(vaultDocumentKeys.instanceId, tx.instance.id), concerned))
     const byDocument = Map.groupBy(held, ({ docId }) => docId)
     for (const [docId, holders] of byDocument) {
-      const lost: string[] = []
-      for (const { userId } of holders) if (!(await accessOf(tx, { docId, userId }))) lost.push(userId)
-      await withdraw(tx, docId, lost)
+      await withdraw(
+        tx,
+        docId,
+        await lostBy(
+          tx,
+          docId,
+          holders.map(({ userId }) => userId),
+        ),
+      )
     }
   })
 }
@@ -198,6 +204,19 @@ export async function withdrawKeys(ctx: Ctx | Tx, people: ReadonlySet<string> | 
 /** Keys of a document that is deleted: what may still lie in a backup opens for nobody. */
 export async function deleteDocumentKeys(ctx: Ctx | Tx, docId: string): Promise<void> {
   await transaction(ctx, (tx) => tx.db.delete(vaultDocuments).where(isDocument(tx, docId)))
+}
+
+/** Above so many people all readers of a document are read at once, rather than one person after the other. */
+const oneByOne = 3
+
+async function lostBy(tx: Tx, docId: string, holders: readonly string[]): Promise<string[]> {
+  if (holders.length > oneByOne) {
+    const may = new Set((await findReaders(tx, docId)).map((reader) => reader.userId))
+    return holders.filter((id) => !may.has(id))
+  }
+  const lost: string[] = []
+  for (const userId of holders) if (!(await accessOf(tx, { docId, userId }))) lost.push(userId)
+  return lost
 }
 
 /** People who hold a key of a document that they may not read. */

@@ -6,13 +6,25 @@ import { deleteDocumentKeys, withdrawKeys } from './document-keys.ts'
 
 const retries = 5
 const retryMs = 200
+/** Instances that are looked at at the same time. */
+const atOnce = 2
+
+/** Ids in one question; above that everybody in the instance is looked at. */
+const manyPeople = 1000
+
+/** What is to be looked at in one instance. */
+type Due = { people: Set<string> | 'everyone'; documents: Set<string> }
 
 /**
  * Takes keys away as soon as somebody may not read any more: it hears the facts by which sockets are judged anew. Each node
  * does so for itself; whoever comes second finds nothing left to do.
+ *
+ * What is heard while a look is under way waits for the next one, which takes all of it: however many facts an import or a
+ * test brings, there is one look behind the one that runs.
  */
 export class VaultKeeper {
-  private queue: Promise<void> = Promise.resolve()
+  private readonly due = new Map<string, Due>()
+  private readonly busy = new Set<string>()
   private readonly ctxOf: (instanceId: string) => Ctx | undefined
   private readonly log: Log
 
@@ -20,17 +32,47 @@ export class VaultKeeper {
     this.ctxOf = ctxOf
     this.log = log
     bus.subscribe((event) => {
-      const work = workFor(event)
-      if (work) this.queue = this.queue.then(() => this.run(event.instanceId, work))
+      if (this.note(event)) this.work()
     })
   }
 
+  /** @returns whether an event gives something to do */
+  private note(event: UsherEvent): boolean {
+    const isDeletion = event.type === 'document.deleted'
+    const people = isDeletion ? undefined : concernedBy(event)
+    if (!isDeletion && !people) return false
+    const due = this.due.get(event.instanceId) ?? { people: new Set(), documents: new Set() }
+    if (isDeletion) due.documents.add(event.subject)
+    if (people === 'everyone') due.people = 'everyone'
+    else if (people && due.people !== 'everyone') {
+      for (const id of people) due.people.add(id)
+      if (due.people.size > manyPeople) due.people = 'everyone'
+    }
+    this.due.set(event.instanceId, due)
+    return true
+  }
+
+  private work(): void {
+    for (const [instanceId, due] of this.due) {
+      if (this.busy.size >= atOnce) return
+      if (this.busy.has(instanceId)) continue
+      this.due.delete(instanceId)
+      this.busy.add(instanceId)
+      this.run(instanceId, due).finally(() => {
+        this.busy.delete(instanceId)
+        this.work()
+      })
+    }
+  }
+
   /** Never fails: the same is done when somebody next asks for the keys. */
-  private async run(instanceId: string, work: (ctx: Ctx) => Promise<void>): Promise<void> {
+  private async run(instanceId: string, { people, documents }: Due): Promise<void> {
     for (let attempt = 1; attempt <= retries; attempt++) {
       try {
         const ctx = this.ctxOf(instanceId)
-        if (ctx) await work(ctx)
+        if (!ctx) return
+        for (const docId of documents) await deleteDocumentKeys(ctx, docId)
+        if (people === 'everyone' || people.size > 0) await withdrawKeys(ctx, people)
         return
       } catch (error) {
         this.log.warn({ err: error }, 'keys of people who lost access could not be withdrawn')
@@ -38,12 +80,6 @@ export class VaultKeeper {
       }
     }
   }
-}
-
-function workFor(event: UsherEvent): ((ctx: Ctx) => Promise<void>) | undefined {
-  if (event.type === 'document.deleted') return (ctx) => deleteDocumentKeys(ctx, event.subject)
-  const people = concernedBy(event)
-  return people && ((ctx) => withdrawKeys(ctx, people))
 }
 
 /** Whose keys an event may concern. What happens to a session changes nothing about what its person may read. */

@@ -65,7 +65,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
   })
   const countRefusal = (code: string) => refusals.inc({ code })
   const plane = createSyncPlane({ engine, gate, log, onText, onClosed, countRefusal })
-  watchPlane('sync', () => engine.stats)
+  const endWatch = watchPlane('sync', () => engine.stats)
   const server = Bun.serve<SocketData>({
     port: config.port,
     hostname: config.listen,
@@ -94,6 +94,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
     stop: async () => {
       await plane.stop()
       await channels.stop()
+      endWatch()
       await server.stop(true)
       await cluster.close()
       await node.leave()

@@ -42,17 +42,21 @@ const planeGauge = (name: string, help: string, read: (stats: PlaneStats) => num
     registers: [metrics],
     collect() {
       this.reset()
-      for (const [label, stats] of watched) this.inc({ plane: label }, read(stats()))
+      for (const { label, stats } of watched) this.inc({ plane: label }, read(stats()))
     },
   })
 
 /** `rooms`: documents or channels in memory. */
 export type PlaneStats = { connections: number; rooms: number }
-const watched = new Map<Plane, () => PlaneStats>()
+const watched = new Set<{ label: Plane; stats: () => PlaneStats }>()
 
-/** Says where the numbers of a plane are read. The last one counts: a process serves each plane once. */
-export function watchPlane(label: Plane, stats: () => PlaneStats): void {
-  watched.set(label, stats)
+/** Says where the numbers of a plane are read; several servers of one process add up. @returns ends it */
+export function watchPlane(label: Plane, stats: () => PlaneStats): () => void {
+  const entry = { label, stats }
+  watched.add(entry)
+  return () => {
+    watched.delete(entry)
+  }
 }
 
 planeGauge('usher_realtime_connections', 'Sockets that are open', (stats) => stats.connections)

@@ -68,7 +68,7 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
       for (const data of concerned) plane.close(data, 'storage_unavailable', 'rights cannot be checked now')
     }
   }
-  watchPlane('realtime', () => ({ connections: plane.sockets.size, rooms: hub.size }))
+  const endWatch = watchPlane('realtime', () => ({ connections: plane.sockets.size, rooms: hub.size }))
   const unsubscribe = bus.subscribe((event) => {
     forgetOwned(event)
     const ids = changesRights(event)
@@ -93,6 +93,7 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
       unsubscribe()
       await plane.stop(20_000)
       await hub.stop()
+      endWatch()
     },
   }
 }

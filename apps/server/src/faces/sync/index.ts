@@ -26,7 +26,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     limits: config.syncLimits,
     cluster: runtime.cluster,
   })
-  watchPlane('sync', () => engine.stats)
+  const endWatch = watchPlane('sync', () => engine.stats)
   /** Counts what changed, to notice a change between the judgement of a token and the opening of its socket. */
   let changes = 0
   const gate = tokenGate(runtime)
@@ -73,6 +73,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     stop: async () => {
       unsubscribe()
       await plane.stop()
+      endWatch()
     },
   }
 }

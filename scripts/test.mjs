@@ -60,15 +60,15 @@ if (!env.USHER_TEST_POSTGRES_BIN)
 if (!env.USHER_TEST_NGINX) missing.push('nginx: the test of a production server (Debian: apt install nginx)')
 if (!env.USHER_TEST_REDIS) missing.push('Redis: the tests of several nodes (Debian: apt install redis-server)')
 
-const groups = only.length > 0 ? [only] : [...serverGroups(), ['packages'], ...testFolders().map((dir) => [dir])]
+const groups = only.length > 0 ? [only] : allGroups()
 if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
 }
-// Most tests wait as much as they work, so two groups share the machine; browsers and builds have it to themselves.
+// Most tests wait more than they work, so three groups share two cores; browsers and builds have them to themselves.
 const late = groups.filter(([path]) => path === 'tests/e2e')
 const early = groups.filter((group) => !late.includes(group))
-await inTurn(early, { atOnce: Math.min(2, availableParallelism()) })
+await inTurn(early, { atOnce: availableParallelism() > 1 ? 3 : 1 })
 await inTurn(late)
 
 for (const what of missing) say(`skipped for want of ${what}`)
@@ -92,6 +92,22 @@ function countCheck(name, [command, ...args]) {
   const done = spawnSync(command, args, { cwd: root, env, stdio: 'inherit' })
   totals[done.status === 0 ? 'pass' : 'fail'] += 1
   say(`${name}: ${done.status === 0 ? 'ok' : 'failed'}`)
+}
+
+/** Every test once. Sockets mostly wait for time to pass: they begin first and stand beside those that work. */
+function allGroups() {
+  const folders = testFolders().filter((dir) => dir !== 'tests/realtime')
+  const [waiting = [], ...more] = shards('tests/realtime', 3)
+  const [domains = [], faces = []] = serverGroups()
+  return [waiting, domains, more[0] ?? [], faces, more[1] ?? [], ...folders.map((dir) => [dir]), ['packages']]
+}
+
+/** The test files of one folder in so many groups. */
+function shards(folder, number) {
+  const files = readdirSync(join(root, folder)).filter((name) => name.endsWith('.test.ts'))
+  return Array.from({ length: number }, (_, n) =>
+    files.filter((_, i) => i % number === n).map((name) => `${folder}/${name}`),
+  )
 }
 
 /** The server's own tests in two halves of about the same length. */

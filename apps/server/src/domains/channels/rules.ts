@@ -2,9 +2,6 @@ import { decide, type MembershipStanding, standingOf } from '../access/index.ts'
 import type { ChannelRule, ChannelType } from '../instances/index.ts'
 import { isDocumentChannel } from './names.ts'
 
-/** What is kept of a channel's messages, and what may be said in it. */
-export type ChannelKind = Pick<ChannelType, 'history' | 'presence' | 'retentionDays' | 'events'>
-
 /** What a subscriber may do. */
 export type Rights = { publish: boolean; presence: boolean; history: boolean }
 

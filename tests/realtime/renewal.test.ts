@@ -143,8 +143,8 @@ test('T-4 a token by first message opens the document; before it nothing else is
   late.socket.send(letter(3))
   await until(() => late.frames.some((f) => f[0] === 0 && f[1] === 2), 'acknowledged')
   const refused: [string, (socket: ReturnType<typeof named>) => unknown, number][] = [
-    ['an update', (s) => s.socket.send(letter(9)), 4422],
-    ['a subscription', (s) => s.say({ t: 'sub', id: 1, ch: 'x' }), 4422],
+    ['an update', (s) => s.socket.send(letter(9)), 4001],
+    ['a subscription', (s) => s.say({ t: 'sub', id: 1, ch: 'x' }), 4001],
     ['a wrong token', (s) => s.say({ t: 'auth', token: 'wrong' }), 4001],
     ['a token for another document', async (s) => s.say({ t: 'auth', token: await grant('elsewhere') }), 4403],
     ['no JSON', (s) => s.socket.send('{'), 4422],

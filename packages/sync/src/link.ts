@@ -178,9 +178,9 @@ export class Link {
   }
 
   private closed(code: number, message: string): void {
-    const { getToken, token } = this.options
+    const { getToken } = this.options
     // Nobody can give another token: that one will not do the next time either.
-    const isFinalHere = isFinal(code) || (code === 4001 && !getToken && token !== undefined)
+    const isFinalHere = isFinal(code) || (code === 4001 && !getToken)
     if (isFinalHere) this.end({ status: 'stopped', reason: closeReason(code), code, message })
     else if (code === 4001 && getToken && !this.triedAgainAtOnce) {
       this.triedAgainAtOnce = true

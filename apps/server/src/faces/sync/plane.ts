@@ -202,8 +202,13 @@ export function createSyncPlane(options: Options): SyncPlane {
       return socket.terminate()
     }
     if (waiting.isJudged) return turnAway(socket, waiting, 'malformed', 'wait for the answer to the token')
-    const token = typeof message === 'string' ? tokenIn(parseControl(message)) : undefined
-    if (token === undefined) return turnAway(socket, waiting, 'malformed', 'the first message is { t: "auth", token }')
+    const said = typeof message === 'string' ? parseControl(message) : undefined
+    const token = tokenIn(said)
+    if (token === undefined) {
+      // Who says something else has not understood that a token is needed; what cannot be read is no such thing.
+      const reason = typeof message === 'string' && said === undefined ? 'malformed' : 'unauthenticated'
+      return turnAway(socket, waiting, reason, 'a token is needed: the first message is { t: "auth", token }')
+    }
     waiting.isJudged = true
     const { offer } = waiting
     const credential = digestOf(`${offer.ip} ${offer.docId} ${token}`)

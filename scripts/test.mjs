@@ -65,11 +65,14 @@ if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
 }
-// Most tests wait more than they work, so three groups share two cores; browsers and builds have them to themselves.
-const late = groups.filter(([path]) => path === 'tests/e2e')
-const early = groups.filter((group) => !late.includes(group))
-await inTurn(early, { atOnce: availableParallelism() > 1 ? 3 : 1 })
-await inTurn(late)
+// Most tests wait more than they work, so several groups share two cores.
+const severalCores = availableParallelism() > 1
+const isBrowsers = ([path]) => path.startsWith('tests/e2e')
+await inTurn(
+  groups.filter((group) => !isBrowsers(group)),
+  { atOnce: severalCores ? 3 : 1 },
+)
+await inTurn(groups.filter(isBrowsers), { atOnce: severalCores ? 2 : 1 })
 
 for (const what of missing) say(`skipped for want of ${what}`)
 if (ci && totals.skip > 0) {
@@ -96,18 +99,26 @@ function countCheck(name, [command, ...args]) {
 
 /** Every test once. Sockets mostly wait for time to pass: they begin first and stand beside those that work. */
 function allGroups() {
-  const folders = testFolders().filter((dir) => dir !== 'tests/realtime')
-  const [waiting = [], ...more] = shards('tests/realtime', 3)
-  const [domains = [], faces = []] = serverGroups()
-  return [waiting, domains, more[0] ?? [], faces, more[1] ?? [], ...folders.map((dir) => [dir]), ['packages']]
+  const split = ['tests/realtime', 'tests/e2e']
+  const folders = testFolders().filter((dir) => !split.includes(dir))
+  const sockets = testFiles('tests/realtime')
+  const [waiting, ...more] = [0, 1, 2].map((n) => sockets.filter((_, i) => i % 3 === n))
+  const [domains, faces] = serverGroups()
+  const browsers = testFiles('tests/e2e')
+  // Those with a built application: two of them must not build the same example at once.
+  const isBuilt = (file) => /nextjs|production/.test(file)
+  return [
+    ...[waiting, domains, more[0], faces, more[1]],
+    ...folders.map((dir) => [dir]),
+    ['packages'],
+    browsers.filter((file) => !isBuilt(file)),
+    browsers.filter(isBuilt),
+  ]
 }
 
-/** The test files of one folder in so many groups. */
-function shards(folder, number) {
-  const files = readdirSync(join(root, folder)).filter((name) => name.endsWith('.test.ts'))
-  return Array.from({ length: number }, (_, n) =>
-    files.filter((_, i) => i % number === n).map((name) => `${folder}/${name}`),
-  )
+function testFiles(folder) {
+  const names = readdirSync(join(root, folder)).filter((name) => name.endsWith('.test.ts'))
+  return names.map((name) => `${folder}/${name}`)
 }
 
 /** The server's own tests in two halves of about the same length. */

@@ -1,5 +1,5 @@
-import { applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from 'y-protocols/awareness'
 import type { Access } from './connection-state.ts'
+import { concat, equalBytes } from './crypto/bytes.ts'
 import {
   CryptoError,
   createReceiver,
@@ -19,7 +19,6 @@ import {
 import {
   appendFrame,
   decodeServerFrame,
-  ephemeralFrame,
   helloFrame,
   keyParamsFrame,
   type Place,
@@ -33,6 +32,7 @@ import {
   snapshotOkFrame,
   type Welcome,
 } from './encrypted-frames.ts'
+import { EncryptedPresence } from './encrypted-presence.ts'
 import type { TextMessage } from './link.ts'
 import { Rest } from './rest.ts'
 import type { Session, SessionHost, SyncProblem } from './session.ts'
@@ -40,7 +40,6 @@ import type { Session, SessionHost, SyncProblem } from './session.ts'
 /** Changes made within this time are sealed together: each envelope costs 64 bytes and a place in the log. */
 const batchMs = 30
 const offlineBatchMs = 500
-const ephemeralMs = 50
 /** Appends that may be under way at once. */
 const inFlight = 100
 const keptChains = 4096
@@ -48,12 +47,8 @@ const compactAfter = 200
 /** Header, commitment and tag of an envelope. */
 const overhead = 64
 
-const ephemeralAwareness = 1
-const ephemeralQuery = 3
-
 /** Sealed, and not known to be durable. Sent again as it is, so that a repetition is an exact one (E-8). */
 type Outgoing = { id: string; envelope: Uint8Array; epoch: number; cseq: number | undefined }
-type AwarenessChange = { added: number[]; updated: number[]; removed: number[] }
 type Download = { snapshot: Snapshot; chunks: Uint8Array[]; isCheck: boolean }
 
 /** A document that the server cannot read: an ordered log of envelopes, folded into snapshots by its members. */
@@ -75,7 +70,6 @@ export class EncryptedSession implements Session {
   private params: Uint8Array | undefined
   private answerParams: ((params: Uint8Array | undefined) => void) | undefined
   private log: Receiver
-  private ephemeral: Receiver
   private welcome: Welcome | undefined
   private download: Download | undefined
   private serverEpoch = 0
@@ -94,11 +88,7 @@ export class EncryptedSession implements Session {
   private sealed: Promise<void> = Promise.resolve()
   private timer: ReturnType<typeof setTimeout> | undefined
   private sender: Promise<Sender> | undefined
-  private ephemeralSender: Promise<Sender> | undefined
-  private ephemeralTimer: ReturnType<typeof setTimeout> | undefined
-  private readonly presences = new Map<number, Set<number>>()
-  /** Whose presence this connection tells: its own, or that of a client behind it. */
-  private readonly spoken = new Set<number>()
+  private readonly presence: EncryptedPresence
   private members = 0
   private wake: (() => void) | undefined
   private retryTimer: ReturnType<typeof setTimeout> | undefined
@@ -111,10 +101,9 @@ export class EncryptedSession implements Session {
     this.keys = keys
     this.place = this.start()
     this.log = createReceiver({ keys, room: host.docId })
-    this.ephemeral = createReceiver({ keys, room: host.docId })
+    const mayTell = () => this.isOpen && this.access === 'write' && (!keys.parameters || this.params !== undefined)
+    this.presence = new EncryptedPresence(host, keys, mayTell)
     this.unsubscribe = host.crdt.onUpdate(this.onUpdate)
-    host.awareness.on('update', this.onAwareness)
-    if (host.awareness.getLocalState() !== null) this.spoken.add(host.awareness.clientID)
     // What the document held before there was a connection is the same as what is written later.
     if (host.crdt.isEmpty?.() === false) this.batch.push(host.crdt.encodeState())
   }
@@ -151,12 +140,10 @@ export class EncryptedSession implements Session {
     this.download = undefined
     this.upload = undefined
     this.members = 0
-    this.presences.clear()
     for (const outgoing of this.outbox) outgoing.cseq = undefined
     // A session is one connection's: its keys end with it (E-2).
     this.sender = undefined
-    this.ephemeralSender = undefined
-    this.ephemeral = createReceiver({ keys: this.keys, room: this.host.docId })
+    this.presence.opened()
     this.host.link.send(helloFrame(this.place.seq > 0 ? this.place : undefined, [], true))
   }
 
@@ -198,14 +185,7 @@ export class EncryptedSession implements Session {
     this.wake?.()
     this.answerParams?.(undefined)
     this.answerParams = undefined
-    clearTimeout(this.ephemeralTimer)
-    this.ephemeralTimer = undefined
-    const { awareness } = this.host
-    removeAwarenessStates(
-      awareness,
-      [...awareness.getStates().keys()].filter((id) => !this.spoken.has(id)),
-      this,
-    )
+    this.presence.lost()
   }
 
   acceptHistory(): void {
@@ -229,7 +209,7 @@ export class EncryptedSession implements Session {
     clearTimeout(this.timer)
     clearTimeout(this.retryTimer)
     this.unsubscribe()
-    this.host.awareness.off('update', this.onAwareness)
+    this.presence.destroy()
   }
 
   private start(): Place {
@@ -249,7 +229,8 @@ export class EncryptedSession implements Session {
       case 'nack':
         return this.onNack(frame)
       case 'ephemeral':
-        return this.onEphemeral(frame)
+        if (frame.connection !== this.welcome?.connection) await this.presence.receive(frame.connection, frame.envelope)
+        return
       case 'roster':
         this.onRoster(frame.entries)
         return
@@ -281,7 +262,8 @@ export class EncryptedSession implements Session {
     if (!(await this.agreeOnKey(welcome))) return
     const before = this.place
     if (before.seq > 0) {
-      const isOther = !sameBytes(before.incarnation, welcome.incarnation) && before.incarnation.some((byte) => byte > 0)
+      const isOther =
+        !equalBytes(before.incarnation, welcome.incarnation) && before.incarnation.some((byte) => byte > 0)
       if (isOther || welcome.head < before.seq) return this.historyChanged('the server has lost what it had')
     }
     if (welcome.resumed) {
@@ -329,9 +311,8 @@ export class EncryptedSession implements Session {
     this.params = params
     // What was derived from a proposal of our own must not be used any more.
     this.log = createReceiver({ keys: this.keys, room: this.host.docId })
-    this.ephemeral = createReceiver({ keys: this.keys, room: this.host.docId })
     this.sender = undefined
-    this.ephemeralSender = undefined
+    this.presence.changeKey()
   }
 
   private async onChunk({ seq, n, envelope }: { seq: number; n: number; envelope: Uint8Array }): Promise<void> {
@@ -373,14 +354,15 @@ export class EncryptedSession implements Session {
   }
 
   private async openSnapshot(snapshot: Snapshot, chunks: Uint8Array[]): Promise<Uint8Array> {
-    if (!sameBytes(await digest(chunks), snapshot.sha256)) throw new Error('it is not the one that was announced')
+    if (!equalBytes(await digest(chunks), snapshot.sha256)) throw new Error('it is not the one that was announced')
     const receiver = createReceiver({ keys: this.keys, room: this.host.docId })
     const opened = await Promise.all(chunks.map((chunk) => receiver.open(chunk)))
     const isWhole = opened.every(
       ({ kind, counter, missing }, i) => kind === envelopeKind.snapshot && missing === 0 && (i > 0 || counter === 0),
     )
-    const { type, seq, chain, data } = decodeContent(join(opened.map(({ plaintext }) => plaintext)))
-    if (!isWhole || seq !== snapshot.seq || !sameBytes(chain, snapshot.chain)) throw new Error('it is of another place')
+    const { type, seq, chain, data } = decodeContent(concat(...opened.map(({ plaintext }) => plaintext)))
+    if (!isWhole || seq !== snapshot.seq || !equalBytes(chain, snapshot.chain))
+      throw new Error('it is of another place')
     if (type !== this.host.crdt.contentType) throw new Error('it is of another kind of document')
     return data
   }
@@ -389,7 +371,7 @@ export class EncryptedSession implements Session {
   private arrive(): void {
     const { welcome, place } = this
     if (!welcome || this.synced || this.download || place.seq < welcome.head) return
-    if (place.seq === welcome.head && place.seq > 0 && !sameBytes(place.chain, welcome.chain)) {
+    if (place.seq === welcome.head && place.seq > 0 && !equalBytes(place.chain, welcome.chain)) {
       this.historyChanged('the server counts another history than it gives')
       return
     }
@@ -402,8 +384,7 @@ export class EncryptedSession implements Session {
     this.resealOld()
     this.seal()
     this.sendOutbox()
-    this.sendEphemeral(Uint8Array.of(ephemeralQuery))
-    this.announce()
+    this.presence.arrived()
     this.host.changed()
   }
 
@@ -445,7 +426,7 @@ export class EncryptedSession implements Session {
       this.place = { ...this.place, seq, chain: chains[i] as Uint8Array }
       this.remember()
       if (result) this.apply(seq, result, applied)
-      if (this.remembered?.seq === seq && !sameBytes(this.remembered.chain, this.place.chain))
+      if (this.remembered?.seq === seq && !equalBytes(this.remembered.chain, this.place.chain))
         return this.historyChanged('the server has changed what it had')
     }
     this.forget(({ id }) => ids.includes(id))
@@ -462,7 +443,7 @@ export class EncryptedSession implements Session {
       const { type, seq: seen, chain, data } = decodeContent(opened.plaintext)
       if (type !== this.host.crdt.contentType) throw new Error('this is another kind of document')
       const ours = this.chains.get(seen)
-      if (seen >= seq || (ours && !sameBytes(ours, chain)))
+      if (seen >= seq || (ours && !equalBytes(ours, chain)))
         this.problem({ code: 'history_forked', message: 'its author saw another history than this', seq })
       this.host.crdt.apply(data)
       applied.push(data)
@@ -502,7 +483,7 @@ export class EncryptedSession implements Session {
   private onEpoch(epoch: number): void {
     this.serverEpoch = Math.max(this.serverEpoch, epoch)
     this.sender = undefined
-    this.ephemeralSender = undefined
+    this.presence.changeEpoch()
     this.keys.refresh?.().then(
       () => {
         this.wake?.()
@@ -642,76 +623,10 @@ export class EncryptedSession implements Session {
     this.timer = setTimeout(() => this.seal(), afterMs)
   }
 
-  // ---- presence
-
-  private readonly onAwareness = ({ added, updated, removed }: AwarenessChange, origin: unknown): void => {
-    // What others said, or did not say for long, is not ours to tell.
-    if (origin === this || origin === 'timeout') return
-    for (const id of [...added, ...updated, ...removed]) this.spoken.add(id)
-    if (!this.synced) return
-    if (removed.length > 0) this.announce()
-    else this.announceSoon()
-  }
-
-  private announceSoon(): void {
-    this.ephemeralTimer ??= setTimeout(() => this.announce(), ephemeralMs)
-  }
-
-  private announce(): void {
-    clearTimeout(this.ephemeralTimer)
-    this.ephemeralTimer = undefined
-    const { awareness } = this.host
-    const known = [...this.spoken].filter((id) => awareness.meta.has(id))
-    if (known.length === 0) return
-    this.sendEphemeral(join([Uint8Array.of(ephemeralAwareness), encodeAwarenessUpdate(awareness, known)]))
-    for (const id of known) if (!awareness.states.has(id)) this.spoken.delete(id)
-  }
-
-  private sendEphemeral(plaintext: Uint8Array): void {
-    if (!this.isOpen || this.access !== 'write' || (this.keys.parameters && !this.params)) return
-    const { connection } = this
-    this.ephemeralSender ??= this.keys.current().then(({ key, epoch }) => {
-      return createSender({ key, epoch, room: this.host.docId })
-    })
-    this.ephemeralSender
-      .then((sender) => sender.seal(envelopeKind.ephemeral, plaintext))
-      .then(
-        (envelope) => connection === this.connection && this.host.link.send(ephemeralFrame(envelope)),
-        () => {
-          this.ephemeralSender = undefined
-        },
-      )
-  }
-
-  private async onEphemeral({ connection, envelope }: { connection: number; envelope: Uint8Array }): Promise<void> {
-    if (connection === this.welcome?.connection) return
-    const { opened } = await settle(this.ephemeral.open(envelope))
-    if (opened?.kind !== envelopeKind.ephemeral) return
-    const { plaintext } = opened
-    if (plaintext[0] === ephemeralQuery) {
-      this.announceSoon()
-      return
-    }
-    if (plaintext[0] !== ephemeralAwareness) return
-    const seen = this.presences.get(connection) ?? new Set()
-    this.presences.set(connection, seen)
-    const note = ({ added, updated }: AwarenessChange) => {
-      for (const id of [...added, ...updated]) seen.add(id)
-    }
-    this.host.awareness.on('update', note)
-    try {
-      applyAwarenessUpdate(this.host.awareness, plaintext.slice(1), this)
-    } finally {
-      this.host.awareness.off('update', note)
-    }
-  }
-
   private onRoster(entries: { joined: boolean; connection: number }[]): void {
     for (const { joined, connection } of entries) {
       this.members += joined ? 1 : -1
-      if (joined) continue
-      removeAwarenessStates(this.host.awareness, [...(this.presences.get(connection) ?? [])], this)
-      this.presences.delete(connection)
+      if (!joined) this.presence.left(connection)
     }
   }
 
@@ -808,20 +723,6 @@ function idOf(envelope: Uint8Array): string {
   return id
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
-}
-
-function join(parts: Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
-}
-
 async function digest(chunks: Uint8Array[]): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', join(chunks) as Uint8Array<ArrayBuffer>))
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', concat(...chunks)))
 }

@@ -88,11 +88,7 @@ export async function isSignedBy(
   return isSignatureOf(signPublicKey, fromBase64url(signature), context(...parts))
 }
 
-export async function isSignatureOf(
-  signPublicKey: Uint8Array,
-  signature: Uint8Array,
-  message: Uint8Array,
-): Promise<boolean> {
+async function isSignatureOf(signPublicKey: Uint8Array, signature: Uint8Array, message: Uint8Array): Promise<boolean> {
   const key = await crypto.subtle.importKey('raw', owned(signPublicKey), ecdsa, false, ['verify'])
   return crypto.subtle.verify(withSha256, key, owned(signature), owned(message))
 }

@@ -37,7 +37,7 @@ const idOf = (reveal: Uint8Array) => sha256(concat(utf8('usher/pairing/v1\0'), r
  * Both randoms are in it. The old device's comes after the new one bound itself to its own by the id, and the new one's is
  * shown only after that: nobody in between can try keys until the digits fit.
  */
-export function pairingDigits(publicKey: Uint8Array, offer: Uint8Array, reveal: Uint8Array): string {
+function pairingDigits(publicKey: Uint8Array, offer: Uint8Array, reveal: Uint8Array): string {
   const digest = sha256(concat(utf8('usher/digits/v1\0'), publicKey, offer, reveal))
   return (BigInt(`0x${toHex(digest)}`) % 1_000_000n).toString().padStart(6, '0')
 }

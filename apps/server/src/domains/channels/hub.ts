@@ -19,7 +19,7 @@ export type Since = { epoch: string; offset: number }
 /** A message that was taken. `offset` is 0 where a channel keeps nothing. */
 export type Published = { epoch: string; offset: number; at: number; isRepeated: boolean }
 
-export type Publication = {
+type Publication = {
   instanceId: string
   channel: string
   type: Pick<ChannelType, 'history' | 'retentionDays'>

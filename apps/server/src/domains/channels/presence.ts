@@ -13,7 +13,7 @@ export type Member = {
 }
 
 /** What changed since it was last told. */
-export type PresenceChange = { join: Member[]; leave: string[]; update: Member[] }
+type PresenceChange = { join: Member[]; leave: string[]; update: Member[] }
 
 type Entry = { id: string; user: string | null; data: unknown; at: number }
 

@@ -1,5 +1,5 @@
 /** What is said of JSON that everybody can rely on. */
-export type JsonFault = 'malformed' | 'too_deep' | 'repeated_name' | 'not_a_number'
+type JsonFault = 'malformed' | 'too_deep' | 'repeated_name' | 'not_a_number'
 
 /**
  * Reads JSON as every reader would: `JSON.parse` takes the last of two equal names where others take the first, and

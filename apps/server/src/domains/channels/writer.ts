@@ -12,7 +12,7 @@ const longestPauseMs = 1000
 /** A channel as the writer knows it: its row's id is found out at the first message. */
 export type Target = { instanceId: string; name: string; id: number | undefined }
 
-export type NewMessage = {
+type NewMessage = {
   name: string
   payload: string
   from: Sender

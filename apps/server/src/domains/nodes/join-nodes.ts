@@ -24,7 +24,7 @@ export type Node = {
   leave: () => Promise<void>
 }
 
-export type NodeOptions = { kind: 'server' | 'sync'; redis: boolean; log: Log }
+type NodeOptions = { kind: 'server' | 'sync'; redis: boolean; log: Log }
 
 /**
  * Registers this process as a node. One that does not talk to others has to be the only one: what one of them knows in

@@ -109,7 +109,7 @@ export type Welcome = {
   keyParams: Uint8Array | undefined
 }
 
-export type SentEntry = { ref: number; at: number; bytes: Uint8Array }
+type SentEntry = { ref: number; at: number; bytes: Uint8Array }
 export type RosterEntry = { joined: boolean; ref: number; principal: string; access: 'read' | 'write' }
 export type NackCode = 403 | 409 | 413 | 422 | 429 | 503
 export type SnapshotRefusal = 403 | 404 | 409 | 413 | 422 | 503

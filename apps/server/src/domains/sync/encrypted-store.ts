@@ -245,7 +245,7 @@ export async function condemnSnapshot(sql: SQL, roomId: number, seq: number): Pr
  * Deletes what is over: old snapshots but for two, and envelopes that every kept snapshot contains, once a member other
  * than its author has opened one that contains them and a week has passed since.
  */
-export async function discardOldEnvelopes(tx: SQL, roomId: number): Promise<void> {
+async function discardOldEnvelopes(tx: SQL, roomId: number): Promise<void> {
   const [bad] = await tx`select from sync_room_snapshots where room_id = ${roomId} and state = 'bad' limit 1`
   if (bad) return
   await tx`

@@ -194,11 +194,7 @@ type Facts = { subject: string; organization: string | undefined; permissions: R
  * The first rule whose pattern fits decides; without one there is no access. `{subject}` and `{organization}` stand for
  * what the token says, percent-encoded and never a wildcard.
  */
-export function accessByExternalRules(
-  rules: readonly SyncIssuerRule[],
-  docId: string,
-  facts: Facts,
-): Access | undefined {
+function accessByExternalRules(rules: readonly SyncIssuerRule[], docId: string, facts: Facts): Access | undefined {
   const rule = rules.find(({ pattern }) => fitsPattern(pattern, docId, facts))
   if (!rule) return undefined
   const may = (permission: string | false | undefined) =>

@@ -48,6 +48,6 @@ export function decodeSegment(payload: Uint8Array, crc: number): SegmentEntry[] 
 }
 
 /** CRC-32 as a signed 32-bit number, which is what the column holds. */
-export function crcOf(bytes: Uint8Array): number {
+function crcOf(bytes: Uint8Array): number {
   return Bun.hash.crc32(bytes) | 0
 }

@@ -14,7 +14,7 @@ export type Vault = typeof vaults.$inferSelect & {
 }
 
 /** Wraps that nobody has shown to have opened, in one window. */
-export const openReadsAllowed = 10
+const openReadsAllowed = 10
 const windowMinutes = 60
 
 export async function findVault(ctx: Ctx | Tx, userId: string): Promise<Vault | undefined> {

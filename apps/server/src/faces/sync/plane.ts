@@ -206,7 +206,8 @@ export function createSyncPlane(options: Options): SyncPlane {
     const token = tokenIn(said)
     if (token === undefined) {
       // Who says something else has not understood that a token is needed; what cannot be read is no such thing.
-      const reason = typeof message === 'string' && said === undefined ? 'malformed' : 'unauthenticated'
+      const isUnreadable = typeof message === 'string' && (said === undefined || said.t === 'auth')
+      const reason = isUnreadable ? 'malformed' : 'unauthenticated'
       return turnAway(socket, waiting, reason, 'a token is needed: the first message is { t: "auth", token }')
     }
     waiting.isJudged = true

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { testInstance } from '../../apps/server/src/testing/server.ts'
+import { chat, signedIn } from '../realtime/channels-support.ts'
 import { startSyncServer } from '../realtime/support.ts'
 import { chromiumPath, launchBrowser } from '../support/browser.ts'
 
@@ -8,28 +10,28 @@ import { chromiumPath, launchBrowser } from '../support/browser.ts'
 let browser: Browser
 let app: ReturnType<typeof Bun.serve>
 let server: Awaited<ReturnType<typeof startSyncServer>>
+/** Session tokens, as an application's server would hand them to its pages. */
+let tokenOf: (who: string) => Promise<string> = async () => ''
 
 beforeAll(async () => {
   if (!chromiumPath) return
   const bundle = await Bun.build({
-    entrypoints: [join(import.meta.dir, 'sync-client/page.tsx')],
+    entrypoints: ['page', 'channel'].map((name) => join(import.meta.dir, `sync-client/${name}.tsx`)),
     target: 'browser',
     define: { 'process.env.NODE_ENV': '"production"' },
   })
-  const script = await bundle.outputs[0]?.text()
+  const scripts = await Promise.all(bundle.outputs.map((output) => output.text()))
   ;[server, browser] = await Promise.all([startSyncServer(), launchBrowser()])
   app = Bun.serve({
     port: 0,
-    fetch(request) {
-      const isScript = new URL(request.url).pathname === '/page.js'
-      return isScript
-        ? new Response(script, { headers: { 'content-type': 'text/javascript' } })
-        : new Response(
-            '<!doctype html><meta charset="utf-8"><div id="root"></div><script type="module" src="/page.js"></script>',
-            {
-              headers: { 'content-type': 'text/html' },
-            },
-          )
+    async fetch(request) {
+      const { pathname, searchParams } = new URL(request.url)
+      if (pathname === '/token') return new Response(await tokenOf(searchParams.get('who') ?? ''))
+      const script = ['/page.js', '/channel.js'].indexOf(pathname)
+      if (script >= 0) return new Response(scripts[script], { headers: { 'content-type': 'text/javascript' } })
+      const name = searchParams.has('channel') ? 'channel' : 'page'
+      const html = `<!doctype html><meta charset="utf-8"><div id="root"></div><script type="module" src="/${name}.js"></script>`
+      return new Response(html, { headers: { 'content-type': 'text/html' } })
     },
   })
 }, 60_000)
@@ -86,4 +88,29 @@ describe.skipIf(!chromiumPath)('the client in a browser', () => {
       expect([...ada.problems, ...bob.problems, ...back.problems]).toEqual([])
       await Promise.all([one.close(), two.close()])
     }, 60_000)
+
+  test('a hook shows what is said in a channel and who is there, and goes on after the network was away', async () => {
+    const t = await testInstance()
+    const { channel, ada, bob } = await chat(t)
+    const people = { ada: await signedIn(t, ada.id), bob: await signedIn(t, bob.id) }
+    tokenOf = (who) => people[who as keyof typeof people].token()
+    const query = { channel, url: `ws://${t.host}/realtime` }
+    const [one, two] = await Promise.all([browser.newContext(), browser.newContext()])
+    const [adas, bobs] = [await open(one, { ...query, name: 'ada' }), await open(two, { ...query, name: 'bob' })]
+    for (const { page } of [adas, bobs]) {
+      await page.waitForSelector('main[data-status="joined"]')
+      await shows(page, 'others', '2')
+    }
+    await bobs.page.click('button')
+    await shows(adas.page, 'content', 'bob was here')
+    await one.setOffline(true)
+    await bobs.page.click('button')
+    await shows(bobs.page, 'content', 'bob was here; bob was here')
+    await one.setOffline(false)
+    await shows(adas.page, 'content', 'bob was here; bob was here')
+    await bobs.page.close()
+    await shows(adas.page, 'others', '1')
+    expect([...adas.problems, ...bobs.problems]).toEqual([])
+    await Promise.all([one.close(), two.close()])
+  }, 60_000)
 })

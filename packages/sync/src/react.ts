@@ -163,14 +163,14 @@ export function useChannel<Events extends ChannelEvents = ChannelEvents>(
     () => channel?.members ?? nobody,
     () => nobody,
   )
-  return useMemo(() => {
+  // They stay the same as long as the channel does, so that effects may depend on them.
+  const calls = useMemo(() => {
     const gone = () => Promise.reject(new Error('the channel is not open yet'))
     return {
-      state,
-      members,
-      publish: (...args) => channel?.publish(...args) ?? gone(),
-      setPresence: (data) => channel?.setPresence(data),
-      history: (...args) => channel?.history(...args) ?? gone(),
-    }
-  }, [channel, state, members])
+      publish: (...args: Parameters<Channel<Events>['publish']>) => channel?.publish(...args) ?? gone(),
+      setPresence: (data: Parameters<Channel<Events>['setPresence']>[0]) => channel?.setPresence(data),
+      history: (...args: Parameters<Channel<Events>['history']>) => channel?.history(...args) ?? gone(),
+    } as Pick<UsedChannel<Events>, 'publish' | 'setPresence' | 'history'>
+  }, [channel])
+  return useMemo(() => ({ state, members, ...calls }), [state, members, calls])
 }

@@ -99,7 +99,7 @@ function countCheck(name, [command, ...args]) {
 
 /** Every test once. Sockets mostly wait for time to pass: they begin first and stand beside those that work. */
 function allGroups() {
-  const split = ['tests/realtime', 'tests/e2e']
+  const split = ['tests/realtime', 'tests/program', 'tests/e2e']
   const folders = testFolders().filter((dir) => !split.includes(dir))
   const sockets = testFiles('tests/realtime')
   const [waiting, ...more] = [0, 1, 2].map((n) => sockets.filter((_, i) => i % 3 === n))
@@ -108,7 +108,7 @@ function allGroups() {
   // Those with a built application: two of them must not build the same example at once.
   const isBuilt = (file) => /nextjs|production/.test(file)
   return [
-    ...[waiting, domains, more[0], faces, more[1]],
+    ...[waiting, domains, more[0], ['tests/program'], faces, more[1]],
     ...folders.map((dir) => [dir]),
     ['packages'],
     browsers.filter((file) => !isBuilt(file)),

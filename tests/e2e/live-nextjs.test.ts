@@ -158,6 +158,7 @@ export default defineConfig({
       // Who is here, once a person.
       await isHere(adasPage.page, bob.id)
       await isHere(bobsPage.page, ada.id)
+      await isHere(evesPage.page, eve.id)
       await screenshot(adasPage, 'live-01-here')
       expect(await byTestId(adasPage.page, 'presence-person').count()).toBe(2)
       expect(await byTestId(evesPage.page, 'presence-person').count()).toBe(1)

@@ -212,6 +212,24 @@ describe('snapshots that members make', () => {
     expect(bob.all('snapshot-wanted')).toEqual([])
   })
 
+  test('K10 E-14 whoever says twice that an upload is complete ends nothing', async () => {
+    const docId = fresh()
+    using ada = await writer(docId, 3)
+    using bob = member(url, docId)
+    await bob.welcome()
+    const say = ada.socket.send.bind(ada.socket)
+    // Each commit comes three times, in one go.
+    ada.socket.send = (frame) => {
+      const isCommit = frame instanceof Uint8Array && frame[0] === 4 && frame[1] === 3
+      for (let i = 0; i < (isCommit ? 3 : 1); i++) say(frame)
+    }
+    expect(await upload(ada, docId)).toMatchObject({ type: 'snapshot-live', snapshot: { seq: 3 } })
+    await ada.write('after')
+    await bob.reached(4)
+    expect([ada.closing, bob.closing]).toEqual([undefined, undefined])
+    expect(await states(docId)).toEqual(['3 live'])
+  })
+
   test('E-15 an upload that is cut off leaves nothing, and another one can follow', async () => {
     const docId = fresh()
     using ada = await writer(docId, 4)

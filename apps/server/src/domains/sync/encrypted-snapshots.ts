@@ -31,6 +31,8 @@ type Upload = {
   hash: Hash
   /** Writes that are under way, one after the other. */
   work: Promise<void>
+  /** It is whole, and being made the live one. */
+  isCommitting: boolean
   failed: boolean
 }
 
@@ -88,6 +90,7 @@ export class Snapshots {
       bytes: 0,
       hash: createHash('sha256'),
       work: Promise.resolve(),
+      isCommitting: false,
       failed: false,
     }
     this.uploads.set(connection, upload)
@@ -102,7 +105,7 @@ export class Snapshots {
   private takeChunk(connection: Connection, seq: number, n: number, envelope: Uint8Array) {
     const upload = this.uploads.get(connection)
     // What was sent before a refusal arrived.
-    if (upload?.offer.seq !== seq || upload.failed) return
+    if (upload?.offer.seq !== seq || upload.failed || upload.isCommitting) return
     const { limits, hub } = this.parts
     const { kind, epoch } = headerOf(envelope)
     upload.bytes += envelope.length
@@ -130,6 +133,9 @@ export class Snapshots {
   private commit(connection: Connection, seq: number) {
     const upload = this.uploads.get(connection)
     if (upload?.offer.seq !== seq || upload.failed) return this.refuse(connection, seq, 404)
+    // Said twice: the answer to the first is on its way, and a hash gives its digest once.
+    if (upload.isCommitting) return
+    upload.isCommitting = true
     const { offer, chunks, bytes, hash, room } = upload
     if (chunks !== offer.chunks || bytes !== offer.size || !hash.digest().equals(offer.sha256))
       return this.end(connection, 422)

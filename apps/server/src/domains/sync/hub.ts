@@ -223,7 +223,11 @@ export class Hub {
     try {
       this.rooms.receive(connection, frame)
     } catch (error) {
-      if (!(error instanceof MalformedUpdate)) throw error
+      if (!(error instanceof MalformedUpdate)) {
+        // A fault of ours, which this frame found. Thrown on it would end the process, and everybody's sockets with it.
+        this.log.error({ err: error, principal: connection.principal.kind }, 'a frame could not be handled')
+        return this.close(connection, 'storage_unavailable', 'this cannot be handled')
+      }
       this.log.info({ why: error.message, principal: connection.principal.kind }, 'a malformed frame was refused')
       return this.close(connection, 'malformed', `refused: ${error.message}`)
     }

@@ -2,6 +2,8 @@ import { FrameReader, varUint } from './protocol.ts'
 
 /** Sessions that are remembered. A page that is still open and silent for ten thousand others is not expected. */
 const mostSessions = 10_000
+/** Ranges of one session. A session has more only when somebody skips numbers on purpose: its lowest are forgotten. */
+const mostRanges = 100
 
 /**
  * Which (session, counter) a log holds: a set of numbers for each session, as ranges. Nearly always one range, because
@@ -20,17 +22,20 @@ export class Senders {
     this.sessions.delete(session)
     this.sessions.set(session, ranges)
     if (this.sessions.size > mostSessions) this.sessions.delete(this.sessions.keys().next().value as string)
-    const last = ranges[ranges.length - 1]
-    if (last && last[1] === counter) last[1]++
+    // The first range that ends at or behind the number: the one that it is in, extends, or comes before.
+    let at = ranges.length
+    while (at > 0 && (ranges[at - 1] as [number, number])[1] >= counter) at--
+    const [range, next] = [ranges[at], ranges[at + 1]]
+    if (!range || range[0] > counter + 1) ranges.splice(at, 0, [counter, counter + 1])
     else {
-      const from = ranges.filter((range) => range[1] < counter || range[0] > counter + 1)
-      const touched = ranges.filter((range) => range[1] >= counter && range[0] <= counter + 1)
-      const merged: [number, number] = [
-        Math.min(counter, ...touched.map((range) => range[0])),
-        Math.max(counter + 1, ...touched.map((range) => range[1])),
-      ]
-      ranges.splice(0, ranges.length, ...[...from, merged].sort((a, b) => a[0] - b[0]))
+      range[0] = Math.min(range[0], counter)
+      range[1] = Math.max(range[1], counter + 1)
+      if (next && next[0] === range[1]) {
+        range[1] = next[1]
+        ranges.splice(at + 1, 1)
+      }
     }
+    if (ranges.length > mostRanges) ranges.shift()
   }
 
   clone(): Senders {

@@ -135,7 +135,8 @@ export class EncryptedRoom extends Room<EnvelopeEntry> {
   protected entryOf({ seq, bytes, at }: StoredEntry): EnvelopeEntry {
     const { epoch, session, counter, kind } = readEnvelope(bytes)
     const own = this.byCounter.get(`${session}:${counter}`)
-    if (own?.seq === 0 && this.discard(own)) return { ...own, seq, at, chain: undefined }
+    const isOwn = own?.seq === 0 && Buffer.compare(own.bytes, bytes) === 0
+    if (isOwn && this.discard(own)) return { ...own, seq, at, chain: undefined }
     return { bytes, at, seq, epoch, session, counter, kind, author: undefined, ref: 0, chain: undefined, waiting: [] }
   }
 
@@ -152,7 +153,8 @@ export class EncryptedRoom extends Room<EnvelopeEntry> {
     this.tail.splice(at, 1)
     this.tailBytes -= entry.bytes.length
     this.pendingBytes -= entry.bytes.length
-    this.byCounter.delete(`${entry.session}:${entry.counter}`)
+    const name = `${entry.session}:${entry.counter}`
+    if (this.byCounter.get(name) === entry) this.byCounter.delete(name)
     return true
   }
 

@@ -112,6 +112,30 @@ async function until(condition: () => boolean) {
   expect(condition()).toBe(true)
 }
 
+test('E-8 two envelopes under one number, through two nodes: one is stored, the other given back, and the log is whole', async () => {
+  const t = await testInstance()
+  await using a = await node(t.ctx().instance.id)
+  await using b = await node(t.ctx().instance.id)
+  for (let i = 0; i < 5; i++) {
+    const docId = `forked-${randomBase62(6)}`
+    const [ada, bob] = [await a.join(docId), await b.join(docId, { userId: 'user_b' })]
+    const first = [ada.say(envelope(9, 0, { fill: 1 })), bob.say(envelope(9, 0, { fill: 2 }))]
+    await ada.answered(first[0] as number)
+    await bob.answered(first[1] as number)
+    expect([...ada.nacks, ...bob.nacks].length).toBe(1)
+    const next = [ada.say(envelope(1, 0)), bob.say(envelope(2, 0))]
+    await ada.answered(next[0] as number)
+    await bob.answered(next[1] as number)
+    await Promise.all([a.look(docId), b.look(docId)])
+    expect([ada.closed, bob.closed]).toEqual([undefined, undefined])
+    expect(ada.log.length).toBe(3)
+    expect(ada.log).toEqual(bob.log)
+    const damaged = [a, b].flatMap(({ engine }) => engine.findRooms(t.ctx().instance.id, docId).map((r) => r.damaged))
+    expect(damaged).toEqual([false, false])
+    expect(ada.connection.uncommittedFrames + bob.connection.uncommittedFrames).toBe(0)
+  }
+})
+
 test('E-4 E-8 two nodes that write one log at once have one order and one chain, and store what both were sent once', async () => {
   const t = await testInstance()
   await using a = await node(t.ctx().instance.id)

@@ -161,6 +161,8 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
 
   arrived(room: EncryptedRoom, entries: EnvelopeEntry[]) {
     this.publishEntries(room, entries)
+    // Something else was stored under its number meanwhile: its author has to seal it anew.
+    if (room.hasUncommitted) this.refuse(room, (entry) => room.find(entry.session, entry.counter) !== entry)
   }
 
   /** Everybody gets everything, its author too: there is one order, and nobody has to put it together. */

@@ -162,8 +162,10 @@ function read(claims: Record<string, unknown>, name: string): unknown {
   return value
 }
 
+/** Text that can be stored: PostgreSQL takes no NUL, and no half of a character. */
 function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' && value.length <= 255 ? value : undefined
+  const isText = typeof value === 'string' && value !== '' && value.length <= 255
+  return isText && value.isWellFormed() && !/\p{Cc}/u.test(value) ? value : undefined
 }
 
 /** Permissions as a list, or as one text with spaces as scopes are. */

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { transaction } from '../../apps/server/src/database/index.ts'
-import { deleteOldChannelMessages } from '../../apps/server/src/domains/channels/index.ts'
+import { channelsOf, deleteOldChannelMessages } from '../../apps/server/src/domains/channels/index.ts'
+import { defaultLimits } from '../../apps/server/src/domains/sync/index.ts'
+import { RealtimePlane } from '../../apps/server/src/faces/realtime/index.ts'
 import { metrics } from '../../apps/server/src/kernel/metrics.ts'
 import { testInstance } from '../../apps/server/src/testing/server.ts'
 import { channels, chat, signedIn } from './channels-support.ts'
@@ -50,6 +52,48 @@ test('C-1 malformed frames end the connection with 4422 or 4413 and nobody elseâ
   expect((await bystander.heard('msg')).data).toEqual(strange)
   expect(bystander.closing).toBeUndefined()
 }, 30_000)
+
+test('K5 of one address only so many wait without a token, and it is one address whatever part of its network it uses', async () => {
+  const { runtime } = (await testInstance()).server
+  const plane = new RealtimePlane({
+    hub: channelsOf(runtime.database),
+    log: runtime.log,
+    limits: defaultLimits,
+    isAllowedOrigin: () => true,
+    admit: async () => ({ reason: 'unauthenticated', message: 'nobody comes in' }),
+    judge: async () => ({ isSignedIn: false, verdicts: new Map() }),
+    changes: () => 0,
+    countRefusal: () => {},
+  })
+  const headers = { upgrade: 'websocket', 'sec-websocket-protocol': 'usher.v1' }
+  const upgrade = (_: unknown, { data }: { data: unknown }) => {
+    plane.open({ data, send: () => 0, close: () => {} } as never)
+    return true
+  }
+  const fetch = (ip: string) =>
+    plane.fetch(new Request('http://usher.test/realtime', { headers }), { upgrade } as never, ip)
+  let open = 0
+  for (let i = 0; i < 130; i++) if ((await fetch(`2001:db8:1:2::${i.toString(16)}`)) === undefined) open++
+  expect(open).toBeGreaterThan(90)
+  expect(open).toBeLessThanOrEqual(100)
+  expect(await fetch('2001:db8:1:3::1')).toBeUndefined()
+  await plane.stop(0)
+})
+
+test('K10 only so many pages of a history are read for one socket at the same time', async () => {
+  const t = await testInstance()
+  const { channel, bob } = await chat(t)
+  const types = [{ pattern: 'org:{org_id}:chat:*', publish: {}, history: 'durable' }]
+  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { channels: { types } })
+  using socket = await (await signedIn(t, bob.id)).connect()
+  await socket.ask({ t: 'sub', ch: channel })
+  await socket.ask({ t: 'pub', ch: channel, name: 'n', data: 'x' })
+  const answers = await Promise.all(Array.from({ length: 30 }, () => socket.ask({ t: 'history', ch: channel })))
+  const refused = answers.filter(({ code }) => code === 'rate_limited').length
+  expect(refused).toBeGreaterThan(0)
+  expect(answers.filter((answer) => answer.t === 'history').length).toBe(30 - refused)
+  expect(await socket.ask({ t: 'history', ch: channel })).toMatchObject({ t: 'history', messages: [{ offset: 1 }] })
+})
 
 test('K1 K5 a socket needs a credential of its own within the first message, the subprotocol and an allowed origin', async () => {
   const t = await testInstance()

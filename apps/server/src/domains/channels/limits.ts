@@ -39,4 +39,6 @@ export const channelLimits = {
   /** How long a message is tried to be stored. */
   storeForMs: 10_000,
   historyLimit: 100,
+  /** Pages of histories that are read for one socket at the same time. */
+  historiesAtOnce: 4,
 } as const

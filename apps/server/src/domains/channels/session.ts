@@ -60,6 +60,8 @@ export class ChannelSession {
   /** How often somebody's rights changed, as far as they may concern this socket. */
   private changes = 0
   private isJudging = false
+  /** Pages of histories that are being read. */
+  private reading = 0
 
   constructor(options: Options) {
     this.options = options
@@ -369,6 +371,10 @@ export class ChannelSession {
     const isWhole = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 1
     if ((before !== undefined && !isWhole(before)) || !isWhole(limit) || limit > channelLimits.historyLimit)
       return this.refuse(frame, 'malformed', `a limit is between 1 and ${channelLimits.historyLimit}`)
+    // A question is short and its answer may have megabytes: who asks faster than they read keeps the database busy.
+    if (this.reading >= channelLimits.historiesAtOnce)
+      return this.refuse(frame, 'rate_limited', 'pages are being read', { retryAfterMs: 1000 })
+    this.reading++
     try {
       const held = await this.options.hub.history(channel, before, limit)
       if (this.isOver(subscription)) return
@@ -382,6 +388,8 @@ export class ChannelSession {
     } catch (error) {
       this.options.log.warn({ err: error }, 'a history could not be read')
       this.refuse(frame, 'unavailable', 'the history cannot be read now', { retryAfterMs: 1000 })
+    } finally {
+      this.reading--
     }
   }
 

@@ -12,6 +12,7 @@ import {
 import { Buckets, type CloseReason, closeCodes, type SyncLimits } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { realtimeBytes, realtimeCloses, realtimeFrames } from '../../kernel/metrics.ts'
+import { ipKey } from '../../kernel/rate-limit.ts'
 import { tokenOf } from '../sync/credentials.ts'
 import type { Admitted, Credential, Refused } from './admit.ts'
 import { RealtimeSocket } from './socket.ts'
@@ -53,6 +54,7 @@ export class RealtimePlane {
   private readonly timer: ReturnType<typeof setInterval>
   private isDraining = false
   private waiting = 0
+  private readonly waitingByIp = new Map<string, number>()
 
   constructor(options: Options) {
     this.options = options
@@ -72,8 +74,11 @@ export class RealtimePlane {
       return answer(426, 'This address speaks WebSocket.', { upgrade: 'websocket' })
     if (this.isDraining) return answer(503, 'The server is going away.', { 'retry-after': '1' })
     const now = performance.now()
-    if (!this.perIp.take(ip, now) || !this.perNode.take('', now)) return this.refuse(503, 'Too many connections.', 1)
-    if (this.failures.isEmpty(ip, now)) return this.refuse(401, 'Refused.', 10)
+    // An IPv6 customer has a whole network of addresses to come from.
+    const address = ipKey(ip)
+    if (!this.perIp.take(address, now) || !this.perNode.take('', now))
+      return this.refuse(503, 'Too many connections.', 1)
+    if (this.failures.isEmpty(address, now)) return this.refuse(401, 'Refused.', 10)
     const protocols = (request.headers.get('sec-websocket-protocol') ?? '').split(',').map((p) => p.trim())
     if (!protocols.includes(subprotocol)) return this.refuse(400, `The subprotocol ${subprotocol} is needed.`)
     const origin = request.headers.get('origin') ?? undefined
@@ -84,12 +89,14 @@ export class RealtimePlane {
     const data = new RealtimeSocket({ ip, host, origin }, { messages: limits.messagesBurst, bytes: limits.bytesBurst })
     const { token } = tokenOf(new URL(request.url), protocols)
     if (token === undefined) {
-      if (this.waiting >= limits.waitingSockets) return this.refuse(503, 'Too many connections.', 1)
+      const isFull =
+        this.waiting >= limits.waitingSockets || (this.waitingByIp.get(address) ?? 0) >= limits.waitingSocketsPerIp
+      if (isFull) return this.refuse(503, 'Too many connections.', 1)
     } else {
       const before = this.options.changes()
       const admission = await this.options.admit({ token, origin, host })
       if ('reason' in admission) {
-        this.failures.take(ip, now)
+        this.failures.take(address, now)
         data.refusal = admission
       } else {
         const { principal } = admission
@@ -119,7 +126,7 @@ export class RealtimePlane {
     }
     this.sockets.add(data)
     if (data.principal) this.begin(data, data.principal)
-    else this.waiting++
+    else this.beginWaiting(data)
   }
 
   message(socket: ServerWebSocket<RealtimeSocket>, message: string | Buffer) {
@@ -147,7 +154,7 @@ export class RealtimePlane {
   closed(socket: ServerWebSocket<RealtimeSocket>, code: number): void {
     const { data } = socket
     const wasLive = data.state === 'live'
-    if (data.state === 'waiting' && this.sockets.has(data)) this.waiting--
+    if (data.state === 'waiting' && this.sockets.has(data)) this.endWaiting(data)
     data.state = 'closing'
     this.forget(data, 'soon')
     if (wasLive) realtimeCloses.inc({ plane: 'realtime', reason: code === 1006 ? 'gone' : 'client' })
@@ -176,7 +183,7 @@ export class RealtimePlane {
 
   close(data: RealtimeSocket, reason: CloseReason, message: string): void {
     if (data.state === 'closing') return
-    if (data.state === 'waiting') this.waiting--
+    if (data.state === 'waiting') this.endWaiting(data)
     data.state = 'closing'
     realtimeCloses.inc({ plane: 'realtime', reason })
     this.options.log.debug({ reason, ip: data.ip }, 'a socket was closed')
@@ -201,6 +208,20 @@ export class RealtimePlane {
   private refuse(status: number, message: string, retryAfterSeconds?: number): Response {
     this.options.countRefusal(`http_${status}`)
     return answer(status, message, retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) })
+  }
+
+  private beginWaiting({ ip }: RealtimeSocket) {
+    const address = ipKey(ip)
+    this.waiting++
+    this.waitingByIp.set(address, (this.waitingByIp.get(address) ?? 0) + 1)
+  }
+
+  private endWaiting({ ip }: RealtimeSocket) {
+    const address = ipKey(ip)
+    this.waiting--
+    const left = (this.waitingByIp.get(address) ?? 1) - 1
+    if (left > 0) this.waitingByIp.set(address, left)
+    else this.waitingByIp.delete(address)
   }
 
   private countOf({ instanceId, userId }: { instanceId: string; userId: string }): number {
@@ -287,14 +308,14 @@ export class RealtimePlane {
       const admission = await admit({ token, origin: data.origin, host: data.host })
       if (data.state !== 'waiting') return
       if ('reason' in admission) {
-        this.failures.take(data.ip, performance.now())
+        this.failures.take(ipKey(data.ip), performance.now())
         this.options.countRefusal(admission.reason)
         return this.close(data, admission.reason, admission.message)
       }
       const { principal, expiresAt } = admission
       if (principal.kind === 'session' && this.countOf(principal) >= limits.connectionsPerUser)
         return this.close(data, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 }))
-      this.waiting--
+      this.endWaiting(data)
       data.judgedAt = before
       this.watch(data, expiresAt)
       data.socket?.send(authedFrame(expiresAt))
@@ -314,6 +335,8 @@ export class RealtimePlane {
     if (typeof frame.token !== 'string') return answer('malformed', 'there is no token')
     if (data.isJudging) return answer('rate_limited', 'a token is being looked at')
     data.isJudging = true
+    const { changes } = this.options
+    const before = changes()
     try {
       const admission = await this.options.admit({ token: frame.token, origin: data.origin, host: data.host })
       if (data.state !== 'live') return
@@ -322,6 +345,8 @@ export class RealtimePlane {
       data.principal = admission.principal
       this.watch(data, admission.expiresAt)
       data.socket?.send(authedFrame(admission.expiresAt))
+      // Something changed while the token was looked at, when the socket still stood for the session before.
+      if (before !== changes()) void this.judgeAgain(data)
     } catch {
       answer('unavailable', 'the token cannot be checked now')
     } finally {

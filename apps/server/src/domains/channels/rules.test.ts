@@ -67,3 +67,12 @@ test('patterns that could mean two things, or take long, are refused', () => {
   const bad = ['x', '', 'a::b', 'a:**', 'a:{org}', 'a:x*', '{org_id}:{org_id}', 'a:(.*)+', `a:${'b:'.repeat(20)}c`]
   for (const pattern of bad) expect([pattern, ChannelType.safeParse({ pattern }).success]).toEqual([pattern, false])
 })
+
+test('C-1 notifications are for the person whom their name says, whichever pattern fits', () => {
+  for (const pattern of ['*:*', 'user:*', 'user:*:notifications', 'user:{feature}:notifications']) {
+    const types = [type({ pattern, publish: {} })]
+    expect([pattern, rights('user:user_2:notifications', member([]), types)]).toEqual([pattern, undefined])
+    const own = { publish: false, presence: false, history: true }
+    expect([pattern, rights('user:user_1:notifications', member([]), types)]).toEqual([pattern, own])
+  }
+})

@@ -72,8 +72,10 @@ export function matchType(types: readonly ChannelType[], name: string): Match | 
     const found = match(type, name)
     if (!found) continue
     // They are read by a route of their own, from the database, and everybody relies on who sends them.
-    if (/^user:[^:]+:notifications$/.test(name))
-      return { ...found, type: { ...type, history: 'durable', publish: 'server', presence: false } }
+    const [, owner] = name.match(/^user:([^:]+):notifications$/) ?? []
+    // And whatever pattern fits, they are for the person whom the name says.
+    if (owner !== undefined)
+      return { ...found, userId: owner, type: { ...type, history: 'durable', publish: 'server', presence: false } }
     return found
   }
   return undefined

@@ -23,9 +23,13 @@ export async function deleteOldChannelMessages(tx: Tx, limit: number): Promise<n
   return Math.max(messages.length, channels.length)
 }
 
-/** Deletes what was said in channels whose owner is gone. @param prefix what their names begin with, or the name of one */
-export async function deleteChannels(systemSql: SQL, instanceId: string, prefix: string): Promise<void> {
-  if (prefix.endsWith(':'))
-    await systemSql`delete from channels where instance_id = ${instanceId} and starts_with(name, ${prefix})`
-  else await systemSql`delete from channels where instance_id = ${instanceId} and name = ${prefix}`
+/** Deletes what was said in channels whose owner is gone. @param isPrefix as of `ChannelHub.forget` */
+export async function deleteChannels(
+  systemSql: SQL,
+  instanceId: string,
+  owned: string,
+  isPrefix: boolean,
+): Promise<void> {
+  if (isPrefix) await systemSql`delete from channels where instance_id = ${instanceId} and starts_with(name, ${owned})`
+  else await systemSql`delete from channels where instance_id = ${instanceId} and name = ${owned}`
 }

@@ -189,12 +189,12 @@ export class ChannelHub {
     this.drop(channel)
   }
 
-  /** Forgets channels whose owner is gone. @param prefix what their names begin with, or the name of one */
-  forget(instanceId: string, prefix: string): void {
+  /** Forgets channels whose owner is gone. @param isPrefix whether their names begin so; otherwise it is the name of one */
+  forget(instanceId: string, owned: string, isPrefix: boolean): void {
     for (const channel of [...this.channels.values()]) {
       const { name } = channel
       if (channel.instanceId !== instanceId) continue
-      if (name === prefix || (prefix.endsWith(':') && name.startsWith(prefix))) this.end(channel)
+      if (isPrefix ? name.startsWith(owned) : name === owned) this.end(channel)
     }
   }
 
@@ -484,8 +484,14 @@ export class ChannelHub {
   /** What other nodes share: it is how those that died are noticed. */
   private async readPresence(channel: Channel): Promise<void> {
     const shared = await this.cluster.readShared(channel.presenceTopic)
-    for (const [nodeId, bytes] of shared)
-      channel.presence?.setRemote(nodeId, JSON.parse(Buffer.from(bytes).toString('utf8')))
+    for (const [nodeId, bytes] of shared) {
+      try {
+        channel.presence?.setRemote(nodeId, JSON.parse(Buffer.from(bytes).toString('utf8')))
+      } catch (error) {
+        // Of another version, or of whoever writes to that Redis: no reason to end this process.
+        this.log.warn({ err: error, nodeId }, 'what another node shares could not be read')
+      }
+    }
     if (this.cluster.connected) channel.presence?.keepRemotes(new Set(shared.keys()))
     this.tell(channel, false)
   }

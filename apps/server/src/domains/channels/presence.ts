@@ -82,6 +82,8 @@ export class Presence {
 
   /** Takes over what another node tells; nothing: it has nobody. */
   setRemote(nodeId: string, members: Shared[]): void {
+    if (!Array.isArray(members) || !members.every((member) => typeof member?.id === 'string'))
+      throw new TypeError('these are no members')
     if (members.length === 0) this.remote.delete(nodeId)
     else this.remote.set(nodeId, members)
   }

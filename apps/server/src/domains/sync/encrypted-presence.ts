@@ -84,6 +84,9 @@ export class Presences {
   heard(room: EncryptedRoom, nodeId: string, bytes: Uint8Array) {
     if (bytes[0] === nodeMessages.ephemeral) return this.parts.publish(ephemeralTopic(room), bytes.slice(1))
     const entries = JSON.parse(Buffer.from(bytes.subarray(1)).toString()) as RosterEntry[]
+    // What cannot be told on would be noticed in a timer only, where nobody catches it.
+    if (!entries.every(({ ref, principal }) => Number.isSafeInteger(ref) && ref > 0 && typeof principal === 'string'))
+      throw new TypeError('these are no members')
     const known = room.elsewhere.get(nodeId) ?? new Map<number, RosterEntry>()
     room.elsewhere.set(nodeId, known)
     // What a node stands for as a whole comes more than once: whoever is known already does not join again.

@@ -48,10 +48,11 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
   })
   /** What was said in channels of somebody or something that is gone goes too. */
   function forgetOwned({ type, subject, instanceId }: UsherEvent) {
-    const prefix = ownedBy(type, subject)
-    if (prefix === undefined) return
-    hub.forget(instanceId, prefix)
-    deleteChannels(database.systemSql, instanceId, prefix).catch((error) =>
+    const owned = ownedBy(type, subject)
+    if (owned === undefined) return
+    const isPrefix = type !== 'document.deleted'
+    hub.forget(instanceId, owned, isPrefix)
+    deleteChannels(database.systemSql, instanceId, owned, isPrefix).catch((error) =>
       log.error({ err: error }, 'channels whose owner is gone could not be deleted'),
     )
   }
@@ -126,9 +127,10 @@ function announceAuth(hub: ChannelHub, log: Log, event: UsherEvent, ids: Readonl
   }
 }
 
-/** What the names of the channels begin with that are gone with this event. */
+/** What the names of the channels begin with that are gone with this event, or the name of the one. */
 function ownedBy(type: string, subject: string): string | undefined {
   if (type === 'user.deleted') return `user:${subject}:`
   if (type === 'organization.deleted') return `org:${subject}:`
+  // The name of one: an id may end with a colon, and is no beginning of others then.
   return type === 'document.deleted' ? documentChannel(subject) : undefined
 }

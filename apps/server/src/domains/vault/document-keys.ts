@@ -236,10 +236,14 @@ async function withdraw(
   userIds: readonly string[],
   options: { isSafe?: boolean } = {},
 ): Promise<void> {
-  if (userIds.length === 0) return
+  const owner = ownerOf(docId)
+  // Nobody else holds a person's own keys: taken away from somebody who is banned for a day they were lost for good.
+  // Whoever may not read is not given them either way, and they go with the account.
+  const from = userIds.filter((id) => !(owner?.type === 'user' && owner.id === id))
+  if (from.length === 0) return
   const gone = await tx.db
     .delete(vaultDocumentKeys)
-    .where(and(ofDocument(tx, docId), inArray(vaultDocumentKeys.userId, [...userIds])))
+    .where(and(ofDocument(tx, docId), inArray(vaultDocumentKeys.userId, from)))
     .returning({ userId: vaultDocumentKeys.userId })
   if (gone.length === 0) return
   if (!options.isSafe)

@@ -225,6 +225,14 @@ describe('keys of a document', () => {
       code: 'sync_access_denied',
     })
     expect((await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })).readers).toHaveLength(1)
+    // A ban keeps the keys from her while it lasts, and loses nothing that nobody else could give her again.
+    await updateUser(t.ctx(), { id: ada.userId, banned: true })
+    await Bun.sleep(500)
+    const asked = getDocumentKeys(t.ctx(), { userId: ada.userId, docId })
+    await expect(asked).rejects.toMatchObject({ code: 'sync_access_denied' })
+    await updateUser(t.ctx(), { id: ada.userId, banned: false })
+    const after = await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })
+    expect(after).toMatchObject({ keys: [{ epoch: 0 }], document: { pendingSince: null } })
   })
 })
 

@@ -65,14 +65,13 @@ if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
 }
-// Most tests wait more than they work, so several groups share two cores.
-const severalCores = availableParallelism() > 1
+// Most tests wait more than they work, so three groups share two cores; browsers and builds have them to themselves.
 const isBrowsers = ([path]) => path.startsWith('tests/e2e')
 await inTurn(
   groups.filter((group) => !isBrowsers(group)),
-  { atOnce: severalCores ? 3 : 1 },
+  { atOnce: availableParallelism() > 1 ? 3 : 1 },
 )
-await inTurn(groups.filter(isBrowsers), { atOnce: severalCores ? 2 : 1 })
+await inTurn(groups.filter(isBrowsers))
 
 for (const what of missing) say(`skipped for want of ${what}`)
 if (ci && totals.skip > 0) {
@@ -104,15 +103,11 @@ function allGroups() {
   const sockets = testFiles('tests/realtime')
   const [waiting, ...more] = [0, 1, 2].map((n) => sockets.filter((_, i) => i % 3 === n))
   const [domains, faces] = serverGroups()
-  const browsers = testFiles('tests/e2e')
-  // Those with a built application: two of them must not build the same example at once.
-  const isBuilt = (file) => /nextjs|production/.test(file)
   return [
     ...[waiting, domains, more[0], ['tests/program'], faces, more[1]],
     ...folders.map((dir) => [dir]),
     ['packages'],
-    browsers.filter((file) => !isBuilt(file)),
-    browsers.filter(isBuilt),
+    ['tests/e2e'],
   ]
 }
 

@@ -3,6 +3,7 @@ import { transaction } from '../../database/index.ts'
 import { TestBrowser } from '../../faces/frontend/testing.ts'
 import { createCtx } from '../../runtime.ts'
 import { type TestInstance, testInstance, testServer } from '../../testing/server.ts'
+import type { Instance } from '../instances/index.ts'
 import { clients, clientTokens, sessions } from '../sessions/tables.ts'
 import { signIns } from '../signin/tables.ts'
 import { signUps } from '../signup/tables.ts'
@@ -70,7 +71,10 @@ test('instances keep to themselves, and of two servers one does it', async () =>
   expect(await counts(other.t)).toEqual(before)
 
   const { runtime } = await testServer()
-  const make = () => new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
+  // Other tests leave hundreds of instances behind, and each would be looked through.
+  const instances = Object.assign(Object.create(runtime.instances), { list: () => [t.ctx().instance] })
+  const ctxOf = (i: Instance) => createCtx(runtime, i, { type: 'system', job: 'upkeep' })
+  const make = () => new Upkeep({ ...runtime, instances, ctxOf })
   const holder = runtime.database.connectSystem(1)
   await holder`select pg_advisory_lock(39130003)`
   expect(await make().run()).toBeUndefined()

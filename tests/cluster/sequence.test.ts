@@ -24,7 +24,8 @@ async function checkSequence(sql: SQL): Promise<number> {
     heads.set(room, last)
   }
   for (const { room, head } of segments) expect({ room, head }).toEqual({ room, head: heads.get(room) as number })
-  return segments.length
+  // Not the segments: how many updates share one is a matter of speed.
+  return [...heads.values()].reduce((sum, head) => sum + head, 0)
 }
 
 test.skipIf(!postgresBin || !redisServer)(

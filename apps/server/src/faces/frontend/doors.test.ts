@@ -1,108 +1,17 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
-import { createOrganization, inviteMembers } from '../../domains/organizations/index.ts'
-import {
-  createActorToken,
-  createDevBrowser,
-  createHandshake,
-  createJwtTemplate,
-  createRefreshToken,
-  findSessionState,
-  identifyClient,
-  mintSessionToken,
-  mintTemplateToken,
-} from '../../domains/sessions/index.ts'
-import { createInvitation } from '../../domains/signup/index.ts'
+import { createRefreshToken, identifyClient, mintSessionToken } from '../../domains/sessions/index.ts'
 import { verifySyncToken } from '../../domains/sync/index.ts'
-import { createUser } from '../../domains/users/index.ts'
 import {
   type CodePurpose,
   checkCode,
   consumeOneTimeToken,
-  createOneTimeToken,
   type OneTimeTokenKind,
   sendCode,
 } from '../../domains/verifications/index.ts'
 import { oneTimeTokens, verificationCodes } from '../../domains/verifications/tables.ts'
-import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { mailedCode, TestBrowser } from './testing.ts'
-
-const sharedSecret = 'a secret that two services share..'
-
-async function world() {
-  const t = await testInstance()
-  await t.server.runtime.instances.changeSettings(t.ctx().instance.id, {
-    multiSession: true,
-    rateLimits: { attemptsPerMinute: 100_000 },
-  })
-  const browser = new TestBrowser(t)
-  const { userId, sessionId } = await browser.signUp('ada@example.com')
-  const support = await createUser(t.ctx(), { emailAddresses: [] })
-  const bob = 'bob@example.com'
-  await createUser(t.ctx(), { emailAddresses: [{ emailAddress: bob, verifiedBy: 'admin' }] })
-  const organization = await createOrganization(t.ctx(), { name: 'Acme', createdBy: userId })
-  await createJwtTemplate(t.ctx(), { name: 'own', claims: { aud: 'service' } })
-  const custom = { customSigningKey: true, signingAlgorithm: 'HS256', signingKey: sharedSecret }
-  await createJwtTemplate(t.ctx(), { name: 'shared', claims: {}, ...custom })
-  const session = async () => {
-    const found = await findSessionState(t.ctx(), sessionId)
-    if (!found) throw new Error('the session is gone')
-    return found
-  }
-  return { t, browser, userId, sessionId, session, support, bob, organization }
-}
-type World = Awaited<ReturnType<typeof world>>
-
-const inAMinute = (t: TestInstance) => new Date(t.ctx().now().getTime() + 60_000)
-const oneTime = (w: World, kind: OneTimeTokenKind) =>
-  transaction(w.t.ctx(), async (tx) => {
-    const input = { kind, subjectId: w.userId, expiresAt: inAMinute(w.t) }
-    return (await createOneTimeToken(tx, input)).token
-  })
-let invited = 0
-const backend = async (w: World, path: string, body: object) =>
-  (await w.t.fetch(`/v1${path}`, { method: 'POST', secretKey: true, body: JSON.stringify(body) })).json()
-
-/** Every kind of secret that is handed out, each time a new one. */
-const kinds: Record<string, (w: World) => Promise<string>> = {
-  session: async (w) => mintSessionToken(w.t.ctx(), await w.session()),
-  template: async (w) => mintTemplateToken(w.t.ctx(), await w.session(), 'own'),
-  'template with a shared key': async (w) => mintTemplateToken(w.t.ctx(), await w.session(), 'shared'),
-  'handshake token': (w) => createHandshake(w.t.ctx(), { directives: ['a=b'], format: 'jwt' }),
-  'handshake nonce': (w) => createHandshake(w.t.ctx(), { directives: ['a=b'], format: 'nonce' }),
-  sync: async (w) => (await w.browser.post('/sync/token', { doc_id: `${w.userId}/note` })).body.token,
-  refresh: async (w) => createRefreshToken(w.t.ctx(), await w.session()),
-  'actor ticket': async (w) =>
-    (await createActorToken(w.t.ctx(), { userId: w.userId, actor: { sub: w.support.id } })).token,
-  'sign-in ticket': async (w) => (await backend(w, '/sign_in_tokens', { user_id: w.userId })).token,
-  'invitation ticket': async (w) => {
-    invited += 1
-    const emailAddress = `new${invited}@example.com`
-    const { url } = await createInvitation(w.t.ctx(), { emailAddress, publicUrl: w.t.url, notify: false })
-    return new URL(url).searchParams.get('ticket') ?? ''
-  },
-  'organization invitation ticket': async (w) => {
-    invited += 1
-    const emailAddress = `new${invited}@example.com`
-    const [made] = await inviteMembers(w.t.ctx(), [
-      { organizationId: w.organization.id, emailAddress, role: 'org:member', publicUrl: w.t.url, notify: false },
-    ])
-    return new URL(made?.url ?? '').searchParams.get('ticket') ?? ''
-  },
-  'testing token': async (w) => (await backend(w, '/testing_tokens', {})).token,
-  'client cookie': async (w) => {
-    const browser = new TestBrowser(w.t)
-    await browser.send('PUT', '/client')
-    return browser.clientCookie ?? ''
-  },
-  'dev browser': async (w) => (await createDevBrowser(w.t.ctx())).token,
-  'secret key': async (w) => w.t.secretKey,
-  'publishable key': async (w) => w.t.publishableKey,
-  'email link': (w) => oneTime(w, 'email_link'),
-  'OAuth state': (w) => oneTime(w, 'oauth_state'),
-  'rotating nonce': (w) => oneTime(w, 'rotating_token_nonce'),
-  'passkey challenge': (w) => oneTime(w, 'passkey_challenge'),
-}
+import { kinds, oneTime, type World, world } from './testing-secrets.ts'
 
 const ok = (response: Response) => response.status === 200
 const bapi = (w: World, path: string, body: object) =>

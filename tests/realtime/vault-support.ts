@@ -6,10 +6,23 @@ import { withHeaders } from './support.ts'
 
 export type Member = Awaited<ReturnType<typeof member>>
 
-/** Somebody who is signed in, with as many devices as the test likes. */
-export async function member(t: TestInstance, name: string) {
-  const browser = new TestBrowser(t)
-  const { userId, sessionId } = await browser.signUp(`${name}-${crypto.randomUUID().slice(0, 8)}@example.com`)
+const password = 'correct horse battery'
+
+/** Somebody who is signed in, with as many devices as the test likes. @param origin of the application's pages */
+export async function member(t: TestInstance, name: string, origin?: string) {
+  const browser = new TestBrowser(t, origin)
+  const emailAddress = `${name}-${crypto.randomUUID().slice(0, 8)}@example.com`
+  const { userId, sessionId } = await browser.signUp(emailAddress, password)
+  /** In another browser: a session of its own. */
+  const signInElsewhere = async () => {
+    const other = new TestBrowser(t, origin)
+    const { body } = await other.post('/client/sign_ins', { identifier: emailAddress, password })
+    return sessionOf(t, other, userId, body.response.created_session_id)
+  }
+  return { ...sessionOf(t, browser, userId, sessionId), signInElsewhere }
+}
+
+function sessionOf(t: TestInstance, browser: TestBrowser, userId: string, sessionId: string) {
   const getSessionToken = async (): Promise<string> => {
     const { body } = await browser.post(`/client/sessions/${sessionId}/tokens`)
     return body.jwt

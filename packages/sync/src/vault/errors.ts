@@ -7,6 +7,7 @@
  * - `unverified` somebody's safety number was not compared, and it has to be (`userIds`)
  * - `forged` what the server sent does not fit together
  * - `pairing_refused` the other device, or time, said no
+ * - `passkey_unsupported` the passkey has no PRF extension, or this is no browser
  * - `rotation_pending` somebody lost access, and there is no new key yet
  */
 export class VaultError extends Error {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm test`: installs what the tests need and runs all of them, each group in a process of its own. What a machine
- * lacks (Chromium, a PostgreSQL 15, nginx, Redis) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
+ * lacks (Chromium, a PostgreSQL 15, nginx, Redis, libfaketime) is skipped and named; with `CI` set it is installed from Debian, and a skip fails.
  *
  * The last line is `N passed, N failed` and, where something was skipped, `, N skipped`.
  */
@@ -34,11 +34,19 @@ const findRedis = () =>
     (path) => path && existsSync(path),
   )
 
+/** A library that shows a process another time of day; in Debian it lies in the folder of the machine's architecture. */
+const findFaketime = () => {
+  const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib') : []
+  const libraries = folders.map((folder) => join('/usr/lib', folder, 'faketime/libfaketime.so.1'))
+  return [process.env.USHER_TEST_FAKETIME, ...libraries].find((path) => path && existsSync(path))
+}
+
 const packages = [
   ...(findChromium() ? [] : ['chromium']),
   ...(findPostgres() ? [] : ['postgresql']),
   ...(findNginx() ? [] : ['nginx']),
   ...(findRedis() ? [] : ['redis-server']),
+  ...(findFaketime() ? [] : ['libfaketime']),
 ]
 if (ci && packages.length > 0) installDebianPackages(packages)
 installTests()
@@ -51,6 +59,7 @@ const env = {
   USHER_TEST_POSTGRES_BIN: findPostgres() ?? '',
   USHER_TEST_NGINX: findNginx() ?? '',
   USHER_TEST_REDIS: findRedis() ?? '',
+  USHER_TEST_FAKETIME: findFaketime() ?? '',
 }
 const totals = { pass: 0, fail: 0, skip: 0 }
 const missing = []
@@ -59,6 +68,7 @@ if (!env.USHER_TEST_POSTGRES_BIN)
   missing.push('PostgreSQL 15 or later: the tests with DATABASE_URL (Debian: apt install postgresql)')
 if (!env.USHER_TEST_NGINX) missing.push('nginx: the test of a production server (Debian: apt install nginx)')
 if (!env.USHER_TEST_REDIS) missing.push('Redis: the tests of several nodes (Debian: apt install redis-server)')
+if (!env.USHER_TEST_FAKETIME) missing.push('libfaketime: the tests of leaping clocks (Debian: apt install libfaketime)')
 
 const groups = only.length > 0 ? [only] : allGroups()
 if (ci && only.length === 0) {

@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import { maxJwtTtl } from '../domains/machines/index.ts'
 import { longestTokenLifetime } from '../domains/sessions/index.ts'
 import { createCtx } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
@@ -16,7 +17,7 @@ export function rotateKeys(config: Config, flags: Flags): Promise<void> {
     const ctx = createCtx(runtime, instance, { type: 'system', job: 'operator' })
     const { kid, retiring } = await instances.rotateSigningKey({
       instanceId: instance.id,
-      longestLifetime: await longestTokenLifetime(ctx),
+      longestLifetime: Math.max(await longestTokenLifetime(ctx), maxJwtTtl),
       ...(flags.revoke && { revoke: true }),
     })
     if (flags.json) {

@@ -9,6 +9,7 @@ const systemTables = [
   'instances',
   'instance_secret_keys',
   'instance_signing_keys',
+  'machine_secret_keys',
   'roles',
   'permissions',
   'role_permissions',

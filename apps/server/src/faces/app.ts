@@ -62,6 +62,9 @@ function routePath(request: Request): string {
   const collapsed = new URL(request.url).pathname.replace(/\/{2,}/g, '/')
   const path = collapsed.length > 1 ? collapsed.replace(/\/$/, '') : collapsed
   if (path.startsWith('/~')) return '/~' // nobody reaches a face by its internal prefix
+  // Called at the root by the SDKs, and by machines with keys of their own.
+  const machinePath = path.match(/^(?:\/v1)?(\/m2m_tokens(?:\/.*)?)$/)?.[1]
+  if (machinePath !== undefined) return `${backendBase}/v1${machinePath}`
   if (!path.startsWith('/v1/')) return path
   return (secretKeyOf(request.headers.get('authorization') ?? undefined) ? backendBase : frontendBase) + path
 }

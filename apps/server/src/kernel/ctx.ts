@@ -19,6 +19,8 @@ export type Actor =
     }
   /** The application's own server, with the instance's secret key: it may do everything in its instance. */
   | { type: 'backend' }
+  /** A program of the application's, with its own secret key: it may make tokens and look at those it is shown. */
+  | { type: 'machine'; machineId: string }
   | { type: 'system'; job: string }
 
 /**

@@ -45,6 +45,9 @@ export const idPrefixes = {
   domain: 'dmn',
   device: 'dvc',
   webhookEndpoint: 'whep',
+  machine: 'mch',
+  machineSecretKey: 'mkey',
+  m2mToken: 'mt',
   auditEntry: 'audit',
 } as const
 

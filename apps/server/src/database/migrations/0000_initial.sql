@@ -300,6 +300,53 @@ CREATE TABLE "instance_signing_keys" (
 	"retired_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
+CREATE TABLE "m2m_tokens" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"machine_id" text NOT NULL,
+	"format" text NOT NULL,
+	"token_hash" text,
+	"sealed_token" text,
+	"claims" jsonb,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"revoked_at" timestamp (3) with time zone,
+	"revocation_reason" text,
+	CONSTRAINT "m2m_tokens_token_hash_unique" UNIQUE("token_hash"),
+	CONSTRAINT "m2m_tokens_hash" CHECK ((token_hash is not null) = (format = 'opaque'))
+);
+--> statement-breakpoint
+CREATE TABLE "machine_scopes" (
+	"instance_id" text NOT NULL,
+	"from_machine_id" text NOT NULL,
+	"to_machine_id" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "machine_scopes_from_machine_id_to_machine_id_pk" PRIMARY KEY("from_machine_id","to_machine_id"),
+	CONSTRAINT "machine_scopes_other" CHECK (from_machine_id <> to_machine_id)
+);
+--> statement-breakpoint
+CREATE TABLE "machine_secret_keys" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"machine_id" text NOT NULL,
+	"key_hash" text NOT NULL,
+	"sealed_key" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone,
+	CONSTRAINT "machine_secret_keys_key_hash_unique" UNIQUE("key_hash")
+);
+--> statement-breakpoint
+CREATE TABLE "machines" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"name" text NOT NULL,
+	"default_token_ttl" integer NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "machines_instance" UNIQUE("id","instance_id")
+);
+--> statement-breakpoint
 CREATE TABLE "message_templates" (
 	"instance_id" text NOT NULL,
 	"channel" text NOT NULL,
@@ -994,6 +1041,10 @@ ALTER TABLE "images" ADD CONSTRAINT "images_organization_id_organizations_id_fk"
 ALTER TABLE "instances" ADD CONSTRAINT "instances_application_id_applications_id_fk" FOREIGN KEY ("application_id") REFERENCES "public"."applications"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_secret_keys" ADD CONSTRAINT "instance_secret_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "instance_signing_keys" ADD CONSTRAINT "instance_signing_keys_instance_id_instances_id_fk" FOREIGN KEY ("instance_id") REFERENCES "public"."instances"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "m2m_tokens" ADD CONSTRAINT "m2m_tokens_machine_id_instance_id_machines_id_instance_id_fk" FOREIGN KEY ("machine_id","instance_id") REFERENCES "public"."machines"("id","instance_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "machine_scopes" ADD CONSTRAINT "machine_scopes_from_machine_id_instance_id_machines_id_instance_id_fk" FOREIGN KEY ("from_machine_id","instance_id") REFERENCES "public"."machines"("id","instance_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "machine_scopes" ADD CONSTRAINT "machine_scopes_to_machine_id_instance_id_machines_id_instance_id_fk" FOREIGN KEY ("to_machine_id","instance_id") REFERENCES "public"."machines"("id","instance_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "machine_secret_keys" ADD CONSTRAINT "machine_secret_keys_machine_id_instance_id_machines_id_instance_id_fk" FOREIGN KEY ("machine_id","instance_id") REFERENCES "public"."machines"("id","instance_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "group_members" ADD CONSTRAINT "group_members_group_fk" FOREIGN KEY ("group_id","organization_id") REFERENCES "public"."groups"("id","organization_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "group_members" ADD CONSTRAINT "group_members_membership_fk" FOREIGN KEY ("membership_id","organization_id") REFERENCES "public"."memberships"("id","organization_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "group_roles" ADD CONSTRAINT "group_roles_group_id_groups_id_fk" FOREIGN KEY ("group_id") REFERENCES "public"."groups"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -1069,6 +1120,13 @@ CREATE UNIQUE INDEX "redirect_urls_url" ON "redirect_urls" USING btree ("instanc
 CREATE INDEX "instance_secret_keys_instance" ON "instance_secret_keys" USING btree ("instance_id");--> statement-breakpoint
 CREATE INDEX "instance_signing_keys_instance" ON "instance_signing_keys" USING btree ("instance_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "instance_signing_keys_active" ON "instance_signing_keys" USING btree ("instance_id") WHERE state = 'active';--> statement-breakpoint
+CREATE INDEX "m2m_tokens_machine" ON "m2m_tokens" USING btree ("machine_id","created_at");--> statement-breakpoint
+CREATE INDEX "m2m_tokens_reusable" ON "m2m_tokens" USING btree ("machine_id","expires_at") WHERE sealed_token is not null and revoked_at is null;--> statement-breakpoint
+CREATE INDEX "m2m_tokens_expiry" ON "m2m_tokens" USING btree ("instance_id","expires_at");--> statement-breakpoint
+CREATE INDEX "machine_scopes_to" ON "machine_scopes" USING btree ("to_machine_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "machine_secret_keys_current" ON "machine_secret_keys" USING btree ("machine_id") WHERE expires_at is null;--> statement-breakpoint
+CREATE INDEX "machine_secret_keys_machine" ON "machine_secret_keys" USING btree ("machine_id");--> statement-breakpoint
+CREATE INDEX "machines_list" ON "machines" USING btree ("instance_id","created_at");--> statement-breakpoint
 CREATE INDEX "messages_due" ON "messages" USING btree ("next_attempt_at") WHERE state = 'queued';--> statement-breakpoint
 CREATE INDEX "messages_recent" ON "messages" USING btree ("instance_id","created_at");--> statement-breakpoint
 CREATE INDEX "group_members_group" ON "group_members" USING btree ("group_id","created_at");--> statement-breakpoint

@@ -3,7 +3,7 @@ import type { AuditActor, AuditObject } from './tables.ts'
 
 /** What belongs to no organization and is worth keeping: what the operator and the application's server decide. */
 const ofInstance =
-  /^(instance|role|permission|roleSet|feature|jwtTemplate|webhookEndpoint|actorToken|auditLog)\.|^user\.deleted$/
+  /^(instance|role|permission|roleSet|feature|jwtTemplate|webhookEndpoint|machine|m2mToken|actorToken|auditLog)\.|^user\.deleted$/
 
 /** The chains that an event belongs to: its organization's, or the instance's, or none. */
 export function chainOf(event: StreamEvent): string | undefined {
@@ -31,6 +31,8 @@ export function actorOf({ actor }: StreamEvent): AuditActor {
         id: String(actor.userId),
         ...(typeof actor.impersonatorId === 'string' && { impersonator: actor.impersonatorId }),
       }
+    case 'machine':
+      return { type: 'machine', id: String(actor.machineId) }
     case 'system':
       return { type: 'system', id: String(actor.job) }
     default:

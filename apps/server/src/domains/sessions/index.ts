@@ -39,6 +39,7 @@ export {
   openSigningKey,
   updateJwtTemplate,
 } from './jwt-templates.ts'
+export { openJwt } from './open-jwt.ts'
 export { noteFactors, notePasswordReset } from './prove-again.ts'
 export {
   type Client,
@@ -70,5 +71,6 @@ export {
   sessionTasksOf,
 } from './session-status.ts'
 export { mintSessionToken, type SessionClaims, verifySessionToken } from './session-token.ts'
+export { issuerOf, signJwt } from './sign-jwt.ts'
 export { signingAlgorithms } from './tables.ts'
 export { touchSession } from './touch-session.ts'

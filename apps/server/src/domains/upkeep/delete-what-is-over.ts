@@ -4,6 +4,7 @@ import { deleteOldEntries } from '../audit/index.ts'
 import { deleteOldChannelMessages } from '../channels/index.ts'
 import { deleteOldEvents } from '../events/index.ts'
 import { deleteOwnerlessImages } from '../images/index.ts'
+import { deleteOverMachineTokens } from '../machines/index.ts'
 import { deleteOldMessages } from '../messaging/index.ts'
 import { deleteOverSessions } from '../sessions/index.ts'
 import { deleteOverSignIns } from '../signin/index.ts'
@@ -19,6 +20,7 @@ const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
   deleteOverSignIns,
   deleteOverSignUps,
   deleteOverSessions,
+  deleteOverMachineTokens,
   deleteOldMessages,
   deleteOwnerlessImages,
   deleteOldEvents,

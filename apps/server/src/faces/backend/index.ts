@@ -1,4 +1,4 @@
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
@@ -13,10 +13,13 @@ import { groupRoutes } from './groups.ts'
 import { instanceRoutes } from './instance.ts'
 import { invitationRoutes } from './invitations.ts'
 import { jwtTemplateRoutes } from './jwt-templates.ts'
+import { m2mTokenRoutes } from './m2m-tokens.ts'
+import { machineRoutes } from './machines.ts'
 import { memberGrantRoutes } from './member-grants.ts'
 import { organizationDomainRoutes } from './organization-domains.ts'
 import { organizationRoutes } from './organizations.ts'
 import { phoneNumberRoutes } from './phone-numbers.ts'
+import { refusePages } from './refuse-pages.ts'
 import { restrictionRoutes } from './restrictions.ts'
 import { roleSetRoutes } from './role-sets.ts'
 import { roleRoutes } from './roles.ts'
@@ -34,6 +37,8 @@ import { webhookRoutes } from './webhooks.ts'
 /** The server API under `/v1`, for an application's own server with its secret key. */
 export function backendFace(): Hono<Env> {
   const face = new Hono<Env>()
+  // Before the rest: machines come here with keys of their own.
+  face.route('/v1', m2mTokenRoutes())
   face.use(resolveInstance)
   face.use(async (c, next) => {
     // The path decided on this face, and only a secret key leads here; checked again so that the face stands alone.
@@ -70,23 +75,11 @@ export function backendFace(): Hono<Env> {
     templateRoutes,
     eventRoutes,
     webhookRoutes,
+    machineRoutes,
     channelRoutes,
     vaultRoutes,
     documentRoutes,
   ]
   for (const routes of resources) face.route('/v1', routes())
   return face
-}
-
-/**
- * A secret key that comes from a page is in the hands of everybody who opens the page. Browsers send `Origin` with every
- * request that has an `Authorization` of a script's making and leads elsewhere; servers do not send it.
- *
- * @throws {UsherError} `origin_invalid`
- */
-function refusePages(c: Context<Env>): void {
-  const origin = c.req.header('origin')
-  if (origin === undefined) return
-  c.var.log.warn({ instance: c.var.instance.id, origin }, 'a page used the secret key: it has leaked, replace it')
-  throw new UsherError('origin_invalid', 'The secret key is for servers: no page may hold it.')
 }

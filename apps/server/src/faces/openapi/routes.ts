@@ -31,8 +31,9 @@ export function listRoutes(): Route[] {
   return [...found.values()]
 }
 
-/** `/users/:id{[a-z]+}` as `/users/{id}` */
-const withBraces = (pattern: string) => pattern.replace(/:([A-Za-z_]+)(?:\{[^/]*\})?\??/g, '{$1}')
+/** `/users/:id{[a-z]+}` as `/users/{id}`; what SDKs call at the root, and is served under `/v1` too, as they call it. */
+const withBraces = (pattern: string) =>
+  pattern.replace(/:([A-Za-z_]+)(?:\{[^/]*\})?\??/g, '{$1}').replace(/^\/v1(?=\/(api_keys|m2m_tokens)(\/|$))/, '')
 
 /** Two paths are the same operation when they differ in the names of their parameters only. */
 export const keyOf = ({ face, method, path }: { face: string; method: string; path: string }) =>

@@ -62,7 +62,11 @@ export async function authenticateUpgrade(
   try {
     const credential = credentialOf(request)
     refuseOtherOrigins(request.headers, credential, origins)
-    const auth = await enter(server, credential, { require, room })
+    const auth = await enter(server, credential, {
+      require,
+      room,
+      origin: request.headers.get('origin') ?? undefined,
+    })
     if (client.readyState !== client.OPEN) {
       auth.end('closed')
       return null

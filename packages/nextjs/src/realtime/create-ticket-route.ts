@@ -26,6 +26,8 @@ export function createTicketRoute({ origins, server }: Options = {}): (request: 
       for (const token of tokensIn(request.headers)) {
         const claims = await verifyToken(usher, token)
         if (!claims?.sessionId || claims.document) continue
+        // Cookies are shared by all ports of a host: one that another application has left is not ours.
+        if (claims.origin && claims.origin !== request.headers.get('origin')) continue
         const session = await usher.findSession(claims.sessionId)
         if (session?.userId !== claims.userId) continue
         const whole: Claims & { sessionId: string } = {

@@ -25,13 +25,16 @@ export class Refusal extends Error {
 export async function enter(
   server: UsherServer,
   credential: Credential | undefined,
-  options: { require?: Requirement | undefined; room?: string | undefined } = {},
+  options: { require?: Requirement | undefined; room?: string | undefined; origin?: string | undefined } = {},
 ): Promise<LiveAuth> {
   if (!credential) throw new Refusal(4001, 'A credential is needed.')
   try {
     const claims =
       'token' in credential ? await verifyToken(server, credential.token) : redeemTicket(server, credential.ticket)
     if (!claims) throw new Refusal(4001, 'The credential is wrong, expired or used.')
+    // One that was made for the page of one application is not for the pages of another.
+    if (claims.origin && options.origin && claims.origin !== options.origin)
+      throw new Refusal(4001, 'The credential is for another application.')
     refuseOtherRooms(claims, options.room)
 
     // Listening comes first, asking second: what happens in between is heard.

@@ -134,6 +134,8 @@ test('the ticket route takes the cookie of a living session, from its own pages 
   for (const origin of ['https://evil.test', 'null', '']) expect((await ask({ cookie, origin })).status).toBe(403)
   expect((await ask({})).status).toBe(401)
   expect((await ask({ cookie: `__session=${await sessionToken({ exp: -10 })}` })).status).toBe(401)
+  // Left by another application on another port of the host.
+  expect((await ask({ cookie: `__session=${await sessionToken({ azp: 'https://app.test:4000' })}` })).status).toBe(401)
   const answer = await ask({ cookie })
   expect(answer.headers.get('cache-control')).toBe('no-store')
   const { ticket } = (await answer.json()) as { ticket: string }
@@ -205,6 +207,13 @@ test.each([
     async () => requestOf({ origin: 'https://evil.test' }, `/?token=${await sessionToken()}`),
     {},
     4403,
+  ],
+  [
+    'D14 a token made for the page of another application',
+    async () =>
+      requestOf({ origin: 'https://app.test' }, `/?token=${await sessionToken({ azp: 'https://other.test' })}`),
+    {},
+    4001,
   ],
   ['the origin null', async () => requestOf({ origin: 'null' }, `/?token=${await sessionToken()}`), {}, 4403],
   ['a ticket without an origin', async () => requestOf({}, '/?ticket=x'), {}, 4403],

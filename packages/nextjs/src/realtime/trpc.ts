@@ -37,11 +37,14 @@ const firstMessageBytes = 16_384
  * @throws {TRPCError} `UNAUTHORIZED` or `FORBIDDEN`
  */
 export function createUsherContext({ require, server }: ContextOptions = {}) {
-  return async ({ res, info }: Pick<CreateWSSContextFnOptions, 'res' | 'info'>): Promise<UsherContext> => {
+  return async ({ req, res, info }: Pick<CreateWSSContextFnOptions, 'req' | 'res' | 'info'>): Promise<UsherContext> => {
     const usher = server ?? defaultServer()
     const client = res as unknown as WebSocket
     try {
-      const auth = await enter(usher, credentialIn(info.connectionParams), { require })
+      const auth = await enter(usher, credentialIn(info.connectionParams), {
+        require,
+        origin: req?.headers.origin,
+      })
       attach(client, auth, { lingerMs })
       auth.onExpiring(() => client.send(JSON.stringify({ id: null, method: 'reconnect' })))
       if (client.readyState !== client.OPEN) client.terminate()

@@ -9,6 +9,8 @@ export type Claims = {
   organizationId: string | undefined
   /** Milliseconds since 1970. */
   expiresAt: number
+  /** Origin of the page that it was made for; undefined: for no page in particular. */
+  origin?: string
   /** What a sync token opens; undefined for others. */
   document?: { room: string; access: 'read' | 'write' }
 }
@@ -40,7 +42,7 @@ export async function verifyToken(server: UsherServer, token: string): Promise<C
   }
 }
 
-function sessionClaims({ sub, sid, exp, sts, o }: JWTPayload): Claims | undefined {
+function sessionClaims({ sub, sid, exp, sts, o, azp }: JWTPayload): Claims | undefined {
   // Somebody who still has a task to do (`pending`) is not signed in.
   if (!sub || typeof sid !== 'string' || !exp || sts === 'pending') return undefined
   const organization = o as { id?: unknown } | undefined
@@ -49,10 +51,11 @@ function sessionClaims({ sub, sid, exp, sts, o }: JWTPayload): Claims | undefine
     sessionId: sid,
     organizationId: typeof organization?.id === 'string' ? organization.id : undefined,
     expiresAt: exp * 1000,
+    ...(typeof azp === 'string' && { origin: azp }),
   }
 }
 
-function syncClaims({ sub, sid, exp, aud, org_id, room, access }: JWTPayload): Claims | undefined {
+function syncClaims({ sub, sid, exp, aud, org_id, room, access, azp }: JWTPayload): Claims | undefined {
   if (!sub || !exp || typeof aud !== 'string' || !aud.startsWith('usher-sync:')) return undefined
   if (typeof room !== 'string' || (access !== 'read' && access !== 'write')) return undefined
   return {
@@ -61,5 +64,6 @@ function syncClaims({ sub, sid, exp, aud, org_id, room, access }: JWTPayload): C
     organizationId: typeof org_id === 'string' ? org_id : undefined,
     expiresAt: exp * 1000,
     document: { room, access },
+    ...(typeof azp === 'string' && { origin: azp }),
   }
 }

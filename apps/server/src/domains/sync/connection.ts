@@ -92,6 +92,8 @@ export class Connection {
   ip = ''
   /** The `Host` that it asked for: it names the instance. */
   host = ''
+  /** Of the page that opened it; undefined: no browser. */
+  origin: string | undefined = undefined
   /** A new token is being looked at. */
   isRenewing = false
   /** How many changes of rights there had been when it was judged. */

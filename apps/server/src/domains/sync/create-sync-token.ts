@@ -8,7 +8,11 @@ import { longestLifetimeSeconds, signSyncToken } from './sync-token.ts'
 
 export type SyncToken = { token: string; docId: string; access: Access; expiresAt: Date }
 
-export const SessionSyncTokenInput = z.strictObject({ docId: DocId })
+export const SessionSyncTokenInput = z.strictObject({
+  docId: DocId,
+  /** Of the page that asks: the token is for its sockets, and for programs. */
+  origin: z.string().max(2048).optional(),
+})
 export type SessionSyncTokenInput = z.infer<typeof SessionSyncTokenInput>
 
 /**
@@ -17,7 +21,10 @@ export type SessionSyncTokenInput = z.infer<typeof SessionSyncTokenInput>
  *
  * @throws {UsherError} `authentication_invalid` without a session, `sync_access_denied` without a right
  */
-export async function createSyncTokenForSession(ctx: Ctx, { docId }: SessionSyncTokenInput): Promise<SyncToken> {
+export async function createSyncTokenForSession(
+  ctx: Ctx,
+  { docId, origin }: SessionSyncTokenInput,
+): Promise<SyncToken> {
   const { actor, instance } = ctx
   if (actor.type !== 'user') throw new UsherError('authentication_invalid', 'Sign in to open a document.')
   const { userId, sessionId } = actor
@@ -35,6 +42,7 @@ export async function createSyncTokenForSession(ctx: Ctx, { docId }: SessionSync
     sessionId,
     organizationId,
     permissionVersion,
+    origin,
   }
   const { token, expiresAt } = await signSyncToken(instance, claims, ctx.now(), instance.settings.sync.tokenLifetime)
   return { token, docId, access, expiresAt }

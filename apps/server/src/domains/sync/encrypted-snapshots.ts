@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash, type Hash, randomInt } from 'node:crypto'
 import type { Connection } from './connection.ts'
 import { encryptedFrames, type SnapshotMessage, type SnapshotOffer, type SnapshotRefusal } from './encrypted-frames.ts'
 import type { EncryptedRoom, Member } from './encrypted-room.ts'
@@ -43,7 +43,6 @@ type Upload = {
 export class Snapshots {
   private readonly parts: EngineParts
   private readonly uploads = new Map<Connection, Upload>()
-  private lastLease = 0
 
   constructor(parts: EngineParts) {
     this.parts = parts
@@ -260,7 +259,7 @@ export class Snapshots {
     }
     if (!chosen) return
     chosen.leasedAt = now
-    room.lease = { id: ++this.lastLease, member: chosen, until: now + leaseMs }
+    room.lease = { id: randomInt(1, 2 ** 47), member: chosen, until: now + leaseMs }
     sendTo(chosen.connection, encryptedFrames.snapshotWanted(room.lease.id, room.head, leaseMs))
   }
 

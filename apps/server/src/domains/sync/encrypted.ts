@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import type { Connection } from './connection.ts'
 import { Deliveries } from './encrypted-delivery.ts'
 import { decodeEncryptedFrame, encryptedFrames, type NackCode } from './encrypted-frames.ts'
@@ -301,7 +302,7 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
 }
 
 /** Names a connection to its peers, on every node: by chance, so that nodes need not agree. */
-const newRef = () => 1 + Math.floor(Math.random() * 2 ** 40)
+const newRef = () => randomInt(1, 2 ** 40)
 
 function headerOf(envelope: Uint8Array): EnvelopeHeader | undefined {
   try {

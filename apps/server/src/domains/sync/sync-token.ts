@@ -22,6 +22,8 @@ export type SyncClaims = {
   organizationId: string | undefined
   /** What the person could do in the organization when it was granted: see `versionOf`. */
   permissionVersion: string
+  /** Origin of the page that it was made for; undefined: it is for no page in particular. */
+  origin?: string | undefined
 }
 
 export async function signSyncToken(
@@ -34,8 +36,24 @@ export async function signSyncToken(
   if (!key) throw new UsherError('unavailable', 'This instance has no signing key.')
   const issuedAt = Math.floor(now.getTime() / 1000)
   const expiresAt = issuedAt + lifetimeSeconds
-  const { room, access, sessionId: sid, organizationId: org_id, grantedBy: by, permissionVersion: pv } = claims
-  const token = await new SignJWT({ room, access, by, pv, ...(sid && { sid }), ...(org_id && { org_id }) })
+  const {
+    room,
+    access,
+    sessionId: sid,
+    organizationId: org_id,
+    grantedBy: by,
+    permissionVersion: pv,
+    origin: azp,
+  } = claims
+  const token = await new SignJWT({
+    room,
+    access,
+    by,
+    pv,
+    ...(sid && { sid }),
+    ...(org_id && { org_id }),
+    ...(azp && { azp }),
+  })
     .setProtectedHeader({ alg: key.algorithm, kid: key.kid, typ: tokenType })
     .setAudience(audienceOf(instance))
     .setSubject(claims.userId)
@@ -72,7 +90,7 @@ export async function verifySyncToken(
         requiredClaims: ['sub', 'exp', 'iat', 'jti', 'room', 'access'],
       },
     )
-    const { sub, exp, iat, jti, room, access, by, pv, sid, org_id } = payload
+    const { sub, exp, iat, jti, room, access, by, pv, sid, org_id, azp } = payload
     if (typeof room !== 'string' || (access !== 'read' && access !== 'write') || !exp || !iat) return undefined
     if (typeof sub !== 'string' || sub === '' || typeof jti !== 'string') return undefined
     if ((by !== 'session' && by !== 'backend') || typeof pv !== 'string') return undefined
@@ -85,6 +103,7 @@ export async function verifySyncToken(
       permissionVersion: pv,
       sessionId: typeof sid === 'string' ? sid : undefined,
       organizationId: typeof org_id === 'string' ? org_id : undefined,
+      origin: typeof azp === 'string' ? azp : undefined,
       expiresAt: exp,
       jti,
     }

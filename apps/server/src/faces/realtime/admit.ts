@@ -48,6 +48,9 @@ export async function admit(runtime: Runtime, { token, origin, host }: Credentia
     throw error
   })
   if (!claims) return { reason: 'unauthenticated', message: 'the token is wrong or has expired' }
+  // One that was made for the page of one application is not for the pages of another.
+  if (claims.azp && origin !== undefined && claims.azp !== origin)
+    return { reason: 'unauthenticated', message: 'the token is for another application' }
   if (claims.sts === 'pending') return { reason: 'forbidden', message: 'the session has tasks to do first' }
   const principal = { kind: 'session', instanceId: instance.id, userId: claims.sub, sessionId: claims.sid } as const
   const { isSignedIn } = await judgeChannels(ctx, principal, [])

@@ -76,11 +76,20 @@ export function createControl({ engine, gate, renewals, onText, onJudged }: Opti
     if (connection.isRenewing) return refuse(connection, 'rate_limited', 'a token is being looked at', frame, 1000)
     connection.isRenewing = true
     try {
-      const { key: docId, ip, host, subprotocol } = connection
-      const admission = await gate({ docId, ip, host, subprotocol, token, via: 'message', origin: undefined })
+      const { key: docId, ip, host, origin, subprotocol } = connection
+      const admission = await gate({ docId, ip, host, subprotocol, token, via: 'message', origin })
       if (connection.state === 'closing') return
       if (!admission.admitted) {
-        if ('status' in admission) return refuse(connection, 'rate_limited', admission.message, frame, 60_000)
+        if ('status' in admission) {
+          const isRate = admission.status === 429
+          return refuse(
+            connection,
+            isRate ? 'rate_limited' : 'forbidden',
+            admission.message,
+            frame,
+            isRate ? 60_000 : undefined,
+          )
+        }
         const { principal, reason, message } = admission
         // Genuine, of the same person, and without the right: then it has gone for this connection too.
         if (reason === 'forbidden' && principal && isSame(connection, principal))

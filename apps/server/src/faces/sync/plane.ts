@@ -152,6 +152,7 @@ export function createSyncPlane(options: Options): SyncPlane {
     connection.subprotocol = offer.subprotocol
     connection.ip = offer.ip
     connection.host = offer.host
+    connection.origin = offer.origin
     connection.judgedAt = admission.judgedAt ?? 0
     renewals.watch(connection, admission.expiresAt)
     return connection

@@ -48,9 +48,17 @@ export function tokenGate(runtime: Runtime): Gate {
 }
 
 /** A token of this instance. */
-async function admitOwn(runtime: Runtime, instance: Instance, { docId }: Offer, token: string): Promise<Admission> {
+async function admitOwn(
+  runtime: Runtime,
+  instance: Instance,
+  { docId, origin }: Offer,
+  token: string,
+): Promise<Admission> {
   const claims = await verifySyncToken(instance, token, runtime.now())
   if (!claims) return { admitted: false, reason: 'unauthenticated', message: 'the token is wrong or has expired' }
+  // One that was made for the page of one application is not for the pages of another.
+  if (origin !== undefined && claims.origin !== undefined && claims.origin !== origin)
+    return { admitted: false, reason: 'unauthenticated', message: 'the token is for another application' }
   if (claims.room !== docId)
     return { admitted: false, reason: 'forbidden', message: 'the token is for another document' }
   const principal: Principal = {

@@ -25,7 +25,7 @@ export function syncFrontendRoutes(): Hono<Env> {
   return new Hono<Env>().post('/sync/token', async (c) => {
     if (!c.var.ctx) throw new UsherError('authentication_invalid', 'Sign in to open a document.')
     const body = await parseBody(c, SessionBody)
-    const input = parse(SessionSyncTokenInput, { docId: body.doc_id })
+    const input = parse(SessionSyncTokenInput, { docId: body.doc_id, origin: c.req.header('origin') })
     return present(c, await createSyncTokenForSession(c.var.ctx, input))
   })
 }

@@ -31,7 +31,11 @@ export const twoNodes: Benchmark = {
       return { rows: [], notes: ['Not measured: there is no Redis or no PostgreSQL 15 on this machine.'] }
     await using postgres = await startPostgres(postgresBin)
     await using redis = await startRedis()
-    const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url }
+    const env = {
+      DATABASE_URL: postgres.url,
+      REDIS_URL: redis.url,
+      USHER_SECRET: 'a secret that both of the nodes hold',
+    }
     await using first = await startOurs({ env })
     await using second = await startOurs({ env })
     let room = 0

@@ -3,11 +3,11 @@ import { openCluster } from '../../apps/server/src/kernel/cluster/index.ts'
 import type { UsherError } from '../../apps/server/src/kernel/errors.ts'
 import { createLog } from '../../apps/server/src/kernel/log.ts'
 import { countAttempt, countTogether } from '../../apps/server/src/kernel/rate-limit.ts'
-import { redisServer, startRedis } from '../support/redis.ts'
+import { intruder, redisServer, type Said, startRedis } from '../support/redis.ts'
 
 const log = createLog('silent')
-const open = (redisUrl: string, nodeId: string, scope = 'one') => {
-  const cluster = openCluster({ redisUrl, scope, nodeId, log })
+const open = (redisUrl: string, nodeId: string, scope = 'one', key = 7) => {
+  const cluster = openCluster({ redisUrl, scope, nodeId, keys: [Buffer.alloc(32, key)], expected: () => [], log })
   return Object.assign(cluster, { [Symbol.asyncDispose]: () => cluster.close() })
 }
 
@@ -117,6 +117,80 @@ test.skipIf(!redisServer)(
     await works('resumed')
     expect(changes).toEqual([true, false, true, false, true])
     expect(heard).toEqual(['started', 'restarted', 'resumed'])
+  },
+  30_000,
+)
+
+test.skipIf(!redisServer)(
+  'R-N8: what nobody of this installation said just now is not listened to, and makes nodes look at the database',
+  async () => {
+    await using redis = await startRedis()
+    using eve = await intruder(redis.port)
+    await using a = open(redis.url, 'a')
+    await using b = open(redis.url, 'b')
+    await until(() => a.connected && b.connected, 'connected')
+    const heard: string[] = []
+    let doubts = 0
+    b.onDoubt(() => doubts++)
+    for (const topic of ['room', 'other']) {
+      const hear = (message: Uint8Array, nodeId: string) => heard.push(`${topic} ${nodeId} ${Buffer.from(message)}`)
+      await b.subscribe(topic, hear).active
+    }
+    a.publish('room', 'hello')
+    await until(() => heard.length === 1, 'heard')
+    const hello = eve.said.find(({ channel }) => channel.endsWith(':room')) as Said
+    const body = Buffer.from('hello')
+    const change = (edit: (bytes: Buffer) => void, { channel, bytes } = hello) => {
+      const copy = Buffer.from(bytes)
+      edit(copy)
+      return { channel, bytes: copy }
+    }
+    // Of a node with another secret, and of none.
+    await using stranger = open(redis.url, 's', 'one', 8)
+    await until(() => stranger.connected, 'there')
+    stranger.publish('room', 'of another secret')
+    const forged: Said[] = [
+      { channel: hello.channel, bytes: Buffer.concat([Uint8Array.of(1, 97), body]) },
+      { channel: hello.channel, bytes: body },
+      { channel: hello.channel, bytes: Buffer.alloc(0) },
+      // Once more, in another place, in another name, with another number, time or text, cut short.
+      hello,
+      { channel: hello.channel.replace('room', 'other'), bytes: hello.bytes },
+      change((bytes) => bytes.write('x', 2)),
+      change((bytes) => bytes.writeDoubleBE(1e6, 3)),
+      change((bytes) => bytes.writeDoubleBE(bytes.readDoubleBE(11) + 1, 11)),
+      change((bytes) => bytes.write('H', bytes.length - 5)),
+      change((bytes) => bytes.writeUInt8(2, 0)),
+      { channel: hello.channel, bytes: hello.bytes.subarray(0, -1) },
+      ...Array.from(hello.bytes, (_, length) => ({ channel: hello.channel, bytes: hello.bytes.subarray(0, length) })),
+    ]
+    for (const message of forged) eve.say(message)
+    a.publish('room', 'goodbye')
+    await until(() => heard.length > 1, 'heard again')
+    await Bun.sleep(600)
+    expect(heard).toEqual(['room a hello', 'room a goodbye'])
+    expect(doubts).toBeGreaterThan(0)
+    // However much is forged, the database is asked twice a second at most.
+    const before = doubts
+    for (let i = 0; i < 1000; i++) eve.say(hello)
+    await Bun.sleep(1200)
+    expect(doubts - before).toBeLessThanOrEqual(4)
+    expect(a.connected && b.connected).toBe(true)
+    // What was recorded is of no use to a node that starts later, either.
+    await using late = open(redis.url, 'late')
+    await until(() => late.connected, 'connected')
+    const heardLate: unknown[] = []
+    await late.subscribe('room', (message) => heardLate.push(message)).active
+    for (const message of eve.said.filter(({ channel }) => channel === hello.channel)) eve.say(message)
+    await Bun.sleep(100)
+    expect(heardLate).toEqual([])
+    // What is shared is signed as well: by whom, where and until when.
+    a.share('here', 'a is here')
+    await until(async () => (await b.readShared('here')).size === 1, 'shared')
+    const key = hello.channel.replace(/room$/, 'shared:here')
+    eve.write('hset', key, 'eve', 'eve is here', 'x', Buffer.concat([Buffer.from([1]), Buffer.alloc(40, 0x7f)]))
+    await Bun.sleep(50)
+    expect([...(await b.readShared('here')).keys()]).toEqual(['a'])
   },
   30_000,
 )

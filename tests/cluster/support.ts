@@ -38,6 +38,7 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
 
 /** Limits under which a test may talk as fast as it can. */
 export const generous = {
+  USHER_SECRET: 'a secret that all of the nodes hold',
   USHER_SYNC_LIMITS:
     'messagesPerSecond=1000000,messagesBurst=1000000,bytesPerSecond=1000000000,bytesBurst=1000000000,upgradesPerIpPerSecond=10000,upgradesPerIpBurst=10000',
 }

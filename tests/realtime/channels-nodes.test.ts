@@ -7,6 +7,7 @@ import { startUsher } from '../support/usher.ts'
 import { named, type Text } from './named.ts'
 import { until } from './support.ts'
 
+const secret = { USHER_SECRET: 'a secret that all of the nodes hold' }
 const messages = (socket: ReturnType<typeof named>) => socket.texts.filter(({ t }) => t === 'msg')
 
 test.skipIf(!postgresBin || !redisServer)(
@@ -14,7 +15,7 @@ test.skipIf(!postgresBin || !redisServer)(
   async () => {
     await using postgres = await startPostgres()
     await using redis = await startRedis()
-    const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, LOG_LEVEL: 'fatal' }
+    const env = { ...secret, DATABASE_URL: postgres.url, REDIS_URL: redis.url, LOG_LEVEL: 'fatal' }
     const nodes = [await serve(loadConfig(env, { port: '0' })), await serve(loadConfig(env, { port: '0' }))]
     const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]
     try {
@@ -97,7 +98,7 @@ test.skipIf(!postgresBin || !redisServer)(
   async () => {
     await using postgres = await startPostgres()
     await using redis = await startRedis()
-    const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url }
+    const env = { ...secret, DATABASE_URL: postgres.url, REDIS_URL: redis.url }
     const command = ['sync-server', 'start']
     await using one = await startUsher({ command, env })
     await using two = await startUsher({ command, env })

@@ -16,6 +16,61 @@ export type RedisProcess = AsyncDisposable & {
   command: (...words: string[]) => Promise<string>
 }
 
+const words = (...parts: (string | Uint8Array)[]) =>
+  Buffer.concat([
+    Buffer.from(`*${parts.length}\r\n`),
+    ...parts.flatMap((part) => [
+      Buffer.from(`$${Buffer.byteLength(part)}\r\n`),
+      Buffer.from(part),
+      Buffer.from('\r\n'),
+    ]),
+  ])
+
+export type Said = { channel: string; bytes: Buffer }
+
+/** Somebody who can write to a Redis and read it, and is no node. */
+export async function intruder(port: number) {
+  const said: Said[] = []
+  let waiting = Buffer.alloc(0)
+  const take = () => {
+    // A message of a pattern: four parts.
+    const parts: Buffer[] = []
+    let at = waiting.indexOf('\r\n') + 2
+    if (at < 2) return false
+    const count = Number(waiting.toString('latin1', 1, at - 2))
+    while (parts.length < count) {
+      const end = waiting.indexOf('\r\n', at)
+      if (end < 0) return false
+      const length = waiting[at] === 36 ? Number(waiting.toString('latin1', at + 1, end)) : -2
+      if (waiting.length < end + 4 + length) return false
+      parts.push(waiting.subarray(end + 2, end + 2 + Math.max(0, length)))
+      at = end + 4 + length
+    }
+    waiting = waiting.subarray(at)
+    if (parts[0]?.toString() === 'pmessage')
+      said.push({ channel: String(parts[2]), bytes: Buffer.from(parts[3] as Buffer) })
+    return true
+  }
+  const open = (data: (bytes: Buffer) => void) =>
+    Bun.connect({ hostname: '127.0.0.1', port, socket: { data: (_, bytes) => data(bytes), error() {} } })
+  const listening = await open((bytes) => {
+    waiting = Buffer.concat([waiting, bytes])
+    while (waiting.length > 0 && take());
+  })
+  listening.write(words('psubscribe', '*'))
+  const speaking = await open(() => {})
+  return {
+    /** Everything that was said since. */
+    said,
+    say: ({ channel, bytes }: Said) => void speaking.write(words('publish', channel, bytes)),
+    write: (...parts: (string | Uint8Array)[]) => void speaking.write(words(...parts)),
+    [Symbol.dispose]: () => {
+      listening.end()
+      speaking.end()
+    },
+  }
+}
+
 /** A Redis of its own on loopback, which keeps nothing on disk. @param running false: it comes with `start` */
 export async function startRedis({ running = true } = {}): Promise<RedisProcess> {
   const directory = temporaryDirectory('usher-redis-')

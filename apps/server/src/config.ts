@@ -137,6 +137,9 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     const { pathname, search, hash } = new URL(parsed.data.USHER_PUBLIC_URL)
     if (pathname !== '/' || search || hash) problems.push('USHER_PUBLIC_URL: must be an origin, without path or query')
   }
+  // One made in a data directory would be another one on the next machine, and nobody would believe anybody.
+  if (given.REDIS_URL && given.DATABASE_URL && !secret)
+    problems.push('USHER_SECRET: needed with REDIS_URL, the same for all nodes: they sign what they tell each other')
   for (const [prefix, names, purpose] of togetherOnly) {
     const missing = names.filter((name) => !given[name])
     if (missing.length > 0 && Object.keys(given).some((name) => name.startsWith(prefix)))

@@ -4,7 +4,7 @@ import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
 import { useBreachedPasswords } from './domains/credentials/index.ts'
 import { announceOn, EventBus, EventSequencer } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
-import { joinNodes, type Node } from './domains/nodes/index.ts'
+import { clusterOptions, joinNodes, type Node } from './domains/nodes/index.ts'
 import { VaultKeeper } from './domains/vault/index.ts'
 import { createPost, type Post } from './domains/webhooks/index.ts'
 import { type Cluster, LocalCluster, openCluster } from './kernel/cluster/index.ts'
@@ -57,9 +57,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   const node = options.visitor
     ? undefined
     : await joinNodes(database, { kind: 'server', redis: !!config.redisUrl, log })
-  const cluster = node
-    ? openCluster({ redisUrl: config.redisUrl, scope: node.scope, nodeId: node.id, log })
-    : new LocalCluster('')
+  const cluster = node ? openCluster(clusterOptions(config, node, log)) : new LocalCluster('')
   countTogether(database, cluster)
   const publicHost = config.publicUrl && new URL(config.publicUrl).host
   const instances = new InstanceRegistry(database, config.keyring, publicHost?.includes('.') ? publicHost : localHost)

@@ -2,7 +2,7 @@ import type { SyncCredentials } from './commands/sync-credentials.ts'
 import type { Config } from './config.ts'
 import { openDatabase } from './database/index.ts'
 import { ChannelHub } from './domains/channels/index.ts'
-import { joinNodes } from './domains/nodes/index.ts'
+import { clusterOptions, joinNodes } from './domains/nodes/index.ts'
 import { ExternalIssuers, SyncEngine } from './domains/sync/index.ts'
 import { clientIp } from './faces/client-ip.ts'
 import { watchPeers } from './faces/liveness.ts'
@@ -42,7 +42,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
   // Two writers are plenty here, and each database connection is a process with memory of its own.
   const database = await openDatabase(config, { tenantConnections: 1, systemConnections: 1 })
   const node = await joinNodes(database, { kind: 'sync', redis: config.redisUrl !== undefined, log })
-  const cluster = openCluster({ redisUrl: config.redisUrl, scope: node.scope, nodeId: node.id, log })
+  const cluster = openCluster(clusterOptions(config, node, log))
   const engine = new SyncEngine({
     sql: database.systemSql,
     connect: database.connectSystem,

@@ -69,6 +69,11 @@ export function purposeKey(keyring: Keyring, purpose: string, id = keyring.keys[
   return known && createHmac('sha256', known.key).update(`usher/${purpose}/v1`).digest()
 }
 
+/** The keys for one purpose of all keys of the keyring: the first signs, each of them is believed. */
+export function purposeKeys(keyring: Keyring, purpose: string): Buffer[] {
+  return keyring.keys.map(({ id }) => purposeKey(keyring, purpose, id) as Buffer)
+}
+
 /** SHA-256 in hex: how high-entropy tokens are stored, which need not be read back. */
 export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')

@@ -78,15 +78,19 @@ export class ChannelHub {
     const forgetChanges = cluster.onChange((connected) => {
       if (connected) void this.reconcile()
     })
+    const forgetDoubts = cluster.onDoubt(() => {
+      this.reconciledAt = Number.NEGATIVE_INFINITY
+    })
     const forgetNodes = cluster.onNodeGone((nodeId) => this.forgetNode(nodeId))
     this.forgetCluster = () => {
       forgetChanges()
+      forgetDoubts()
       forgetNodes()
     }
     this.timers = [
       setInterval(() => this.sweep(), 1000),
       setInterval(() => {
-        const everyMs = cluster.connected ? reconcileSeldomMs : reconcileMs
+        const everyMs = cluster.complete ? reconcileSeldomMs : reconcileMs
         if (cluster.isShared && performance.now() - this.reconciledAt >= everyMs) void this.reconcile()
       }, reconcileMs),
       setInterval(() => void this.readSharedPresence(), sharedPresenceMs),
@@ -179,8 +183,13 @@ export class ChannelHub {
   private hear(channel: Channel, bytes: Uint8Array) {
     const { epoch, offset, body, hint } = JSON.parse(Buffer.from(bytes).toString('utf8'))
     if (hint) return void this.publish(channel.topic, JSON.stringify(hint))
-    if (channel.keeping === 'none') return void this.publish(channel.topic, messageFrame(channel.name, '', 0, body))
-    this.arrive(channel, epoch, offset)
+    if (channel.keeping === 'none') {
+      if (typeof body === 'string') this.publish(channel.topic, messageFrame(channel.name, '', 0, body))
+      return
+    }
+    // Of a later version: the database knows what was said.
+    if (typeof epoch !== 'string' || !Number.isSafeInteger(offset)) this.reconciledAt = Number.NEGATIVE_INFINITY
+    else this.arrive(channel, epoch, offset)
   }
 
   /** Ends a channel for everybody who is in it: they come back by themselves. */

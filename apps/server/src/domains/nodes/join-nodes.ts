@@ -21,6 +21,8 @@ export type Node = {
   scope: string
   /** False when another server took this one's place while the database was out of reach. */
   readonly inPlace: boolean
+  /** The nodes on this database that live and talk through Redis, as of two seconds ago. */
+  readonly talking: readonly string[]
   leave: () => Promise<void>
 }
 
@@ -38,6 +40,7 @@ export async function joinNodes(database: Database, { kind, redis, log }: NodeOp
   const id = randomBase62(12)
   // The embedded database is stopped by the server that it belongs to: nobody else can live on it.
   const together = redis && database.kind === 'postgres'
+  let talking: string[] = []
   try {
     const endsAt = Date.now() + patienceMs
     while (!(await takePlace(sql, kind, together))) {
@@ -45,6 +48,7 @@ export async function joinNodes(database: Database, { kind, redis, log }: NodeOp
       await Bun.sleep(50)
     }
     await writeRow(sql, id, { kind, redis })
+    talking = await findTalking(sql)
   } catch (error) {
     await sql.close({ timeout: 0 })
     throw error
@@ -61,6 +65,7 @@ export async function joinNodes(database: Database, { kind, redis, log }: NodeOp
       if (!holds) log.error('another server runs on this database, and the two cannot talk to each other: stop one')
       inPlace = holds
       await writeRow(sql, id, { kind, redis })
+      if (redis) talking = await findTalking(sql)
     } catch (error) {
       log.warn({ err: error }, 'this node could not say that it lives')
     }
@@ -76,6 +81,9 @@ export async function joinNodes(database: Database, { kind, redis, log }: NodeOp
     scope: await scopeOf(sql),
     get inPlace() {
       return inPlace
+    },
+    get talking() {
+      return talking
     },
     leave: async () => {
       clearInterval(timer)
@@ -99,6 +107,12 @@ async function writeRow(sql: SQL, id: string, { kind, redis }: Omit<NodeOptions,
     values (${id}, ${kind}, ${hostname()}, ${process.pid}, ${packageJson.version}, ${redis})
     on conflict (id) do update set seen_at = now()`
   await sql`delete from nodes where seen_at < now() - ${forgottenAfter}::interval`
+}
+
+async function findTalking(sql: SQL): Promise<string[]> {
+  const rows: { id: string }[] = await sql`
+    select id from nodes where redis and seen_at > now() - ${`${3 * heartbeatMs} milliseconds`}::interval`
+  return rows.map(({ id }) => id)
 }
 
 async function refusal(sql: SQL, database: Database['kind'], kind: NodeOptions['kind'], redis: boolean) {

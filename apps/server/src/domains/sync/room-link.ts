@@ -5,14 +5,21 @@ import type { Room } from './room.ts'
 import type { Segment } from './room-log.ts'
 import type { RoomKindName } from './store.ts'
 
-/** What a node says about a room. */
+/**
+ * What a node says about a room: type, kind, how many bytes of fields follow (2), fields, payload. A later version may
+ * add fields behind those that are known here, and types: whoever does not know a type looks at the database.
+ */
 const said = { segment: 1, ephemeral: 2, whoIsThere: 3, look: 4 } as const
 const kindBytes: Record<RoomKindName, number> = { yjs: 0, e2ee: 1 }
 /** A larger segment is only announced: others read it from the database, where it is anyway. */
 const inlineBytes = 128 * 1024
-const headerBytes = 2 + 36 + 8 + 8 + 4 + 8
+const preludeBytes = 4
+/** Of a segment: incarnation, numbers before and last, check sum, time. */
+const segmentFieldBytes = 36 + 8 + 8 + 4 + 8
 
-/** How often rooms are compared with the database when nobody rings, and when somebody does. */
+const none = new Uint8Array()
+
+/** How often rooms are compared with the database when somebody cannot ring, and when everybody can. */
 const reconcileMs = 500
 const reconcileConnectedMs = 5000
 
@@ -35,6 +42,7 @@ export class RoomLink {
   private readonly subscriptions = new Map<Room, Subscription>()
   private readonly unsubscribe: (() => void)[]
   private reconciling: ReturnType<typeof setTimeout> | undefined
+  private meets = false
   private stopped = false
 
   private readonly cluster: Cluster
@@ -48,7 +56,8 @@ export class RoomLink {
     this.sql = sql
     this.log = log
     this.unsubscribe = [
-      cluster.onChange((connected) => this.scheduleReconcile(connected ? 0 : reconcileMs)),
+      cluster.onChange((connected) => this.scheduleReconcile(connected ? 0 : reconcileMs, connected)),
+      cluster.onDoubt(() => this.scheduleReconcile(0)),
       cluster.onNodeGone((nodeId) => {
         for (const room of rooms.openRooms) rooms.nodeGone(room, nodeId)
       }),
@@ -72,26 +81,23 @@ export class RoomLink {
 
   appended(room: Room, segment: Segment) {
     if (room.incarnation === undefined || segment.payload.length > inlineBytes) return this.ring(room)
-    const message = Buffer.allocUnsafe(headerBytes + segment.payload.length)
-    message.writeUInt8(said.segment, 0)
-    message.writeUInt8(kindBytes[room.kind], 1)
-    message.write(room.incarnation, 2, 36, 'latin1')
-    message.writeDoubleBE(segment.prevSeq, 38)
-    message.writeDoubleBE(segment.lastSeq, 46)
-    message.writeInt32BE(segment.crc | 0, 54)
-    message.writeDoubleBE(segment.at, 58)
-    message.set(segment.payload, headerBytes)
-    this.cluster.publish(topicOf(room), message)
+    const fields = Buffer.allocUnsafe(segmentFieldBytes)
+    fields.write(room.incarnation, 0, 36, 'latin1')
+    fields.writeDoubleBE(segment.prevSeq, 36)
+    fields.writeDoubleBE(segment.lastSeq, 44)
+    fields.writeInt32BE(segment.crc | 0, 52)
+    fields.writeDoubleBE(segment.at, 56)
+    this.say(room, said.segment, fields, segment.payload)
   }
 
   /** Makes the others look at what the database says about a room. */
   ring(room: Room) {
-    this.cluster.publish(topicOf(room), Uint8Array.of(said.look, kindBytes[room.kind]))
+    this.say(room, said.look)
   }
 
   /** Tells the others something that is not kept. */
   tell(room: Room, bytes: Uint8Array): void {
-    this.cluster.publish(topicOf(room), Buffer.concat([Uint8Array.of(said.ephemeral, kindBytes[room.kind]), bytes]))
+    this.say(room, said.ephemeral, none, bytes)
   }
 
   stop(): void {
@@ -102,10 +108,15 @@ export class RoomLink {
     this.subscriptions.clear()
   }
 
+  private say(room: Room, type: number, fields: Uint8Array = none, payload: Uint8Array = none): void {
+    const prelude = Uint8Array.of(type, kindBytes[room.kind], fields.length >> 8, fields.length & 255)
+    this.cluster.publish(topicOf(room), Buffer.concat([prelude, fields, payload]))
+  }
+
   /** Both sides tell who is there, whichever of them was away. */
   private meet(room: Room): void {
     this.rooms.catchUp(room).catch((error) => this.log.warn({ err: error }, 'a room could not be compared'))
-    this.cluster.publish(topicOf(room), Uint8Array.of(said.whoIsThere, kindBytes[room.kind]))
+    this.say(room, said.whoIsThere)
     this.tellPresence(room)
   }
 
@@ -118,23 +129,28 @@ export class RoomLink {
     const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     // The room is open here as the other kind: whoever writes first decides, and the database knows who did.
     if (message[1] !== kindBytes[room.kind]) return this.look(room)
+    if (message.length < preludeBytes) return this.look(room)
+    const payloadAt = preludeBytes + message.readUInt16BE(2)
+    const fields = message.subarray(preludeBytes, payloadAt)
+    const payload = message.subarray(payloadAt)
     switch (message[0]) {
       case said.segment:
+        if (fields.length < segmentFieldBytes) return this.look(room)
         this.rooms
-          .adopt(room, message.toString('latin1', 2, 38), {
-            prevSeq: message.readDoubleBE(38),
-            lastSeq: message.readDoubleBE(46),
-            crc: message.readInt32BE(54),
-            at: message.readDoubleBE(58),
-            payload: message.subarray(headerBytes),
+          .adopt(room, fields.toString('latin1', 0, 36), {
+            prevSeq: fields.readDoubleBE(36),
+            lastSeq: fields.readDoubleBE(44),
+            crc: fields.readInt32BE(52),
+            at: fields.readDoubleBE(56),
+            payload,
           })
           .catch((error) => this.log.warn({ err: error }, 'what another node wrote could not be read'))
         return
       case said.ephemeral:
-        return this.rooms.heard(room, nodeId, message.subarray(2))
+        return this.rooms.heard(room, nodeId, payload)
       case said.whoIsThere:
         return this.tellPresence(room)
-      case said.look:
+      default:
         return this.look(room)
     }
   }
@@ -143,19 +159,21 @@ export class RoomLink {
     this.rooms.catchUp(room).catch((error) => this.log.warn({ err: error }, 'a room could not be compared'))
   }
 
-  private scheduleReconcile(ms: number): void {
+  /** @param meets the connection is back: whoever came or left meanwhile told nobody */
+  private scheduleReconcile(ms: number, meets = false): void {
     clearTimeout(this.reconciling)
     if (this.stopped) return
+    this.meets ||= meets
     this.reconciling = setTimeout(async () => {
-      const meets = ms === 0
+      const meets = this.meets
+      this.meets = false
       try {
         await this.reconcile()
       } catch (error) {
         this.log.warn({ err: error }, 'rooms could not be compared with the database')
       }
-      // The connection is back: whoever came or left meanwhile told nobody.
       if (meets) for (const room of this.rooms.openRooms) this.meet(room)
-      this.scheduleReconcile(this.cluster.connected ? reconcileConnectedMs : reconcileMs)
+      this.scheduleReconcile(this.meets ? 0 : this.cluster.complete ? reconcileConnectedMs : reconcileMs)
     }, ms)
     this.reconciling.unref()
   }

@@ -21,12 +21,19 @@ export interface Cluster {
   readonly isShared: boolean
   /** Whether what others publish arrives here now, as far as the last seconds tell. */
   readonly connected: boolean
+  /** Whether, beside that, each node that lives was heard in the last seconds. */
+  readonly complete: boolean
   /** At most once: lost while there is no connection, and with a connection that breaks. */
   publish(topic: string, message: Uint8Array | string): void
   /** @param listener gets a message of another node, in the order in which that node published */
   subscribe(topic: string, listener: (message: Uint8Array, nodeId: string) => void): Subscription
   /** Tells when `connected` changes. Once it is true again every subscription holds, and what was said meanwhile is lost. */
   onChange(listener: (connected: boolean) => void): () => void
+  /**
+   * Tells that something may have been said which this node did not hear, or not understand: compare with the database.
+   * At most twice a second.
+   */
+  onDoubt(listener: () => void): () => void
   /** Tells of a node that said goodbye, or of which nothing was heard for 5 s; also of one that comes back later. */
   onNodeGone(listener: (nodeId: string) => void): () => void
   /**
@@ -51,18 +58,23 @@ export type ClusterOptions = {
   /** Tells installations that share a Redis from one another: the same for all nodes on one database, and no others. */
   scope: string
   nodeId: string
+  /** What nodes sign with, the same for all of them: the first signs, each of them is believed. */
+  keys: readonly Buffer[]
+  /** Names the nodes that live and talk, as the database knows them. */
+  expected: () => Iterable<string>
   log: Log
 }
 
 /** Nodes that find each other through Redis or Valkey; without a URL this process alone. */
-export function openCluster({ redisUrl, scope, nodeId, log }: ClusterOptions): Cluster {
-  return redisUrl === undefined ? new LocalCluster(nodeId) : new RedisCluster({ url: redisUrl, scope, nodeId, log })
+export function openCluster({ redisUrl, ...options }: ClusterOptions): Cluster {
+  return redisUrl === undefined ? new LocalCluster(options.nodeId) : new RedisCluster({ url: redisUrl, ...options })
 }
 
 /** One node: there is nobody to talk to. */
 export class LocalCluster implements Cluster {
   readonly isShared = false
   readonly connected = true
+  readonly complete = true
   readonly nodeId: string
 
   constructor(nodeId: string) {
@@ -76,6 +88,10 @@ export class LocalCluster implements Cluster {
   }
 
   onChange(): () => void {
+    return () => {}
+  }
+
+  onDoubt(): () => void {
     return () => {}
   }
 

@@ -2,7 +2,8 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { Counter, Gauge } from 'prom-client'
 import type { Log } from '../log.ts'
 import { metrics } from '../metrics.ts'
-import type { Cluster, Subscription } from './cluster.ts'
+import type { Cluster, ClusterOptions, Subscription } from './cluster.ts'
+import { type Refusal, SignedFrames } from './signed-frames.ts'
 
 type Listener = (message: Uint8Array, nodeId: string) => void
 type Topic = { name: string; listeners: Set<Listener>; active: Promise<boolean> }
@@ -10,10 +11,16 @@ type Topic = { name: string; listeners: Set<Listener>; active: Promise<boolean> 
 /** How often this node says something to itself through Redis, and how long it may hear nothing before it connects anew. */
 const beatMs = 1000
 const silenceMs = 3000
+/** A connection that was made and does not get ready, or does not answer, is given up after so long. */
+const stuckMs = 6000
 /** Of another node nothing is heard for so long: it is gone, or unreachable, which is the same for those who talk to it. */
 const goneAfterMs = 5000
 const beatTopic = 'beat'
+/** What a beat may say beside that this node lives: that it goes, or that something it said reached nobody. */
 const goodbye = 'bye'
+const lost = 'lost'
+/** Those who are told to compare with the database are told at most so often, whoever makes them. */
+const doubtMs = 500
 /** What is shared lives this long after a node that no longer renews it. */
 const sharedTtlMs = 30_000
 const renewMs = 10_000
@@ -35,6 +42,13 @@ const messages = new Counter({
   registers: [metrics],
 })
 
+const refused = new Counter({
+  name: 'usher_cluster_refused_total',
+  help: 'Messages that no node of this installation said just now, or that this version does not know',
+  labelNames: ['why'] as const,
+  registers: [metrics],
+})
+
 /**
  * Nodes that talk through Redis 6 or Valkey: one connection says, another one listens. `publish` is binary, which Bun's
  * own client cannot do.
@@ -46,28 +60,39 @@ export class RedisCluster implements Cluster {
   private readonly commands: Redis
   private readonly subscriber: Redis
   private readonly prefix: string
-  private readonly sender: Buffer
+  private readonly frames: SignedFrames
+  private readonly expected: () => Iterable<string>
   private readonly log: Log
   private readonly topics = new Map<string, Topic>()
   private readonly listeners = new Set<(connected: boolean) => void>()
   private readonly goneListeners = new Set<(nodeId: string) => void>()
+  private readonly doubtListeners = new Set<() => void>()
   /** The other nodes, and when each was heard last. */
   private readonly others = new Map<string, number>()
   private readonly shared = new Map<string, Uint8Array | string>()
   private readonly timers: ReturnType<typeof setInterval>[] = []
   private isConnected = false
+  private isSubscribed = false
+  private wasComplete = false
   private closed = false
+  /** Something was said that reached nobody: the next beat says so. */
+  private hasLost = false
+  private doubting: ReturnType<typeof setTimeout> | undefined
+  private doubtedAt = Number.NEGATIVE_INFINITY
   private heardAt = 0
+  private triedAt = performance.now()
   private outstanding = 0
-  /** Redis' clock against this one: what nodes share expires by one clock, whatever theirs say. */
-  private clockOffsetMs = 0
+  /** Redis' clock against the monotonic one of this process: nodes need one clock, whatever theirs say. */
+  private clockOffsetMs: number | undefined
   private lastComplaint = 0
+  private lastWarning = Number.NEGATIVE_INFINITY
 
-  constructor({ url, scope, nodeId, log }: { url: string; scope: string; nodeId: string; log: Log }) {
+  constructor({ url, scope, nodeId, keys, expected, log }: Omit<ClusterOptions, 'redisUrl'> & { url: string }) {
     this.nodeId = nodeId
     this.log = log
     this.prefix = `usher:${scope}:`
-    this.sender = Buffer.concat([Uint8Array.of(nodeId.length), Buffer.from(nodeId, 'latin1')])
+    this.expected = expected
+    this.frames = new SignedFrames({ keys, nodeId, now: () => this.now() })
     const options: RedisOptions = {
       lazyConnect: true,
       // What cannot be sent now is dropped: later it would be old, and memory would grow.
@@ -84,7 +109,14 @@ export class RedisCluster implements Cluster {
     this.subscriber = new Redis(url, options)
     this.commands.on('ready', () => this.measureClock().catch(() => {}))
     this.subscriber.on('ready', () => this.restore())
-    this.subscriber.on('close', () => this.setConnected(false))
+    this.subscriber.on('close', () => {
+      this.isSubscribed = false
+      this.setConnected(false)
+    })
+    this.commands.on('close', () => {
+      this.clockOffsetMs = undefined
+      this.setConnected(false)
+    })
     this.subscriber.on('messageBuffer', (channel, message) => this.receive(channel, message))
     for (const connection of [this.commands, this.subscriber]) {
       connection.on('error', (error) => this.complain(error))
@@ -101,22 +133,33 @@ export class RedisCluster implements Cluster {
     return this.isConnected
   }
 
+  get complete(): boolean {
+    if (!this.isConnected) return false
+    const since = performance.now() - silenceMs
+    for (const nodeId of this.expected())
+      if (nodeId !== this.nodeId && (this.others.get(nodeId) ?? Number.NEGATIVE_INFINITY) < since) return false
+    return true
+  }
+
   publish(topic: string, message: Uint8Array | string): void {
-    if (this.commands.status !== 'ready') {
+    const isReady = this.commands.status === 'ready' && this.clockOffsetMs !== undefined
+    if (!isReady || this.outstanding + message.length > outstandingBytes) {
+      this.hasLost = true
       messages.inc({ direction: 'dropped' })
       return
     }
-    const framed = Buffer.concat([this.sender, typeof message === 'string' ? Buffer.from(message) : message])
-    if (this.outstanding + framed.length > outstandingBytes) {
-      messages.inc({ direction: 'dropped' })
-      return
-    }
+    const framed = this.frames.sign(this.prefix + topic, typeof message === 'string' ? Buffer.from(message) : message)
     messages.inc({ direction: 'out' })
     this.outstanding += framed.length
-    const done = () => {
-      this.outstanding -= framed.length
-    }
-    this.commands.publish(this.prefix + topic, framed).then(done, done)
+    this.commands.publish(this.prefix + topic, framed).then(
+      () => {
+        this.outstanding -= framed.length
+      },
+      () => {
+        this.outstanding -= framed.length
+        this.hasLost = true
+      },
+    )
   }
 
   subscribe(name: string, listener: Listener): Subscription {
@@ -146,6 +189,11 @@ export class RedisCluster implements Cluster {
   onNodeGone(listener: (nodeId: string) => void): () => void {
     this.goneListeners.add(listener)
     return () => this.goneListeners.delete(listener)
+  }
+
+  onDoubt(listener: () => void): () => void {
+    this.doubtListeners.add(listener)
+    return () => this.doubtListeners.delete(listener)
   }
 
   async count(key: string, by: number, windowMs: number) {
@@ -179,10 +227,12 @@ export class RedisCluster implements Cluster {
   async readShared(key: string): Promise<Map<string, Uint8Array>> {
     const found = new Map<string, Uint8Array>()
     if (this.commands.status !== 'ready') return found
-    const now = Date.now() + this.clockOffsetMs
+    const name = `${this.prefix}shared:${key}`
     try {
-      for (const [nodeId, value] of Object.entries(await this.commands.hgetallBuffer(`${this.prefix}shared:${key}`)))
-        if (nodeId !== this.nodeId && value.readDoubleBE(0) > now) found.set(nodeId, value.subarray(8))
+      for (const [nodeId, stored] of Object.entries(await this.commands.hgetallBuffer(name))) {
+        const value = nodeId === this.nodeId ? undefined : this.frames.openValue(name, nodeId, stored)
+        if (value) found.set(nodeId, value)
+      }
     } catch {
       // No answer: nobody is known.
     }
@@ -192,9 +242,11 @@ export class RedisCluster implements Cluster {
   async close(): Promise<void> {
     this.closed = true
     for (const timer of this.timers) clearInterval(timer)
-    if (this.commands.status === 'ready') {
+    clearTimeout(this.doubting)
+    if (this.commands.status === 'ready' && this.clockOffsetMs !== undefined) {
       const pipeline = this.commands.pipeline()
-      pipeline.publish(this.prefix + beatTopic, Buffer.concat([this.sender, Buffer.from(goodbye)]))
+      const place = this.prefix + beatTopic
+      pipeline.publish(place, this.frames.sign(place, Buffer.from(goodbye)))
       for (const key of this.shared.keys()) pipeline.hdel(`${this.prefix}shared:${key}`, this.nodeId)
       await Promise.race([pipeline.exec().catch(() => {}), Bun.sleep(500)])
     }
@@ -202,25 +254,68 @@ export class RedisCluster implements Cluster {
     this.subscriber.disconnect()
   }
 
+  private now(): number {
+    return performance.now() + (this.clockOffsetMs ?? 0)
+  }
+
   private receive(channel: Buffer, message: Buffer): void {
-    const end = 1 + (message[0] ?? 0)
-    const nodeId = message.toString('latin1', 1, end)
-    const name = channel.toString().slice(this.prefix.length)
+    const place = channel.toString()
+    const name = place.slice(this.prefix.length)
+    // What this node said itself is only of use as the sign that it can be heard.
+    if (name !== beatTopic && SignedFrames.senderOf(message) === this.nodeId) return
+    const heard = this.clockOffsetMs === undefined ? 'old' : this.frames.open(place, message)
+    if (typeof heard === 'string') {
+      this.refuse(heard)
+      return
+    }
+    const { nodeId, body } = heard
     const now = performance.now()
     if (nodeId === this.nodeId) {
-      if (name === beatTopic) this.heardAt = now
+      this.heardAt = now
       return
     }
     this.others.set(nodeId, now)
     messages.inc({ direction: 'in' })
-    if (name === beatTopic && message.length > end) this.forget(nodeId)
+    if (name === beatTopic) {
+      const said = body.toString('latin1')
+      if (said === goodbye) this.forget(nodeId)
+      else if (said === lost) this.doubt()
+    }
     for (const listener of this.topics.get(name)?.listeners ?? []) {
       try {
-        listener(message.subarray(end), nodeId)
+        listener(body, nodeId)
       } catch (error) {
         this.log.error({ err: error }, 'a message of another node could not be handled')
       }
     }
+  }
+
+  /** Not listened to. Something may have been said with it all the same, and the database knows what. */
+  private refuse(why: Refusal): void {
+    refused.inc({ why })
+    this.doubt()
+    if (this.closed || (why !== 'signature' && why !== 'version') || performance.now() - this.lastWarning < 10_000)
+      return
+    this.lastWarning = performance.now()
+    if (why === 'version')
+      this.log.info('another node speaks another version; what it writes is read from the database')
+    else
+      this.log.warn(
+        'a message in Redis is not signed with USHER_SECRET: a node has another one, or somebody else wrote it',
+      )
+  }
+
+  /** Makes those who keep something compare it with the database: now, but not more often than they can. */
+  private doubt(): void {
+    if (this.closed) return
+    this.doubting ??= setTimeout(
+      () => {
+        this.doubting = undefined
+        this.doubtedAt = performance.now()
+        for (const listener of this.doubtListeners) listener()
+      },
+      Math.max(0, this.doubtedAt + doubtMs - performance.now()),
+    )
   }
 
   private forget(nodeId: string): void {
@@ -238,7 +333,23 @@ export class RedisCluster implements Cluster {
       this.setConnected(false)
       this.commands.disconnect(true)
       this.subscriber.disconnect(true)
-    } else this.publish(beatTopic, '')
+    } else this.sayThatItLives()
+    if (!this.isConnected && performance.now() - this.triedAt > stuckMs) {
+      this.triedAt = performance.now()
+      for (const connection of [this.commands, this.subscriber])
+        if (connection.status === 'connect' || connection.status === 'ready') connection.disconnect(true)
+    }
+    this.frames.forgetOld()
+    // Somebody is not heard, or is heard again: what they wrote meanwhile nobody rang for.
+    if (this.wasComplete !== this.complete) this.doubt()
+    this.wasComplete = this.complete
+  }
+
+  private sayThatItLives(): void {
+    if (this.commands.status !== 'ready' || this.clockOffsetMs === undefined) return
+    const said = this.hasLost ? lost : ''
+    this.hasLost = false
+    this.publish(beatTopic, said)
   }
 
   private async enter(names: string[]): Promise<boolean> {
@@ -256,15 +367,24 @@ export class RedisCluster implements Cluster {
     const names = [beatTopic, ...this.topics.keys()]
     for (let from = 0; from < names.length; from += namesAtOnce)
       if (!(await this.enter(names.slice(from, from + namesAtOnce)))) return
+    this.isSubscribed = true
+    this.begin()
+  }
+
+  /** Once this node can hear and be heard. */
+  private begin(): void {
+    if (!this.isSubscribed || this.clockOffsetMs === undefined || this.isConnected) return
     const now = performance.now()
     this.heardAt = now
     for (const nodeId of this.others.keys()) this.others.set(nodeId, now)
+    this.sayThatItLives()
     this.setConnected(true)
   }
 
   private setConnected(connected: boolean): void {
     if (this.closed || this.isConnected === connected) return
     this.isConnected = connected
+    this.triedAt = performance.now()
     connectedGauge.set(connected ? 1 : 0)
     if (connected) this.log.info('connected to Redis')
     for (const listener of this.listeners) listener(connected)
@@ -272,7 +392,8 @@ export class RedisCluster implements Cluster {
 
   private async measureClock(): Promise<void> {
     const [seconds, micros] = await this.commands.time()
-    this.clockOffsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - Date.now()
+    this.clockOffsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - performance.now()
+    this.begin()
     this.renew()
   }
 
@@ -281,13 +402,13 @@ export class RedisCluster implements Cluster {
   }
 
   private write(entries: [string, Uint8Array | string][]): void {
-    if (this.commands.status !== 'ready' || entries.length === 0) return
-    const until = Buffer.alloc(8)
-    until.writeDoubleBE(Date.now() + this.clockOffsetMs + sharedTtlMs)
+    if (this.commands.status !== 'ready' || this.clockOffsetMs === undefined || entries.length === 0) return
+    const until = this.now() + sharedTtlMs
     const pipeline = this.commands.pipeline()
     for (const [key, value] of entries) {
       const name = `${this.prefix}shared:${key}`
-      pipeline.hset(name, this.nodeId, Buffer.concat([until, typeof value === 'string' ? Buffer.from(value) : value]))
+      const bytes = typeof value === 'string' ? Buffer.from(value) : value
+      pipeline.hset(name, this.nodeId, this.frames.signValue(name, until, bytes))
       pipeline.pexpire(name, sharedTtlMs)
     }
     pipeline.exec().catch(() => {})

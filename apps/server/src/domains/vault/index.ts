@@ -6,6 +6,7 @@ export {
   withdrawKeys,
 } from './document-keys.ts'
 export {
+  Epoch,
   KeyGrants,
   KeyRecord,
   PairingId,
@@ -13,7 +14,9 @@ export {
   SealedUserKey,
   Signature,
   VaultKeys,
+  VaultVersion,
   VaultWrap,
+  WrapName,
 } from './inputs.ts'
 export { findDocumentReaders, type VaultDocumentState } from './inspect.ts'
 export { VaultKeeper } from './keeper.ts'

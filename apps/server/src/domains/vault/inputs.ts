@@ -10,6 +10,21 @@ const encoded = (min: number, max = min) =>
       return bytes >= min && bytes <= max
     })
 
+/** Whole numbers that the database keeps. */
+const counter = (min: number) => z.coerce.number().int().min(min).max(0x7fffffff)
+/** Of a document's key. */
+export const Epoch = counter(0)
+export const VaultVersion = counter(1)
+
+/**
+ * Which passkey (the id of its credential, up to 1023 bytes) or which device. What is signed is joined by NULs, and what people
+ * read must not turn what stands around it.
+ */
+export const WrapName = z
+  .string()
+  .max(1400)
+  .refine((text) => text.isWellFormed() && !/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(text))
+
 export const PublicKey = encoded(65)
 export const Signature = encoded(64)
 export const PairingId = encoded(16)
@@ -20,7 +35,7 @@ export const SealedUserKey = encoded(28, 400)
 export const VaultWrap = z
   .strictObject({
     kind: z.enum(['password', 'recovery', 'passkey', 'device']),
-    name: z.string().max(200).default(''),
+    name: WrapName.default(''),
     parameters: encoded(1, 100).nullish(),
     sealed: encoded(28, 400),
   })
@@ -39,7 +54,7 @@ export type VaultKeys = z.infer<typeof VaultKeys>
 export const KeyGrant = z
   .strictObject({
     user_id: z.string().min(1).max(64),
-    epoch: z.coerce.number().int().min(0).max(0xffffffff),
+    epoch: Epoch,
     sealed: encoded(113),
     signature: Signature,
   })

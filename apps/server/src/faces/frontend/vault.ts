@@ -8,6 +8,7 @@ import {
   createVault,
   deleteVault,
   deleteWrap,
+  Epoch,
   findVault,
   getDocumentKeys,
   getPairing,
@@ -23,7 +24,9 @@ import {
   takePairing,
   takeWrap,
   VaultKeys,
+  VaultVersion,
   VaultWrap,
+  WrapName,
 } from '../../domains/vault/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
@@ -46,15 +49,14 @@ const json = <T extends z.ZodType>(schema: T) =>
 
 const DocId = z.string().refine(isDocId)
 const Kind = z.enum(['password', 'recovery', 'passkey', 'device'])
-const Version = z.coerce.number().int().min(1)
 const CreateInput = z.object({ keys: json(VaultKeys), wraps: json(z.array(VaultWrap).min(1).max(10)) })
-const UnlockInput = z.object({ kind: Kind, name: z.string().max(200).default('') })
+const UnlockInput = z.object({ kind: Kind, name: WrapName.default('') })
 const UnlockedInput = z.object({ signature: Signature })
-const WrapInput = z.object({ version: Version, wrap: json(VaultWrap), signature: Signature })
-const DeleteWrapInput = UnlockInput.extend({ version: Version, signature: Signature })
+const WrapInput = z.object({ version: VaultVersion, wrap: json(VaultWrap), signature: Signature })
+const DeleteWrapInput = UnlockInput.extend({ version: VaultVersion, signature: Signature })
 const GiveInput = z.object({ doc_id: DocId, grants: json(KeyGrants) })
 const RotateInput = GiveInput.extend({
-  from: z.coerce.number().int().min(0).max(0xfffffffe),
+  from: Epoch,
   key_record: KeyRecord,
   reason: z.enum(['removal', 'role', 'compromise', 'device', 'age']),
 })

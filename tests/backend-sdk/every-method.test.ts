@@ -694,6 +694,97 @@ everyMethodOf('domains', () => clerk.domains, {
   },
 })
 
+/** A machine, and the SDK with its key. */
+const newMachine = async (more: { scopedMachines?: string[] } = {}) => {
+  const machine = await clerk.machines.create({ name: 'Cron', ...more })
+  return { machine, machineSecretKey: machine.secretKey as string }
+}
+
+everyMethodOf('machines', () => clerk.machines, {
+  get: async () => {
+    const { machine } = await newMachine()
+    const found = await clerk.machines.get(machine.id)
+    isRead(found)
+    expect(found).toMatchObject({ id: machine.id, name: 'Cron', scopedMachines: [], defaultTokenTtl: 3600 })
+    expect(await codeOf(clerk.machines.get('mch_nobody'))).toBe('resource_not_found')
+  },
+  list: async () => {
+    const { machine } = await newMachine()
+    const page = await clerk.machines.list({ query: machine.id })
+    isRead(page.data[0])
+    expect(page).toMatchObject({ totalCount: 1, data: [{ id: machine.id }] })
+  },
+  create: async () => {
+    const { machine, machineSecretKey } = await newMachine()
+    isRead(machine)
+    expect(machineSecretKey).toStartWith('ak_')
+  },
+  update: async () => {
+    const { machine } = await newMachine()
+    expect((await clerk.machines.update({ machineId: machine.id, name: 'Clock' })).name).toBe('Clock')
+  },
+  delete: async () => {
+    const { machine } = await newMachine()
+    await clerk.machines.delete(machine.id)
+    expect(await codeOf(clerk.machines.get(machine.id))).toBe('resource_not_found')
+  },
+  getSecretKey: async () => {
+    const { machine, machineSecretKey } = await newMachine()
+    const found = await clerk.machines.getSecretKey(machine.id)
+    isRead(found)
+    expect(found.secret).toBe(machineSecretKey)
+  },
+  rotateSecretKey: async () => {
+    const { machine, machineSecretKey } = await newMachine()
+    const made = await clerk.machines.rotateSecretKey({ machineId: machine.id, previousTokenTtl: 0 })
+    isRead(made)
+    expect(made.secret).not.toBe(machineSecretKey)
+  },
+  createScope: async () => {
+    const [{ machine: from }, { machine: to }] = [await newMachine(), await newMachine()]
+    const scope = await clerk.machines.createScope(from.id, to.id)
+    isRead(scope)
+    expect(scope).toMatchObject({ fromMachineId: from.id, toMachineId: to.id })
+    expect((await clerk.machines.get(from.id)).scopedMachines.map(({ id }) => id)).toEqual([to.id])
+  },
+  deleteScope: async () => {
+    const { machine: to } = await newMachine()
+    const { machine: from } = await newMachine({ scopedMachines: [to.id] })
+    await clerk.machines.deleteScope(from.id, to.id)
+    expect(await codeOf(clerk.machines.deleteScope(from.id, to.id))).toBe('resource_not_found')
+  },
+})
+
+everyMethodOf('m2m', () => clerk.m2m, {
+  list: async () => {
+    const { machine, machineSecretKey } = await newMachine()
+    const { id } = await clerk.m2m.createToken({ machineSecretKey })
+    const page = await clerk.m2m.list({ machineSecretKey, subject: machine.id })
+    isRead(page.data[0])
+    expect(page).toMatchObject({ totalCount: 1, data: [{ id }] })
+  },
+  createToken: async () => {
+    const { machine, machineSecretKey } = await newMachine()
+    const made = await clerk.m2m.createToken({ machineSecretKey, claims: { a: 1 } })
+    isRead(made)
+    expect(made).toMatchObject({ subject: machine.id, claims: { a: 1 }, token: expect.stringMatching(/^mt_/) })
+  },
+  revokeToken: async () => {
+    const { machineSecretKey } = await newMachine()
+    const { id } = await clerk.m2m.createToken({ machineSecretKey })
+    const revoked = await clerk.m2m.revokeToken({ m2mTokenId: id })
+    isRead(revoked)
+    expect(revoked.revoked).toBe(true)
+  },
+  verify: async () => {
+    const { machine, machineSecretKey } = await newMachine()
+    const { token } = await clerk.m2m.createToken({ machineSecretKey })
+    const found = await clerk.m2m.verify({ token: token as string })
+    isRead(found)
+    expect(found.subject).toBe(machine.id)
+  },
+})
+
 // Last: it changes the settings that the others go by.
 everyMethodOf('instance', () => clerk.instance, {
   get: async () => {

@@ -79,6 +79,15 @@ const doors: Record<string, { takes: string[]; opens: (w: World, value: string) 
     takes: ['dev browser'],
     opens: async (w, value) => (await identifyClient(w.t.ctx(), value, 'dev_browser')) !== undefined,
   },
+  'key of a machine': {
+    // The application’s key has to say which machine it asks about.
+    takes: ['machine secret key'],
+    opens: async (w, value) => ok(await w.t.fetch('/m2m_tokens', { headers: { authorization: `Bearer ${value}` } })),
+  },
+  'verification of a machine’s token': {
+    takes: ['machine token', 'signed machine token'],
+    opens: async (w, token) => ok(await bapi(w, '/m2m_tokens/verify', { token })),
+  },
   'document token': {
     takes: ['session'],
     opens: async (w, value) =>

@@ -1,4 +1,5 @@
 import { transaction } from '../../database/index.ts'
+import { createM2mToken, createMachine } from '../../domains/machines/index.ts'
 import { createOrganization, inviteMembers } from '../../domains/organizations/index.ts'
 import {
   createActorToken,
@@ -49,6 +50,10 @@ export const oneTime = (w: World, kind: OneTimeTokenKind) =>
     const input = { kind, subjectId: w.userId, expiresAt: inAMinute(w.t) }
     return (await createOneTimeToken(tx, input)).token
   })
+const machineToken = async (w: World, format: 'opaque' | 'jwt') => {
+  const { machine } = await createMachine(w.t.ctx(), { name: 'Cron' })
+  return (await createM2mToken(w.t.ctx({ type: 'machine', machineId: machine.id }), { format })).token
+}
 let invited = 0
 const backend = async (w: World, path: string, body: object) =>
   (await w.t.fetch(`/v1${path}`, { method: 'POST', secretKey: true, body: JSON.stringify(body) })).json()
@@ -92,4 +97,7 @@ export const kinds: Record<string, (w: World) => Promise<string>> = {
   'OAuth state': (w) => oneTime(w, 'oauth_state'),
   'rotating nonce': (w) => oneTime(w, 'rotating_token_nonce'),
   'passkey challenge': (w) => oneTime(w, 'passkey_challenge'),
+  'machine secret key': async (w) => (await createMachine(w.t.ctx(), { name: 'Cron' })).secretKey,
+  'machine token': (w) => machineToken(w, 'opaque'),
+  'signed machine token': (w) => machineToken(w, 'jwt'),
 }

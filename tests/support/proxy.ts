@@ -4,47 +4,61 @@ export type TcpProxy = AsyncDisposable & {
   port: number
   /** Neither side hears of the other any more, and neither is told: as when a laptop is closed or a cable pulled. */
   freeze: () => void
+  /** Only what is said in one direction arrives: to the port (`there`) or back from it. */
+  hold: (direction: 'there' | 'back') => void
   thaw: () => void
   /** Ends every connection at once, on both sides, without a goodbye. */
   cut: () => void
+  /** From now on connections lead to another port. Those that exist are cut. */
+  lead: (target: number) => void
 }
 
 /** A TCP proxy on loopback in front of a port, for the faults of a network. */
 export async function startProxy(target: number, host = '127.0.0.1'): Promise<TcpProxy> {
   const pairs = new Set<[Socket, Socket]>()
-  let frozen = false
+  const held = { there: false, back: false }
+  let port = target
   const server = createServer({ noDelay: true }, (near) => {
-    const far = connect({ port: target, host, noDelay: true })
+    const far = connect({ port, host, noDelay: true })
     const pair: [Socket, Socket] = [near, far]
     pairs.add(pair)
-    const forward = (from: Socket, to: Socket) => {
+    const forward = (from: Socket, to: Socket, direction: keyof typeof held) => {
       from.on('data', (chunk) => {
         if (!to.write(chunk)) from.pause()
       })
-      to.on('drain', () => frozen || from.resume())
+      to.on('drain', () => held[direction] || from.resume())
       from.on('error', () => {})
       from.on('close', () => {
         pairs.delete(pair)
         to.destroy()
       })
+      if (held[direction]) from.pause()
     }
-    forward(near, far)
-    forward(far, near)
-    if (frozen) for (const socket of pair) socket.pause()
+    forward(near, far, 'there')
+    forward(far, near, 'back')
   })
+  const set = (there: boolean, back: boolean) => {
+    Object.assign(held, { there, back })
+    for (const [near, far] of pairs) {
+      if (there) near.pause()
+      else near.resume()
+      if (back) far.pause()
+      else far.resume()
+    }
+  }
+  const cut = () => {
+    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy()
+  }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
     port: (server.address() as { port: number }).port,
-    freeze: () => {
-      frozen = true
-      for (const pair of pairs) for (const socket of pair) socket.pause()
-    },
-    thaw: () => {
-      frozen = false
-      for (const pair of pairs) for (const socket of pair) socket.resume()
-    },
-    cut: () => {
-      for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy()
+    freeze: () => set(true, true),
+    hold: (direction) => set(direction === 'there', direction === 'back'),
+    thaw: () => set(false, false),
+    cut,
+    lead: (target) => {
+      port = target
+      cut()
     },
     [Symbol.asyncDispose]: async () => {
       for (const pair of pairs) for (const socket of pair) socket.destroy()

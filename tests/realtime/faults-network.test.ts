@@ -5,6 +5,7 @@ import { mutate } from '../fuzz/hostile-updates.ts'
 import { pick, type Random, randomFrom } from '../fuzz/random.ts'
 import { realUpdates } from '../fuzz/real-updates.ts'
 import { startProxy } from '../support/proxy.ts'
+import { established } from '../support/tcp.ts'
 import { emptyStep1, updateMessage, upgradeRequest, varUint, webSocketFrame } from './frames.ts'
 import { connect, generous, raw, type SyncServerProcess, startSyncServer, stateOf, until, Y } from './support.ts'
 
@@ -20,15 +21,6 @@ afterAll(() => server[Symbol.asyncDispose]())
 
 const port = () => Number(new URL(server.wsUrl).port)
 const rss = () => Number(readFileSync(`/proc/${server.process.pid}/statm`, 'utf8').split(' ')[1]) * 4096
-
-/** How many connections are open at a port of this machine, on the side that listens. */
-function established(listening: number): number {
-  const local = `:${listening.toString(16).toUpperCase().padStart(4, '0')}`
-  const rows = readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-  return rows.filter(([, address, , state]) => address?.endsWith(local) && state === '01').length
-}
 
 /** A socket in the room that reads only while it is told to. */
 async function rawTcp(path: string): Promise<{ socket: Socket; closed: () => boolean; received: () => number }> {

@@ -25,7 +25,14 @@ export type UsherProcess = AsyncDisposable & {
   stop: () => Promise<number>
 }
 
-type Options = { args?: string[]; command?: string[]; env?: Record<string, string>; data?: string }
+type Options = {
+  args?: string[]
+  command?: string[]
+  env?: Record<string, string>
+  data?: string
+  /** Another `main.ts` than the one that is here. */
+  program?: string
+}
 
 /** A data directory that goes with the test. */
 export function temporaryDirectory(name = 'usher-tests-'): Disposable & { path: string } {
@@ -45,10 +52,11 @@ export async function startUsher({
   command = ['start'],
   env = {},
   data,
+  program = main,
 }: Options = {}): Promise<UsherProcess> {
   const own = data === undefined ? temporaryDirectory() : undefined
   const flags = ['--json', '--data', data ?? own?.path ?? '', ...(args.includes('--port') ? [] : ['--port', '0'])]
-  const child = Bun.spawn([process.execPath, main, ...command, ...flags, ...args], {
+  const child = Bun.spawn([process.execPath, program, ...command, ...flags, ...args], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...routeLog(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

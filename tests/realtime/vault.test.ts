@@ -222,6 +222,46 @@ describe('people of an organization', () => {
     await expect(theirs.rotate('removal')).rejects.toMatchObject({ code: 'sync_access_denied' })
   })
 
+  test('L1 who is given a wrong key notices, and takes the right one from somebody else', async () => {
+    const { people, docId } = await team(['ada', 'bob', 'mallory'])
+    const [ada, bob, mallory] = people as [Member, Member, Member]
+    const [adas, mallorys] = [await opened(ada), await opened(mallory)]
+    const keys = adas.documentKeys(docId)
+    const right = await keys.current()
+    const bobs = (await opened(bob)).documentKeys(docId)
+    // Everything about it is in order: sealed to Bob, signed by Mallory, who holds the key. Only that it is another one.
+    const lying = mallorys.documentKeys(docId)
+    ;(await lying.current()).key[0] = ~(right.key[0] as number)
+    expect(await lying.share()).toEqual([bob.userId])
+    await expect(bobs.current()).rejects.toMatchObject({ code: 'no_key' })
+    await lying.share([bob.userId])
+    await bobs.refresh()
+    await expect(bobs.current()).rejects.toMatchObject({ code: 'no_key' })
+    expect(await keys.share()).toEqual([bob.userId])
+    await bobs.refresh()
+    expect(await bobs.current()).toEqual(right)
+  })
+
+  test('L4 do not lose their documents by a mistake in the rules', async () => {
+    const { t, people, docId } = await team(['ada', 'bob'])
+    const [ada, bob] = people as [Member, Member]
+    const adas = await opened(ada)
+    await opened(bob)
+    const right = await adas.documentKeys(docId).current()
+    const { instances } = t.server.runtime
+    const change = (rules: { pattern: string; read: string }[]) =>
+      instances.changeSettings(t.ctx().instance.id, { sync: { rules } })
+    await change([{ pattern: '*', read: 'org:plans:raed' }])
+    await Bun.sleep(300)
+    const device = bob.device()
+    await device.unlock({ password })
+    const keys = device.documentKeys(docId, { checkEveryMs: 0 })
+    await expect(keys.current()).rejects.toMatchObject({ code: 'sync_access_denied' })
+    await change([])
+    await keys.refresh()
+    expect(await keys.get(0)).toEqual(right.key)
+  })
+
   test('L1 a server that swaps somebody’s public key is found out, at the latest by the safety number', async () => {
     const { people, docId } = await team(['ada', 'bob', 'mallory'])
     const [ada, bob, mallory] = people as [Member, Member, Member]

@@ -75,18 +75,34 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
     const unknown = answer.keys.filter(({ epoch }) => !held.has(epoch))
     const givers = new Map<string, PublicKeys>()
     for (const json of answer.givers) givers.set(json.user_id, await readPublicKeys(json))
-    for (const { epoch, sealed, signature, created_by: createdBy } of unknown) {
+    const refused: number[] = []
+    for (const { epoch, sealed, signature, created_by: createdBy, key_hash: keyHash } of unknown) {
       const giver = createdBy === me.userId ? me : givers.get(createdBy)
       const parts = ['document_key', docId, epoch, me.userId, sealed] as const
       if (!giver || !(await isSignedBy(giver, signature, ...parts)))
         throw new VaultError('forged', 'A key was not given by whom the server says.')
       if (giver !== me) await checkPins(pins, [giver], trust)
-      const key = await openFrom(me, fromBase64url(sealed), contextOf(epoch, me.userId))
-      checkRecord(epoch, key)
-      held.set(epoch, key)
+      const key = await openFrom(me, fromBase64url(sealed), contextOf(epoch, me.userId)).catch(() => undefined)
+      // What the log says counts for more than what the server says, and that for more than what somebody gives.
+      const isTold = key !== undefined && toBase64url(hashOfKey(key)) === keyHash
+      if (isTold) checkRecord(epoch, key)
+      const record = records.get(epoch)
+      if (key && (record ? isKeyOf(record, epoch, key) : isTold)) held.set(epoch, key)
+      else refused.push(epoch)
     }
     ring = answer
-    return answer
+    for (const epoch of refused) await refuse(epoch)
+    return ring
+  }
+
+  /** Somebody gave another key: others are to give theirs. */
+  async function refuse(epoch: number): Promise<void> {
+    try {
+      ring = await api<DocumentKeysJson>('POST', '/document_keys/refuse', { doc_id: docId, epoch })
+    } catch (error) {
+      // Another device of ours was faster.
+      if (!(error instanceof VaultError && error.code === 'resource_not_found')) throw error
+    }
   }
 
   function checkRecord(epoch: number, key: Uint8Array | undefined): void {
@@ -123,8 +139,9 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
   async function create(answer: DocumentKeysJson): Promise<DocumentKeysJson> {
     const key = crypto.getRandomValues(new Uint8Array(32))
     const grants = await grant(await peopleOf(answer.readers), 0, key)
+    const keyHash = toBase64url(hashOfKey(key))
     try {
-      return await take(await api('POST', '/document_keys', { doc_id: docId, grants }))
+      return await take(await api('POST', '/document_keys', { doc_id: docId, grants, key_hash: keyHash }))
     } catch (error) {
       if (error instanceof VaultError && error.code === 'conflict') return load()
       throw error
@@ -150,7 +167,7 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
         { flags: envelopeFlag.signature },
       )
       const body = {
-        ...{ doc_id: docId, from, reason, key_record: toBase64url(record) },
+        ...{ doc_id: docId, from, reason, key_record: toBase64url(record), key_hash: toBase64url(hashOfKey(key)) },
         grants: await grant(people, epoch, key),
       }
       try {

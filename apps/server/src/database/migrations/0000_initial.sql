@@ -51,6 +51,31 @@ CREATE TABLE "roles" (
 	CONSTRAINT "roles_namespace" CHECK ((organization_id is not null) = starts_with(key, 'org:org_'))
 );
 --> statement-breakpoint
+CREATE TABLE "api_keys" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"user_id" text,
+	"organization_id" text,
+	"subject" text GENERATED ALWAYS AS (coalesce(user_id, organization_id)) STORED NOT NULL,
+	"name" text NOT NULL,
+	"description" text,
+	"secret_hash" text NOT NULL,
+	"sealed_secret" text,
+	"scopes" jsonb NOT NULL,
+	"claims" jsonb,
+	"created_by" text,
+	"creator_membership_id" text,
+	"made_by_member" boolean DEFAULT false NOT NULL,
+	"expires_at" timestamp (3) with time zone,
+	"revoked_at" timestamp (3) with time zone,
+	"revocation_reason" text,
+	"last_used_at" timestamp (3) with time zone,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"updated_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "api_keys_secret_hash_unique" UNIQUE("secret_hash"),
+	CONSTRAINT "api_keys_subject" CHECK (num_nonnulls(user_id, organization_id) = 1)
+);
+--> statement-breakpoint
 CREATE TABLE "audit_chains" (
 	"instance_id" text NOT NULL,
 	"chain" text NOT NULL,
@@ -881,6 +906,8 @@ CREATE TABLE "vault_document_keys" (
 	"created_by" text NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"read_at" timestamp (3) with time zone,
+	"withheld_since" timestamp (3) with time zone,
+	"refused" text[] DEFAULT '{}' NOT NULL,
 	CONSTRAINT "vault_document_keys_instance_id_doc_id_epoch_user_id_pk" PRIMARY KEY("instance_id","doc_id","epoch","user_id")
 );
 --> statement-breakpoint
@@ -895,6 +922,16 @@ CREATE TABLE "vault_documents" (
 	"updated_at" timestamp (3) with time zone NOT NULL,
 	CONSTRAINT "vault_documents_instance_id_doc_id_pk" PRIMARY KEY("instance_id","doc_id"),
 	CONSTRAINT "vault_documents_owner" CHECK ((organization_id is null) <> (user_id is null))
+);
+--> statement-breakpoint
+CREATE TABLE "vault_epochs" (
+	"instance_id" text NOT NULL,
+	"doc_id" text NOT NULL,
+	"epoch" integer NOT NULL,
+	"key_hash" text NOT NULL,
+	"created_by" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "vault_epochs_instance_id_doc_id_epoch_pk" PRIMARY KEY("instance_id","doc_id","epoch")
 );
 --> statement-breakpoint
 CREATE TABLE "vault_pairings" (
@@ -1020,6 +1057,16 @@ CREATE TABLE "webhook_lanes" (
 	CONSTRAINT "webhook_lanes_endpoint_id_run_pk" PRIMARY KEY("endpoint_id","run")
 );
 --> statement-breakpoint
+CREATE TABLE "webhook_portal_sessions" (
+	"id" text PRIMARY KEY NOT NULL,
+	"instance_id" text NOT NULL,
+	"token_hash" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"ended_at" timestamp (3) with time zone,
+	CONSTRAINT "webhook_portal_sessions_token_hash_unique" UNIQUE("token_hash")
+);
+--> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_role_id_roles_id_fk" FOREIGN KEY ("role_id") REFERENCES "public"."roles"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_permissions" ADD CONSTRAINT "role_permissions_permission_id_permissions_id_fk" FOREIGN KEY ("permission_id") REFERENCES "public"."permissions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_set_roles" ADD CONSTRAINT "role_set_roles_role_set_id_role_sets_id_fk" FOREIGN KEY ("role_set_id") REFERENCES "public"."role_sets"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -1027,6 +1074,8 @@ ALTER TABLE "role_set_roles" ADD CONSTRAINT "role_set_roles_role_id_roles_id_fk"
 ALTER TABLE "role_sets" ADD CONSTRAINT "role_sets_default_role_id_roles_id_fk" FOREIGN KEY ("default_role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "role_sets" ADD CONSTRAINT "role_sets_creator_role_id_roles_id_fk" FOREIGN KEY ("creator_role_id") REFERENCES "public"."roles"("id") ON DELETE restrict ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "roles" ADD CONSTRAINT "roles_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "api_keys" ADD CONSTRAINT "api_keys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "api_keys" ADD CONSTRAINT "api_keys_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "channel_messages" ADD CONSTRAINT "channel_messages_channel_id_channels_id_fk" FOREIGN KEY ("channel_id") REFERENCES "public"."channels"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "channel_read_markers" ADD CONSTRAINT "channel_read_markers_channel_id_channels_id_fk" FOREIGN KEY ("channel_id") REFERENCES "public"."channels"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "backup_codes" ADD CONSTRAINT "backup_codes_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -1085,6 +1134,7 @@ ALTER TABLE "user_search" ADD CONSTRAINT "user_search_user_id_users_id_fk" FOREI
 ALTER TABLE "vault_document_keys" ADD CONSTRAINT "vault_document_keys_instance_id_doc_id_vault_documents_instance_id_doc_id_fk" FOREIGN KEY ("instance_id","doc_id") REFERENCES "public"."vault_documents"("instance_id","doc_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vault_documents" ADD CONSTRAINT "vault_documents_organization_id_organizations_id_fk" FOREIGN KEY ("organization_id") REFERENCES "public"."organizations"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vault_documents" ADD CONSTRAINT "vault_documents_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vault_epochs" ADD CONSTRAINT "vault_epochs_instance_id_doc_id_vault_documents_instance_id_doc_id_fk" FOREIGN KEY ("instance_id","doc_id") REFERENCES "public"."vault_documents"("instance_id","doc_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vault_pairings" ADD CONSTRAINT "vault_pairings_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vault_wraps" ADD CONSTRAINT "vault_wraps_user_id_vaults_user_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."vaults"("user_id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vaults" ADD CONSTRAINT "vaults_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -1096,6 +1146,12 @@ CREATE INDEX "role_sets_default_role" ON "role_sets" USING btree ("default_role_
 CREATE INDEX "role_sets_creator_role" ON "role_sets" USING btree ("creator_role_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "roles_key" ON "roles" USING btree ("instance_id","key") WHERE organization_id is null;--> statement-breakpoint
 CREATE UNIQUE INDEX "roles_organization_key" ON "roles" USING btree ("organization_id","key") WHERE organization_id is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "api_keys_name" ON "api_keys" USING btree ("subject","name") WHERE revoked_at is null;--> statement-breakpoint
+CREATE INDEX "api_keys_created" ON "api_keys" USING btree ("subject","created_at" DESC NULLS LAST,"id");--> statement-breakpoint
+CREATE INDEX "api_keys_user" ON "api_keys" USING btree ("user_id") WHERE user_id is not null;--> statement-breakpoint
+CREATE INDEX "api_keys_organization" ON "api_keys" USING btree ("organization_id") WHERE organization_id is not null;--> statement-breakpoint
+CREATE INDEX "api_keys_revoked" ON "api_keys" USING btree ("instance_id","revoked_at") WHERE revoked_at is not null;--> statement-breakpoint
+CREATE INDEX "api_keys_expiry" ON "api_keys" USING btree ("instance_id","expires_at") WHERE expires_at is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "audit_entries_id" ON "audit_entries" USING btree ("instance_id","id");--> statement-breakpoint
 CREATE INDEX "audit_entries_action" ON "audit_entries" USING btree ("instance_id","chain","action","place");--> statement-breakpoint
 CREATE INDEX "channel_messages_expiry" ON "channel_messages" USING btree ("instance_id","expires_at");--> statement-breakpoint
@@ -1201,4 +1257,5 @@ CREATE INDEX "verification_codes_subject" ON "verification_codes" USING btree ("
 CREATE INDEX "verification_codes_expiry" ON "verification_codes" USING btree ("instance_id","expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "webhook_deliveries_position" ON "webhook_deliveries" USING btree ("endpoint_id","run","position");--> statement-breakpoint
 CREATE INDEX "webhook_deliveries_waiting" ON "webhook_deliveries" USING btree ("endpoint_id","run","subject","position") WHERE state = 'waiting';--> statement-breakpoint
-CREATE INDEX "webhook_endpoints_instance" ON "webhook_endpoints" USING btree ("instance_id","created_at");
+CREATE INDEX "webhook_endpoints_instance" ON "webhook_endpoints" USING btree ("instance_id","created_at");--> statement-breakpoint
+CREATE INDEX "webhook_portal_sessions_expiry" ON "webhook_portal_sessions" USING btree ("instance_id","expires_at");

@@ -1,5 +1,5 @@
-import { and, eq, inArray, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
+import { type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isMissingReference, UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
@@ -7,10 +7,12 @@ import { type Access, advanceEpoch, ownerOf } from '../sync/index.ts'
 import type { KeyGrant } from './inputs.ts'
 import { accessOf, findKeyHolders, findReaders, type Reader, requireAccess } from './readers.ts'
 import { isSigned } from './signed.ts'
-import { vaultDocumentKeys, vaultDocuments } from './tables.ts'
+import { vaultDocumentKeys, vaultDocuments, vaultEpochs, vaults } from './tables.ts'
 
 type VaultDocument = typeof vaultDocuments.$inferSelect
-type StoredKey = Pick<typeof vaultDocumentKeys.$inferSelect, 'epoch' | 'sealed' | 'signature' | 'createdBy'>
+type StoredKey = Pick<typeof vaultDocumentKeys.$inferSelect, 'epoch' | 'sealed' | 'signature' | 'createdBy'> & {
+  keyHash: string
+}
 
 /** What a reader of a document needs to know about its keys. */
 export type DocumentKeyRing = {
@@ -40,13 +42,15 @@ export async function getDocumentKeys(
     const access = await accessOf(tx, { docId, userId })
     if (!access) throw new UsherError('sync_access_denied', 'You may not read this document.')
     const readers = await findReaders(tx, docId)
-    await withdraw(tx, docId, await strangers(tx, docId, readers))
+    await withdraw(tx, docId, await strangers(tx, docId, readers, { withheld: false }))
+    await giveBack(tx, docId, userId)
     const document = await findDocument(tx, docId)
-    const ofMine = and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId))
+    const ofMine = and(isHeld(tx, docId), eq(vaultDocumentKeys.userId, userId))
     const { epoch, sealed, signature, createdBy, readAt } = vaultDocumentKeys
     const rows = await tx.db
-      .select({ epoch, sealed, signature, createdBy, readAt })
+      .select({ epoch, sealed, signature, createdBy, readAt, keyHash: vaultEpochs.keyHash })
       .from(vaultDocumentKeys)
+      .innerJoin(vaultEpochs, isEpochOfKey)
       .where(ofMine)
       .orderBy(epoch)
     const unread = rows.filter((row) => row.readAt === null)
@@ -72,15 +76,16 @@ export async function getDocumentKeys(
 
 /**
  * Gives people keys of a document: of a new one its first, which is of epoch 0; of others only such as the giver holds,
- * and only to people who may read. A key that somebody has stays as it is.
+ * and only to people who may read. A key that somebody has stays as it is, unless they have refused it.
  *
+ * @param input.keyHash of the first key
  * @throws {UsherError} `sync_access_denied`, `conflict` if somebody else was first, `form_param_value_invalid`
  */
 export async function giveDocumentKeys(
   ctx: Ctx | Tx,
-  input: { userId: string; docId: string; grants: readonly KeyGrant[] },
+  input: { userId: string; docId: string; grants: readonly KeyGrant[]; keyHash?: string },
 ): Promise<void> {
-  const { userId, docId, grants } = input
+  const { userId, docId, grants, keyHash } = input
   return transaction(ctx, async (tx) => {
     await requireAccess(tx, { docId, userId, access: 'write' })
     await checkGrants(tx, input)
@@ -91,12 +96,15 @@ export async function giveDocumentKeys(
     if (made) {
       if (grants.some(({ epoch }) => epoch !== 0) || !grants.some((grant) => grant.userId === userId))
         throw new UsherError('form_param_value_invalid', 'The first key has epoch 0 and is for its maker as well.')
+      if (keyHash === undefined)
+        throw new UsherError('form_param_value_invalid', 'The first key comes with its hash.', { param: 'key_hash' })
+      await insertEpoch(tx, { docId, userId, epoch: 0, keyHash })
     } else {
       await lockDocument(tx, docId)
       const held = await tx.db
         .select({ epoch: vaultDocumentKeys.epoch })
         .from(vaultDocumentKeys)
-        .where(and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId)))
+        .where(and(isHeld(tx, docId), eq(vaultDocumentKeys.userId, userId)))
       // Who holds nothing has nothing to give: what they send instead would be another key under the same number.
       if (grants.some(({ epoch }) => !held.some((key) => key.epoch === epoch)))
         throw new UsherError('conflict', 'You do not hold this key yourself.')
@@ -127,11 +135,12 @@ export async function rotateDocumentKey(
     docId: string
     from: number
     grants: readonly KeyGrant[]
+    keyHash: string
     keyRecord: Uint8Array
     reason: string
   },
 ): Promise<VaultDocument> {
-  const { userId, docId, from, grants, keyRecord, reason } = input
+  const { userId, docId, from, grants, keyHash, keyRecord, reason } = input
   return transaction(ctx, async (tx) => {
     await requireAccess(tx, { docId, userId, access: 'write' })
     await checkGrants(tx, input)
@@ -150,15 +159,42 @@ export async function rotateDocumentKey(
     const surplus = recipients.filter((id) => !readers.includes(id))
     if (missing.length > 0 || surplus.length > 0 || new Set(recipients).size !== recipients.length)
       throw new UsherError('conflict', 'These are not the people who may read now.', { meta: { missing, surplus } })
+    await insertEpoch(tx, { docId, userId, epoch: to, keyHash })
     await insertKeys(tx, input)
     await tx.db
       .update(vaultDocuments)
       .set({ epoch: to, pendingSince: null, updatedAt: tx.now() })
       .where(isDocument(tx, docId))
-    await withdraw(tx, docId, await strangers(tx, docId, await findReaders(tx, docId)), { isSafe: true })
+    // What was withheld until now is good for nobody any more: who rotates holds the keys.
+    const left = await strangers(tx, docId, await findReaders(tx, docId), { withheld: true })
+    await withdraw(tx, docId, left, { isSafe: true })
     await advanceEpoch(tx, { docId, from, keyRecord })
     emit(tx, { type: 'documentKey.rotated', subject: docId, data: { ...ownerData(docId), epoch: to, reason } })
     return { ...document, epoch: to, pendingSince: null }
+  })
+}
+
+/**
+ * What somebody was given is not the key of this epoch: it opens nothing, or has another hash. It counts for nothing from now
+ * on, and neither does anything else that its giver sends for it; others may give it.
+ *
+ * @throws {UsherError} `sync_access_denied`, or `resource_not_found` without such a key
+ */
+export async function refuseDocumentKey(
+  ctx: Ctx | Tx,
+  { userId, docId, epoch }: { userId: string; docId: string; epoch: number },
+): Promise<void> {
+  await transaction(ctx, async (tx) => {
+    await requireAccess(tx, { docId, userId, access: 'read' })
+    const { createdBy, refused } = vaultDocumentKeys
+    const [key] = await tx.db
+      .update(vaultDocumentKeys)
+      .set({ refused: sql`array_append(${refused}, ${createdBy})` })
+      .where(and(isHeld(tx, docId), eq(vaultDocumentKeys.userId, userId), eq(vaultDocumentKeys.epoch, epoch)))
+      .returning({ givenBy: createdBy })
+    if (!key) throw new UsherError('resource_not_found', 'There is no such key.')
+    const data = { ...ownerData(docId), user_id: userId, given_by: key.givenBy, epochs: [epoch] }
+    emit(tx, { type: 'documentKey.refused', subject: docId, data })
   })
 }
 
@@ -185,7 +221,9 @@ export async function withdrawKeys(ctx: Ctx | Tx, people: ReadonlySet<string> | 
           eq(vaultDocuments.docId, vaultDocumentKeys.docId),
         ),
       )
-      .where(and(eq(vaultDocumentKeys.instanceId, tx.instance.id), concerned))
+      .where(and(eq(vaultDocumentKeys.instanceId, tx.instance.id), isNull(vaultDocumentKeys.withheldSince), concerned))
+      // In one order on all nodes: each document is locked.
+      .orderBy(vaultDocumentKeys.docId)
     const byDocument = Map.groupBy(held, ({ docId }) => docId)
     for (const [docId, holders] of byDocument) {
       await withdraw(
@@ -219,17 +257,27 @@ async function lostBy(tx: Tx, docId: string, holders: readonly string[]): Promis
   return lost
 }
 
-/** People who hold a key of a document that they may not read. */
-async function strangers(tx: Tx, docId: string, readers: readonly Reader[]): Promise<string[]> {
+/** People who hold a key of a document that they may not read. @param options.withheld also those from whom it is withheld */
+async function strangers(
+  tx: Tx,
+  docId: string,
+  readers: readonly Reader[],
+  options: { withheld: boolean },
+): Promise<string[]> {
   const may = new Set(readers.map((reader) => reader.userId))
   const holders = await tx.db
     .selectDistinct({ userId: vaultDocumentKeys.userId })
     .from(vaultDocumentKeys)
-    .where(ofDocument(tx, docId))
+    .where(and(ofDocument(tx, docId), options.withheld ? undefined : isNull(vaultDocumentKeys.withheldSince)))
   return holders.map((holder) => holder.userId).filter((id) => !may.has(id))
 }
 
-/** @param options.isSafe they do not hold the current key, so that it need not be replaced */
+/**
+ * What nobody else could give again is kept, sealed as it is and given to nobody, until its owner may read again or somebody who
+ * may read has put another key in its place: a mistake in the rules takes everybody's right, and no document with it.
+ *
+ * @param options.isSafe they do not hold the current key, so that it need not be replaced
+ */
 async function withdraw(
   tx: Tx,
   docId: string,
@@ -241,18 +289,50 @@ async function withdraw(
   // Whoever may not read is not given them either way, and they go with the account.
   const from = userIds.filter((id) => !(owner?.type === 'user' && owner.id === id))
   if (from.length === 0) return
+  // Of two that leave at the same time one is the last.
+  await lockDocument(tx, docId)
+  const ofThem = and(ofDocument(tx, docId), inArray(vaultDocumentKeys.userId, from))
+  const { epoch, userId, withheldSince } = vaultDocumentKeys
+  const others = await tx.db
+    .selectDistinct({ epoch })
+    .from(vaultDocumentKeys)
+    .where(and(isHeld(tx, docId), sql`${userId} <> all(${textArray(from)}::text[])`))
+  const elsewhere = others.map((other) => other.epoch)
+  const hasVault = sql`exists (select from ${vaults} v where v.user_id = ${userId})`
+  const isElsewhere = elsewhere.length > 0 ? inArray(epoch, elsewhere) : sql`false`
   const gone = await tx.db
     .delete(vaultDocumentKeys)
-    .where(and(ofDocument(tx, docId), inArray(vaultDocumentKeys.userId, from)))
-    .returning({ userId: vaultDocumentKeys.userId })
-  if (gone.length === 0) return
+    .where(and(ofThem, sql`(${isElsewhere} or not ${hasVault})`))
+    .returning({ userId, withheldSince })
+  const kept = await tx.db
+    .update(vaultDocumentKeys)
+    .set({ withheldSince: tx.now() })
+    .where(and(ofThem, isNull(withheldSince)))
+    .returning({ userId })
+  const lost = new Set([...gone.filter((row) => row.withheldSince === null), ...kept].map((row) => row.userId))
+  if (lost.size === 0) return
   if (!options.isSafe)
     await tx.db
       .update(vaultDocuments)
       .set({ pendingSince: sql`coalesce(${vaultDocuments.pendingSince}, ${tx.now().toISOString()}::timestamptz)` })
       .where(isDocument(tx, docId))
-  for (const userId of new Set(gone.map((row) => row.userId)))
-    emit(tx, { type: 'documentKey.withdrawn', subject: docId, data: { ...ownerData(docId), user_id: userId } })
+  const withheld = new Set(kept.map((row) => row.userId))
+  for (const id of lost) {
+    const data = { ...ownerData(docId), user_id: id, ...(withheld.has(id) && { withheld: true }) }
+    emit(tx, { type: 'documentKey.withdrawn', subject: docId, data })
+  }
+}
+
+/** What was withheld from somebody who may read again. */
+async function giveBack(tx: Tx, docId: string, userId: string): Promise<void> {
+  const given = await tx.db
+    .update(vaultDocumentKeys)
+    .set({ withheldSince: null })
+    .where(and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId), isNotNull(vaultDocumentKeys.withheldSince)))
+    .returning({ epoch: vaultDocumentKeys.epoch })
+  if (given.length === 0) return
+  const data = { ...ownerData(docId), user_id: userId, epochs: given.map(({ epoch }) => epoch) }
+  emit(tx, { type: 'documentKey.restored', subject: docId, data })
 }
 
 /** Whether it is new. @throws {UsherError} `form_param_value_invalid` for an id that names no owner */
@@ -284,19 +364,40 @@ async function insertKeys(
   tx: Tx,
   { userId, docId, grants }: { userId: string; docId: string; grants: readonly KeyGrant[] },
 ): Promise<string[]> {
-  const rows = grants.map((grant) => ({
+  const once = new Map(grants.map((grant) => [`${grant.epoch} ${grant.userId}`, grant]))
+  const rows = [...once.values()].map((grant) => ({
     ...grant,
     instanceId: tx.instance.id,
     docId,
     createdBy: userId,
     createdAt: tx.now(),
   }))
+  const { instanceId, epoch, refused, withheldSince, createdBy } = vaultDocumentKeys
   const made = await tx.db
     .insert(vaultDocumentKeys)
     .values(rows)
-    .onConflictDoNothing()
+    .onConflictDoUpdate({
+      target: [instanceId, vaultDocumentKeys.docId, epoch, vaultDocumentKeys.userId],
+      set: {
+        sealed: sql`excluded.sealed`,
+        signature: sql`excluded.signature`,
+        createdBy: sql`excluded.created_by`,
+        createdAt: sql`excluded.created_at`,
+        withheldSince: null,
+        readAt: null,
+      },
+      setWhere: sql`(${withheldSince} is not null or ${createdBy} = any(${refused})) and not excluded.created_by = any(${refused})`,
+    })
     .returning({ userId: vaultDocumentKeys.userId })
   return made.map((row) => row.userId)
+}
+
+async function insertEpoch(
+  tx: Tx,
+  { docId, userId, epoch, keyHash }: { docId: string; userId: string; epoch: number; keyHash: string },
+): Promise<void> {
+  const instanceId = tx.instance.id
+  await tx.db.insert(vaultEpochs).values({ instanceId, docId, epoch, keyHash, createdBy: userId, createdAt: tx.now() })
 }
 
 /** That the caller's own hand gave them: nobody can put keys into another's mouth. */
@@ -322,6 +423,18 @@ const isDocument = (tx: Tx, docId: string) =>
   and(eq(vaultDocuments.instanceId, tx.instance.id), eq(vaultDocuments.docId, docId))
 const ofDocument = (tx: Tx, docId: string) =>
   and(eq(vaultDocumentKeys.instanceId, tx.instance.id), eq(vaultDocumentKeys.docId, docId))
+/** Keys that somebody may read with: neither withheld nor refused by who got them. */
+export const isHeld = (tx: Tx, docId: string) =>
+  and(
+    ofDocument(tx, docId),
+    isNull(vaultDocumentKeys.withheldSince),
+    sql`not ${vaultDocumentKeys.createdBy} = any(${vaultDocumentKeys.refused})`,
+  )
+const isEpochOfKey = and(
+  eq(vaultEpochs.instanceId, vaultDocumentKeys.instanceId),
+  eq(vaultEpochs.docId, vaultDocumentKeys.docId),
+  eq(vaultEpochs.epoch, vaultDocumentKeys.epoch),
+)
 
 async function findDocument(tx: Tx, docId: string): Promise<VaultDocument | undefined> {
   const [found] = await tx.db.select().from(vaultDocuments).where(isDocument(tx, docId))
@@ -337,7 +450,7 @@ async function findHolders(tx: Tx, docId: string, epoch: number): Promise<string
   const rows = await tx.db
     .select({ userId: vaultDocumentKeys.userId })
     .from(vaultDocumentKeys)
-    .where(and(ofDocument(tx, docId), eq(vaultDocumentKeys.epoch, epoch)))
+    .where(and(isHeld(tx, docId), eq(vaultDocumentKeys.epoch, epoch)))
   return rows.map((row) => row.userId)
 }
 

@@ -2,12 +2,14 @@ export {
   type DocumentKeyRing,
   getDocumentKeys,
   giveDocumentKeys,
+  refuseDocumentKey,
   rotateDocumentKey,
   withdrawKeys,
 } from './document-keys.ts'
 export {
   Epoch,
   KeyGrants,
+  KeyHash,
   KeyRecord,
   PairingId,
   PairingValue,

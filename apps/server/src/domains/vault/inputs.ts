@@ -64,5 +64,8 @@ export type KeyGrant = z.infer<typeof KeyGrant>
 /** As many as a body holds. Of more people and epochs several requests tell. */
 export const KeyGrants = z.array(KeyGrant).min(1).max(700)
 
+/** SHA-256 of a key. */
+export const KeyHash = encoded(32)
+
 /** An envelope of kind 4, under the key that is replaced. */
 export const KeyRecord = encoded(48, 4096)

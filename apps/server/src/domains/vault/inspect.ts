@@ -1,7 +1,8 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, isNotNull } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { isHeld } from './document-keys.ts'
 import { findReaders } from './readers.ts'
 import { vaultDocumentKeys, vaultDocuments } from './tables.ts'
 
@@ -11,6 +12,8 @@ export type VaultDocumentState = {
   epoch: number
   pendingSince: Date | null
   readers: { userId: string; hasKey: boolean }[]
+  /** People who may not read, and whose keys wait for them because nobody who may has them. */
+  withheldFrom: string[]
 }
 
 /** @throws {UsherError} `resource_not_found` for a document without keys in the vault */
@@ -26,15 +29,20 @@ export async function findDocumentReaders(ctx: Ctx | Tx, docId: string): Promise
     const held = await tx.db
       .select({ userId: vaultDocumentKeys.userId })
       .from(vaultDocumentKeys)
+      .where(and(isHeld(tx, docId), eq(vaultDocumentKeys.epoch, epoch)))
+    const withheld = await tx.db
+      .selectDistinct({ userId: vaultDocumentKeys.userId })
+      .from(vaultDocumentKeys)
       .where(
         and(
           eq(vaultDocumentKeys.instanceId, instanceId),
           eq(vaultDocumentKeys.docId, docId),
-          eq(vaultDocumentKeys.epoch, epoch),
+          isNotNull(vaultDocumentKeys.withheldSince),
         ),
       )
+      .orderBy(vaultDocumentKeys.userId)
     const holders = new Set(held.map((row) => row.userId))
     const readers = (await findReaders(tx, docId)).map(({ userId }) => ({ userId, hasKey: holders.has(userId) }))
-    return { docId, epoch, pendingSince, readers }
+    return { docId, epoch, pendingSince, readers, withheldFrom: withheld.map((row) => row.userId) }
   })
 }

@@ -70,6 +70,27 @@ export const vaultDocuments = pgTable(
   ],
 )
 
+/** What is known of a key without it: since when it is written with, and how to tell it from another one. */
+export const vaultEpochs = pgTable(
+  'vault_epochs',
+  {
+    instanceId: instanceId(),
+    docId: text('doc_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    /** SHA-256 of the key, by whoever made it: somebody who is given another one notices. */
+    keyHash: text('key_hash').notNull(),
+    createdBy: text('created_by').notNull(),
+    createdAt: instant('created_at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.instanceId, t.docId, t.epoch] }),
+    foreignKey({
+      columns: [t.instanceId, t.docId],
+      foreignColumns: [vaultDocuments.instanceId, vaultDocuments.docId],
+    }).onDelete('cascade'),
+  ],
+)
+
 /** A document's key of one epoch, sealed to one person. Not tied to `vaults`: who loses access is noticed by these rows. */
 export const vaultDocumentKeys = pgTable(
   'vault_document_keys',
@@ -85,6 +106,10 @@ export const vaultDocumentKeys = pgTable(
     createdAt: instant('created_at').notNull(),
     /** When its recipient first asked for it. */
     readAt: instant('read_at'),
+    /** Since its recipient may not read, where nobody else holds this key: it is handed out to nobody, and not lost. */
+    withheldSince: instant('withheld_since'),
+    /** Givers of whom the recipient got something else than this key. Theirs counts for nothing. */
+    refused: text('refused').array().notNull().default([]),
   },
   (t) => [
     primaryKey({ columns: [t.instanceId, t.docId, t.epoch, t.userId] }),

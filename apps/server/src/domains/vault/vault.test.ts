@@ -18,6 +18,7 @@ import {
   getDocumentKeys,
   getVault,
   giveDocumentKeys,
+  refuseDocumentKey,
   rotateDocumentKey,
   setWrap,
   takePairing,
@@ -61,7 +62,7 @@ async function newDocument(t: TestInstance, docId: string, giver: Person, recipi
     0,
     recipients.map((one) => one.userId),
   )
-  await giveDocumentKeys(t.ctx(), { userId: giver.userId, docId, grants })
+  await giveDocumentKeys(t.ctx(), { userId: giver.userId, docId, grants, keyHash: giver.random(32) })
 }
 
 /** Facts get their place in the stream a moment after the commit. */
@@ -288,7 +289,7 @@ describe('E-9 rotation', () => {
 
     const rotate = async (by: Person, recipients: Person[], from = 0) =>
       rotateDocumentKey(t.ctx(), {
-        ...{ userId: by.userId, docId, from, keyRecord: recordOf(from), reason: 'removal' },
+        ...{ userId: by.userId, docId, from, keyRecord: recordOf(from), reason: 'removal', keyHash: by.random(32) },
         grants: await by.grants(
           docId,
           from + 1,
@@ -318,7 +319,9 @@ describe('E-9 rotation', () => {
     const holders = async () => {
       const { readers } = await findDocumentReaders(t.ctx(), docId)
       const rows = await transaction(t.ctx(), (tx) =>
-        tx.db.execute<{ user_id: string }>(sql`select user_id from vault_document_keys where doc_id = ${docId}`),
+        tx.db.execute<{ user_id: string }>(
+          sql`select user_id from vault_document_keys where doc_id = ${docId} and withheld_since is null`,
+        ),
       )
       return { readers: readers.length, holders: rows.length }
     }
@@ -336,6 +339,109 @@ describe('E-9 rotation', () => {
     await t.server.runtime.instances.changeSettings(t.ctx().instance.id, { sync: { rules } })
     await without(0)
     expect((await findDocumentReaders(t.ctx(), docId)).pendingSince).not.toBeNull()
+  })
+})
+
+describe('keys that nobody else could give again', () => {
+  const hidden = [{ pattern: '*', read: 'org:plans:read' }]
+  const denied = { code: 'sync_access_denied' }
+
+  test('L4 a mistake in the rules takes everybody’s right and nobody’s document', async () => {
+    const t = await testInstance()
+    const { docId, organizationId, people } = await team(t, 4)
+    const [ada, bob, carol, dan] = people as [Person, Person, Person, Person]
+    await newDocument(t, docId, ada, [ada, bob, carol])
+    const rule = (rules: typeof hidden) =>
+      t.server.runtime.instances.changeSettings(t.ctx().instance.id, { sync: { rules } })
+    await rule(hidden)
+    const withheld = async () => (await findDocumentReaders(t.ctx(), docId)).withheldFrom
+    await until(async () => (await withheld()).length === 3)
+    for (const { userId } of people)
+      await expect(getDocumentKeys(t.ctx(), { userId, docId })).rejects.toMatchObject(denied)
+    // Somebody who leaves while nobody may read: what is kept for her is for her alone.
+    await removeMember(t.ctx(), { organizationId, userId: carol.userId })
+    await rule([])
+    await until(async () => (await findDocumentReaders(t.ctx(), docId)).readers.length === 3)
+    await expect(getDocumentKeys(t.ctx(), { userId: carol.userId, docId })).rejects.toMatchObject(denied)
+    expect((await getDocumentKeys(t.ctx(), { userId: dan.userId, docId })).keys).toEqual([])
+    expect((await getDocumentKeys(t.ctx(), { userId: bob.userId, docId })).keys).toMatchObject([{ epoch: 0 }])
+    await told(t, docId, ['documentKey.withdrawn', 'documentKey.restored'])
+    // The key is due to be replaced. Whoever does it gives it to those who may read, and what was kept besides is gone.
+    expect(await withheld()).toEqual([ada.userId, carol.userId].sort())
+    await rotateDocumentKey(t.ctx(), {
+      ...{ userId: bob.userId, docId, from: 0, keyRecord: recordOf(0), reason: 'removal', keyHash: bob.random(32) },
+      grants: await bob.grants(docId, 1, [ada.userId, bob.userId, dan.userId]),
+    })
+    expect(await withheld()).toEqual([ada.userId])
+    const ring = await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })
+    expect(ring.keys.map(({ epoch }) => epoch)).toEqual([0, 1])
+    expect(await withheld()).toEqual([])
+    const rows = await transaction(t.ctx(), (tx) =>
+      tx.db.execute(sql`select from vault_document_keys where user_id = ${carol.userId}`),
+    )
+    expect(rows).toHaveLength(0)
+  })
+
+  test('L4 the last one who holds a key may be let in again, and gets it then and not before', async () => {
+    const t = await testInstance()
+    const { docId, organizationId, people } = await team(t, 3)
+    const [ada, bob, carol] = people as [Person, Person, Person]
+    await newDocument(t, docId, bob, [bob, carol])
+    // Both at once: one of them is the last.
+    await Promise.all([bob, carol].map(({ userId }) => removeMember(t.ctx(), { organizationId, userId })))
+    await until(async () => (await findDocumentReaders(t.ctx(), docId)).withheldFrom.length > 0)
+    const { withheldFrom, pendingSince } = await findDocumentReaders(t.ctx(), docId)
+    expect(pendingSince).not.toBeNull()
+    for (const { userId } of [bob, carol])
+      await expect(getDocumentKeys(t.ctx(), { userId, docId })).rejects.toMatchObject(denied)
+    // Nobody takes their place with another key.
+    expect((await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })).keys).toEqual([])
+    const another = await ada.grants(docId, 0, [ada.userId])
+    await expect(giveDocumentKeys(t.ctx(), { userId: ada.userId, docId, grants: another })).rejects.toMatchObject({
+      code: 'conflict',
+    })
+    const last = people.find(({ userId }) => userId === withheldFrom[0]) as Person
+    await addMember(t.ctx(), { organizationId, userId: last.userId, role: 'org:member' })
+    expect((await getDocumentKeys(t.ctx(), { userId: last.userId, docId })).keys).toMatchObject([{ epoch: 0 }])
+    const grants = await last.grants(docId, 0, [ada.userId])
+    await giveDocumentKeys(t.ctx(), { userId: last.userId, docId, grants: [...grants, ...grants] })
+    expect((await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })).keys).toHaveLength(1)
+    // An account that is gone opens nothing any more: nothing is kept for it.
+    await Promise.all([last, ada].map(({ userId }) => deleteUser(t.ctx(), userId)))
+    await until(async () => {
+      const rows = await transaction(t.ctx(), (tx) =>
+        tx.db.execute(sql`select from vault_document_keys where doc_id = ${docId}`),
+      )
+      return rows.length === 0
+    })
+  })
+
+  test('L1 a key that its recipient refuses counts for nothing, and is given by others only', async () => {
+    const t = await testInstance()
+    const { docId, people } = await team(t, 4)
+    const [ada, bob, mallory, stranger] = people as [Person, Person, Person, Person]
+    await newDocument(t, docId, ada, [ada, mallory])
+    const give = async (by: Person) =>
+      giveDocumentKeys(t.ctx(), { userId: by.userId, docId, grants: await by.grants(docId, 0, [bob.userId]) })
+    const ofBob = async () => (await getDocumentKeys(t.ctx(), { userId: bob.userId, docId })).keys
+    const refuse = (by: Person) => refuseDocumentKey(t.ctx(), { userId: by.userId, docId, epoch: 0 })
+    await give(mallory)
+    expect(await ofBob()).toMatchObject([{ createdBy: mallory.userId }])
+    await refuse(bob)
+    expect(await ofBob()).toEqual([])
+    await expect(refuse(bob)).rejects.toMatchObject({ code: 'resource_not_found' })
+    await expect(refuse(stranger)).rejects.toMatchObject({ code: 'resource_not_found' })
+    // Who has refused holds nothing to give, and Mallory is not asked again.
+    await expect(give(bob)).rejects.toMatchObject({ code: 'conflict' })
+    await give(mallory)
+    expect(await ofBob()).toEqual([])
+    const { readers } = await findDocumentReaders(t.ctx(), docId)
+    expect(readers.find(({ userId }) => userId === bob.userId)?.hasKey).toBe(false)
+    await give(ada)
+    expect(await ofBob()).toMatchObject([{ createdBy: ada.userId }])
+    await give(mallory)
+    expect(await ofBob()).toMatchObject([{ createdBy: ada.userId }])
+    await told(t, docId, ['documentKey.refused'])
   })
 })
 

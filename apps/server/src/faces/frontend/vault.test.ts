@@ -88,6 +88,7 @@ test('nothing that is sent to a vault is an error of the server', async () => {
     ['PUT', '/wraps', await signed(ada.wrap('passkey', 'key'))],
     ['POST', '/wraps/delete', { version: 1, kind: 'passkey', name: 'key', signature: ada.random(64) }],
     ['POST', '/document_keys', { doc_id: docId, grants }],
+    ['POST', '/document_keys/refuse', { doc_id: docId, epoch: 0 }],
     ['POST', '/document_keys/rotate', { doc_id: docId, grants, from: 0, key_record: ada.random(100), reason: 'age' }],
     ['POST', '/pairings', { id }],
     ['PUT', `/pairings/${id}/offer`, { value: ada.random(32) }],

@@ -14,9 +14,11 @@ import {
   getPairing,
   giveDocumentKeys,
   KeyGrants,
+  KeyHash,
   KeyRecord,
   PairingId,
   PairingValue,
+  refuseDocumentKey,
   rotateDocumentKey,
   SealedUserKey,
   Signature,
@@ -54,12 +56,14 @@ const UnlockInput = z.object({ kind: Kind, name: WrapName.default('') })
 const UnlockedInput = z.object({ signature: Signature })
 const WrapInput = z.object({ version: VaultVersion, wrap: json(VaultWrap), signature: Signature })
 const DeleteWrapInput = UnlockInput.extend({ version: VaultVersion, signature: Signature })
-const GiveInput = z.object({ doc_id: DocId, grants: json(KeyGrants) })
+const GiveInput = z.object({ doc_id: DocId, grants: json(KeyGrants), key_hash: KeyHash.optional() })
 const RotateInput = GiveInput.extend({
   from: Epoch,
+  key_hash: KeyHash,
   key_record: KeyRecord,
   reason: z.enum(['removal', 'role', 'compromise', 'device', 'age']),
 })
+const RefuseInput = z.object({ doc_id: DocId, epoch: Epoch })
 const PairingInput = z.object({ id: PairingId })
 const stepInputs = {
   offer: z.object({ value: PairingValue }),
@@ -132,15 +136,22 @@ export function vaultRoutes(): Hono<FrontendEnv> {
   })
   routes.post('/vault/document_keys', async (c) => {
     const { userId } = requireSession(c)
-    const { doc_id: docId, grants } = await parseForm(c, GiveInput)
-    await giveDocumentKeys(c.var.ctx, { userId, docId, grants })
+    const { doc_id: docId, grants, key_hash: keyHash } = await parseForm(c, GiveInput)
+    await giveDocumentKeys(c.var.ctx, { userId, docId, grants, keyHash })
     return keysOf(c, docId)
   })
   routes.post('/vault/document_keys/rotate', async (c) => {
     const { userId } = requireSession(c)
-    const { doc_id: docId, key_record: record, ...input } = await parseForm(c, RotateInput)
+    const { doc_id: docId, key_record: record, key_hash: keyHash, ...input } = await parseForm(c, RotateInput)
     const keyRecord = new Uint8Array(Buffer.from(record, 'base64url'))
-    await rotateDocumentKey(c.var.ctx, { userId, docId, keyRecord, ...input })
+    await rotateDocumentKey(c.var.ctx, { userId, docId, keyRecord, keyHash, ...input })
+    return keysOf(c, docId)
+  })
+
+  routes.post('/vault/document_keys/refuse', async (c) => {
+    const { userId } = requireSession(c)
+    const { doc_id: docId, epoch } = await parseForm(c, RefuseInput)
+    await refuseDocumentKey(c.var.ctx, { userId, docId, epoch })
     return keysOf(c, docId)
   })
 

@@ -17,6 +17,7 @@ const frontend = `
 1 POST /v1/vault/wraps/delete | Take a way into the vault away
 1 GET,POST /v1/vault/document_keys | Keys of a document
 1 POST /v1/vault/document_keys/rotate | The next key of a document
+1 POST /v1/vault/document_keys/refuse | Refuse a key that is not the document’s
 1 POST /v1/vault/pairings | A new device waits for approval
 1 GET /v1/vault/pairings/{id} | A pairing of devices
 1 PUT /v1/vault/pairings/{id}/{step} | The next step of a pairing

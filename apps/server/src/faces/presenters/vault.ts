@@ -32,11 +32,12 @@ export const presentDocumentKeys = (ring: DocumentKeyRing) => ({
   created: ring.document !== undefined,
   epoch: ring.document?.epoch ?? 0,
   pending_since: ring.document?.pendingSince?.getTime() ?? null,
-  keys: ring.keys.map(({ epoch, sealed, signature, createdBy }) => ({
+  keys: ring.keys.map(({ epoch, sealed, signature, createdBy, keyHash }) => ({
     epoch,
     sealed,
     signature,
     created_by: createdBy,
+    key_hash: keyHash,
   })),
   readers: ring.readers.map((reader) => ({ ...presentReader(reader), has_key: reader.hasKey })),
   givers: ring.givers.map(presentReader),
@@ -52,10 +53,11 @@ export const presentPairing = ({ id, offer, reveal, sealedAt, expiresAt }: Pairi
   expires_at: expiresAt.getTime(),
 })
 
-export const presentVaultDocument = ({ docId, epoch, pendingSince, readers }: VaultDocumentState) => ({
+export const presentVaultDocument = ({ docId, epoch, pendingSince, readers, withheldFrom }: VaultDocumentState) => ({
   object: 'vault_document',
   doc_id: docId,
   epoch,
   pending_since: pendingSince?.getTime() ?? null,
   readers: readers.map(({ userId, hasKey }) => ({ user_id: userId, has_key: hasKey })),
+  withheld_from: withheldFrom,
 })

@@ -35,6 +35,7 @@ const someValue: Record<string, string> = {
 
 /** What a table demands of columns that may be null. */
 const alsoNeeded: Record<string, Column[]> = {
+  api_keys: [{ table: 'api_keys', name: 'user_id', type: 'text' }],
   feature_grants: [{ table: 'feature_grants', name: 'user_id', type: 'text' }],
   vault_documents: [{ table: 'vault_documents', name: 'user_id', type: 'text' }],
 }

@@ -65,8 +65,10 @@ function routePath(request: Request): string {
   // Called at the root by the SDKs, and by machines with keys of their own.
   const machinePath = path.match(/^(?:\/v1)?(\/m2m_tokens(?:\/.*)?)$/)?.[1]
   if (machinePath !== undefined) return `${backendBase}/v1${machinePath}`
-  if (!path.startsWith('/v1/')) return path
-  return (secretKeyOf(request.headers.get('authorization') ?? undefined) ? backendBase : frontendBase) + path
+  const apiKeyPath = path.match(/^(?:\/v1)?(\/api_keys(?:\/.*)?)$/)?.[1]
+  const inFace = apiKeyPath === undefined ? path : `/v1${apiKeyPath}`
+  if (!inFace.startsWith('/v1/')) return path
+  return (secretKeyOf(request.headers.get('authorization') ?? undefined) ? backendBase : frontendBase) + inFace
 }
 
 /** Browsers send only GET and POST; `_method` names the verb that is meant. */

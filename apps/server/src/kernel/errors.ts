@@ -106,6 +106,11 @@ export const errorStatus = {
   not_a_member_in_organization: 404,
   duplicate_record: 400,
   role_in_use: 400,
+  // API keys
+  api_keys_not_enabled: 403,
+  token_creation_conflict: 409,
+  token_quota_exceeded: 403,
+  api_key_secret_not_kept: 409,
   system_record_immutable: 400,
   // Realtime
   sync_access_denied: 403,

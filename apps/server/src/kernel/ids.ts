@@ -45,9 +45,11 @@ export const idPrefixes = {
   domain: 'dmn',
   device: 'dvc',
   webhookEndpoint: 'whep',
+  webhookPortalSession: 'whps',
   machine: 'mch',
   machineSecretKey: 'mkey',
   m2mToken: 'mt',
+  apiKey: 'apikey',
   auditEntry: 'audit',
 } as const
 

@@ -3,7 +3,7 @@ import type { AuditActor, AuditObject } from './tables.ts'
 
 /** What belongs to no organization and is worth keeping: what the operator and the application's server decide. */
 const ofInstance =
-  /^(instance|role|permission|roleSet|feature|jwtTemplate|webhookEndpoint|machine|m2mToken|actorToken|auditLog)\.|^user\.deleted$/
+  /^(instance|role|permission|roleSet|feature|jwtTemplate|webhookEndpoint|webhookPortal|machine|m2mToken|apiKey|actorToken|auditLog)\.|^user\.deleted$/
 
 /** The chains that an event belongs to: its organization's, or the instance's, or none. */
 export function chainOf(event: StreamEvent): string | undefined {

@@ -232,6 +232,16 @@ export const InstanceSettings = z.strictObject({
     /** How people of a domain may join; `manual_invitation`: as anybody. */
     enrollmentModes: z.array(EnrollmentMode).default([...EnrollmentMode.options]),
   }),
+  apiKeys: section({
+    /** People may make keys of their own in the browser. The application's server may always make them. */
+    users: z.boolean().default(false),
+    /** The same for organizations, by whoever has the permission. */
+    organizations: z.boolean().default(false),
+    /** Keys that are good at a time, for one person or organization. */
+    maxPerSubject: z.number().int().min(1).max(10_000).default(100),
+    /** New keys are kept sealed as well, so that the application's server can ask for them again. */
+    readableSecrets: z.boolean().default(false),
+  }),
   audit: section({
     /** Days that entries of the audit logs are kept; 0: for good. */
     retentionDays: z.number().int().min(0).max(36_500).default(365),

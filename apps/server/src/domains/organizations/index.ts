@@ -14,6 +14,7 @@ export {
   updateOrganizationDomain,
 } from './domains.ts'
 export { enroll } from './enrollment.ts'
+export { type AccessColumns, accessColumns, readAccess } from './grants.ts'
 export {
   addGroupMember,
   addGroupRole,

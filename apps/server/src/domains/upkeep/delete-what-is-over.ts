@@ -1,5 +1,6 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { deleteOverApiKeys } from '../api-keys/index.ts'
 import { deleteOldEntries } from '../audit/index.ts'
 import { deleteOldChannelMessages } from '../channels/index.ts'
 import { deleteOldEvents } from '../events/index.ts'
@@ -10,7 +11,7 @@ import { deleteOverSessions } from '../sessions/index.ts'
 import { deleteOverSignIns } from '../signin/index.ts'
 import { deleteOverSignUps } from '../signup/index.ts'
 import { deleteOverVerifications } from '../verifications/index.ts'
-import { deleteOldDeliveries } from '../webhooks/index.ts'
+import { deleteOldDeliveries, deleteOverPortalSessions } from '../webhooks/index.ts'
 
 /** Small enough that nobody waits for a lock on what a batch deletes. */
 const batchSize = 500
@@ -21,11 +22,13 @@ const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
   deleteOverSignUps,
   deleteOverSessions,
   deleteOverMachineTokens,
+  deleteOverApiKeys,
   deleteOldMessages,
   deleteOwnerlessImages,
   deleteOldEvents,
   deleteOldEntries,
   deleteOldDeliveries,
+  deleteOverPortalSessions,
   deleteOldChannelMessages,
 ]
 

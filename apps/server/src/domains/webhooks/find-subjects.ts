@@ -2,6 +2,7 @@ import { inArray } from 'drizzle-orm'
 import type { Tx } from '../../database/index.ts'
 import { findRolesByIds, type Permission, type RoleRecord } from '../access/index.ts'
 import { permissions } from '../access/tables.ts'
+import { type ApiKey, findApiKeys } from '../api-keys/index.ts'
 import type { Message } from '../messaging/index.ts'
 import { messages } from '../messaging/tables.ts'
 import {
@@ -32,6 +33,7 @@ export type Subjects = {
   organizationDomain: DomainRecord
   role: RoleRecord
   permission: Permission
+  apiKey: ApiKey
   waitlistEntry: WaitlistRecord
   email: Message
   sms: Message
@@ -54,6 +56,7 @@ const finders: Finders = {
   organizationDomain: (tx, ids) => findDomains(tx, inArray(organizationDomains.id, ids)),
   role: findRolesByIds,
   permission: (tx, ids) => tx.db.select().from(permissions).where(inArray(permissions.id, ids)),
+  apiKey: findApiKeys,
   waitlistEntry: async (tx, ids) => {
     const entries = await tx.db.select().from(waitlistEntries).where(inArray(waitlistEntries.id, ids))
     const invitationIds = entries.flatMap((e) => e.invitationId ?? [])

@@ -3,6 +3,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance, secretKeyOf } from '../http.ts'
 import { accessRoutes } from './access.ts'
+import { apiKeyRoutes } from './api-keys.ts'
 import { auditLogRoutes } from './audit-logs.ts'
 import { channelRoutes } from './channels.ts'
 import { documentRoutes } from './documents.ts'
@@ -76,6 +77,7 @@ export function backendFace(): Hono<Env> {
     eventRoutes,
     webhookRoutes,
     machineRoutes,
+    apiKeyRoutes,
     channelRoutes,
     vaultRoutes,
     documentRoutes,

@@ -35,8 +35,8 @@ export type { FrontendEnv } from './env.ts'
 /** Calls that need no client and come before there is one. */
 const anonymousPaths = /^\/v1\/(environment|dev_browser|health|tickets|verify|oauth_callback)(\/|$)/
 
-/** What a program or a page of another origin asks for with a session token alone: documents and their keys. */
-const bearerPaths = /^\/v1\/(sync\/token$|vault(\/|$))/
+/** What a program or a page of another origin asks for with a session token alone: documents and their keys, API keys. */
+const bearerPaths = /^\/v1\/(sync\/token$|vault(\/|$)|api_keys(\/|$))/
 
 /** Finds out which client and session ask, and makes the Ctx. @throws {UsherError} `dev_browser_unauthenticated` */
 export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) => {
@@ -48,7 +48,8 @@ export const identifyCaller: MiddlewareHandler<FrontendEnv> = async (c, next) =>
   c.set('ctx', anonymous)
   const { carrier, token } = presentedToken(c)
   const identified = token === undefined ? undefined : await identifyClient(anonymous, token, storedCarrier(carrier))
-  const path = new URL(c.req.url).pathname
+  // As it was routed: with what is doubled collapsed, and under `/v1` whatever is served at the root as well.
+  const path = c.req.path.replace(/^\/~frontend/, '')
   if (carrier === 'dev_browser' && !identified && !anonymousPaths.test(path))
     throw new UsherError('dev_browser_unauthenticated', 'This browser is not known any more.')
   const bearer = bearerPaths.test(path) ? await sessionFromBearer(c) : undefined

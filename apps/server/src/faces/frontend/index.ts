@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { jsonResponse, resolveInstance } from '../http.ts'
+import { apiKeyRoutes } from './api-keys.ts'
 import { auditLogRoutes } from './audit-logs.ts'
 import { clientRoutes } from './client.ts'
 import { type FrontendEnv, identifyCaller, onFrontendError } from './context.ts'
@@ -67,6 +68,7 @@ export function frontendFace(): Hono<FrontendEnv> {
   face.route('/v1', auditLogRoutes())
   face.route('/v1', notificationRoutes())
   face.route('/v1', vaultRoutes())
+  face.route('/v1', apiKeyRoutes())
   face.route('/v1', organizationDomainRoutes())
   return face
 }

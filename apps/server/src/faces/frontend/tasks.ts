@@ -9,6 +9,7 @@ import type { FrontendEnv } from './env.ts'
  */
 const closed: { path: RegExp; openFor: SessionTask['key'][]; readable?: boolean }[] = [
   { path: /\/v1\/sync(\/|$)/, openFor: [] },
+  { path: /\/v1\/api_keys(\/|$)/, openFor: [] },
   { path: /\/v1\/organizations(\/|$)/, openFor: ['choose-organization'] },
   { path: /\/v1\/me\/organization_/, openFor: ['choose-organization'], readable: true },
 ]

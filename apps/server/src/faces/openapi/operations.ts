@@ -141,8 +141,9 @@ const frontend = `
 2 POST /v1/me/billing/checkouts | Buy a plan
 2 GET /v1/organizations/{id}/billing/subscription | An organization's subscription
 # API keys
-1 GET,POST /v1/api_keys | API keys of a person or an organization
-1 POST /v1/api_keys/{id}/revoke | Revoke an API key
+1 GET,POST /api_keys | API keys of a person or an organization
+1 GET /api_keys/{id} | One API key
+1 POST /api_keys/{id}/revoke | Revoke an API key
 # OAuth and discovery
 0 GET /.well-known/jwks.json | Public keys of session tokens
 1 GET /.well-known/openid-configuration | OpenID Connect discovery
@@ -283,7 +284,8 @@ const backend = `
 2 GET,PUT /v1/templates/{type}/{slug} | One message template
 # Machines and OAuth
 1 GET,POST /api_keys | API keys
-1 GET /api_keys/{id} | One API key
+1 GET,PATCH,DELETE /api_keys/{id} | One API key
+1 GET /api_keys/{id}/secret | The secret of an API key
 1 POST /api_keys/{id}/revoke | Revoke an API key
 1 POST /api_keys/verify | Check an API key
 1 GET,POST /m2m_tokens | Tokens of machines

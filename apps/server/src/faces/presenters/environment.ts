@@ -24,7 +24,10 @@ export function presentEnvironment(instance: Instance, publicUrl: string, siteKe
         organization: { enabled: false, has_paid_plans: false },
       },
     },
-    api_keys_settings: { user_api_keys_enabled: false, orgs_api_keys_enabled: false },
+    api_keys_settings: {
+      user_api_keys_enabled: instance.settings.apiKeys.users,
+      orgs_api_keys_enabled: instance.settings.apiKeys.organizations,
+    },
     protect_config: { object: 'protect_config', id: `pconf_${instance.id}`, loaders: [] },
     fraud_settings: {},
     client_debug_mode: false,

@@ -9,6 +9,7 @@ import {
   type Subjects,
 } from '../../domains/webhooks/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
+import { presentApiKey } from './api-key.ts'
 import {
   presentInvitation,
   presentMembership,
@@ -37,6 +38,7 @@ const objectNames: Record<SubjectKind, string> = {
   organizationDomain: 'organization_domain',
   role: 'role',
   permission: 'permission',
+  apiKey: 'api_key',
   waitlistEntry: 'waitlist_entry',
   email: 'email',
   sms: 'sms_message',
@@ -60,6 +62,7 @@ const presenters: Presenters = {
   organizationDomain: (domain, _, __, ctx) => presentOrganizationDomain(domain, ctx.now()),
   role: presentRole,
   permission: presentPermission,
+  apiKey: (key) => presentApiKey(key),
   waitlistEntry: (entry) => presentWaitlistEntry(entry),
   email: presentEmail,
   sms: presentText,

@@ -75,6 +75,7 @@ export const oneTimeTokens = pgTable(
         'refresh',
         'testing_token',
         'passkey_challenge',
+        'webhook_portal',
       ],
     }).notNull(),
     tokenHash: text('token_hash').notNull().unique(),

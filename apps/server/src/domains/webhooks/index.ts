@@ -21,6 +21,15 @@ export {
   updateWebhookEndpoint,
   type WebhookEndpoint,
 } from './manage-endpoints.ts'
+export {
+  closeAllPortals,
+  closePortal,
+  createPortalLink,
+  deleteOverPortalSessions,
+  findPortalSession,
+  openPortal,
+  type PortalSession,
+} from './portal.ts'
 export { createPost, type Post } from './post.ts'
 export { sendTestWebhook } from './send-test.ts'
 export { messageIdOf, type PresentEvents } from './stream-reader.ts'

@@ -67,6 +67,21 @@ export const webhookLanes = pgTable(
   ],
 )
 
+/** Browsers in which the portal is open. Each came by a link that was used up. */
+export const webhookPortalSessions = pgTable(
+  'webhook_portal_sessions',
+  {
+    id: text('id').primaryKey(),
+    instanceId: instanceId(),
+    /** SHA-256 of the cookie. */
+    tokenHash: text('token_hash').notNull().unique(),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    endedAt: instant('ended_at'),
+  },
+  (t) => [index('webhook_portal_sessions_expiry').on(t.instanceId, t.expiresAt)],
+)
+
 /** The log of deliveries, and what waits for another attempt. There are many: they refer to no endpoint that could hold them up. */
 export const webhookDeliveries = pgTable(
   'webhook_deliveries',

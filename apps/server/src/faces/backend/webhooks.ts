@@ -1,6 +1,8 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
 import {
+  closeAllPortals,
+  createPortalLink,
   createWebhookEndpoint,
   type Delivery,
   deleteWebhookEndpoint,
@@ -14,7 +16,6 @@ import {
   updateWebhookEndpoint,
   webhookEventTypes,
 } from '../../domains/webhooks/index.ts'
-import { UsherError } from '../../kernel/errors.ts'
 import { Pagination } from '../../kernel/pagination.ts'
 import { type Env, isStorableMoment, jsonResponse } from '../http.ts'
 import { presentWebhookEndpoint } from '../presenters/webhook-endpoint.ts'
@@ -120,15 +121,14 @@ export function webhookRoutes(): Hono<Env> {
     return jsonResponse({ object: 'webhook_replay', ...replay })
   })
 
-  // The SDK's own methods lead to the console of a service that is not used here.
-  for (const [method, path] of [
-    ['post', '/webhooks/svix'],
-    ['delete', '/webhooks/svix'],
-    ['post', '/webhooks/svix_url'],
-  ] as const)
-    routes[method](path, () => {
-      throw new UsherError('not_implemented', 'Webhooks are managed by this server itself: see /v1/webhooks/endpoints.')
-    })
+  // The SDK's names for the portal, after a service that is not used here.
+  const link = async (c: Context<Env>) => jsonResponse({ svix_url: (await createPortalLink(c.var.ctx)).url })
+  routes.post('/webhooks/svix', link)
+  routes.post('/webhooks/svix_url', link)
+  routes.delete('/webhooks/svix', async (c) => {
+    await closeAllPortals(c.var.ctx)
+    return c.body(null, 204)
+  })
   return routes
 }
 

@@ -9,6 +9,7 @@ import { popupCallbackPage } from './popup-callback.ts'
 import { referenceRoutes } from './reference.ts'
 import { sdkFileRoutes } from './sdk-files.ts'
 import { templateRoutes } from './templates.ts'
+import { webhookPortalRoutes } from './webhook-portal/index.ts'
 
 /** The pages that Usher itself shows: landing page, development inbox, demo, and the SDK files it serves. */
 export function platformFace(): Hono<Env> {
@@ -16,6 +17,7 @@ export function platformFace(): Hono<Env> {
   face.get('/', resolveInstance, landingPage)
   face.route('/', inboxRoutes())
   face.route('/', templateRoutes())
+  face.route('/', webhookPortalRoutes())
   face.route('/', docsRoutes())
   face.route('/', referenceRoutes())
   face.route('/', demoRoutes())

@@ -29,6 +29,8 @@ type Page = {
   policy?: Record<string, string>
   /** Script of the page itself; it runs by a nonce and no other inline script does. */
   script?: string
+  /** Style of the page itself. */
+  style?: string
   scriptSrc?: string
 }
 
@@ -58,7 +60,7 @@ ul.plain{list-style:none;padding:0;margin-bottom:0}
 `
 
 /** A page of our own: no external resource, and a policy under which nothing injected could run. */
-export function page({ title, body, policy = {}, script, scriptSrc }: Page): Response {
+export function page({ title, body, policy = {}, script, scriptSrc, style: more = '' }: Page): Response {
   const nonce = randomBytes(16).toString('base64')
   const directives: Record<string, string> = {
     'default-src': "'none'",
@@ -81,7 +83,7 @@ export function page({ title, body, policy = {}, script, scriptSrc }: Page): Res
   const document = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>${title}</title><link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%234338ca'/%3E%3Cpath d='M10 8v9a6 6 0 0 0 12 0V8' fill='none' stroke='%23fff' stroke-width='4' stroke-linecap='round'/%3E%3C/svg%3E">
-<style nonce="${nonce}">${new Html(style)}</style></head><body>${body}${scripts}</body></html>`
+<style nonce="${nonce}">${new Html(style + more)}</style></head><body>${body}${scripts}</body></html>`
   return new Response(document.text, {
     headers: {
       'content-type': 'text/html; charset=utf-8',

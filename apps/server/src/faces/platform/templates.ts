@@ -13,6 +13,7 @@ import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance } from '../http.ts'
 import { emailDocument } from './inbox.ts'
 import { type Html, html, page, topBar } from './page.ts'
+import { sameOriginOnly } from './same-origin.ts'
 
 const languageNames = new Intl.DisplayNames('en', { type: 'language' })
 const bar = topBar(html`<a href="/inbox">Inbox</a><a href="/templates/email">Templates</a><a href="/demo">Demo</a>`)
@@ -146,14 +147,5 @@ const developmentOnly: MiddlewareHandler<Env> = async (c, next) => {
   if (c.var.instance.environment === 'production')
     throw new UsherError('forbidden', 'This page is for development instances. The server API edits templates.')
   c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'system', job: 'templates' }, c.var.log))
-  await next()
-}
-
-/** No other page may post here on behalf of a developer who only has this one open. */
-const sameOriginOnly: MiddlewareHandler<Env> = async (c, next) => {
-  const origin = c.req.header('origin')
-  const own = origin !== undefined && URL.canParse(origin) && new URL(origin).host === c.req.header('host')
-  if (!own || (c.req.header('sec-fetch-site') ?? 'same-origin') !== 'same-origin')
-    throw new UsherError('origin_invalid', 'This form is sent from its own page only.')
   await next()
 }

@@ -59,26 +59,31 @@ export class ClockRanges {
 
   /** True when nothing of these ranges is held, nor anything behind them. */
   isBehind(ranges: readonly ClockRange[]): boolean {
-    return ranges.every(({ client, from }) => {
+    for (const { client, from } of ranges) {
       const held = this.clients.get(client)
-      return !held || (held[held.length - 1] as number) <= from
-    })
+      if (held && (held[held.length - 1] as number) > from) return false
+    }
+    return true
   }
 
   /** True when these ranges leave clocks missing below them. */
   leavesGap(ranges: readonly ClockRange[]): boolean {
-    return ranges.some(({ client, from }) => this.next(client) < from)
+    for (const { client, from } of ranges) if (this.next(client) < from) return true
+    return false
   }
 
   covers(ranges: readonly ClockRange[]): boolean {
-    return ranges.every(({ client, from, to }) => {
-      const held = this.clients.get(client)
-      if (!held) return false
-      for (let i = 0; i < held.length; i += 2) {
-        if ((held[i] as number) <= from && to <= (held[i + 1] as number)) return true
-      }
-      return false
-    })
+    for (const range of ranges) if (!this.coversOne(range)) return false
+    return true
+  }
+
+  private coversOne({ client, from, to }: ClockRange): boolean {
+    const held = this.clients.get(client)
+    if (!held) return false
+    for (let i = 0; i < held.length; i += 2) {
+      if ((held[i] as number) <= from && to <= (held[i + 1] as number)) return true
+    }
+    return false
   }
 
   equals(other: ClockRanges): boolean {

@@ -5,6 +5,7 @@ import type { RoomKindName } from './store.ts'
 
 /** What a connection needs of a WebSocket; Bun's server socket is one. */
 export type Socket = {
+  readonly readyState: number
   send(data: Uint8Array | string): number
   close(code: number, reason: string): void
   terminate(): void

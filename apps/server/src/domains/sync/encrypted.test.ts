@@ -48,6 +48,7 @@ async function node(instanceId: string) {
       return data.length
     }
     const socket: Socket = {
+      readyState: WebSocket.OPEN,
       send,
       close: (code) => {
         closed = code

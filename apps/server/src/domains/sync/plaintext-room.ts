@@ -1,6 +1,7 @@
 import { AwarenessTable } from './awareness.ts'
 import { ClockRanges } from './clock-ranges.ts'
 import type { Connection } from './connection.ts'
+import { Outbox, type Outboxes } from './outbox.ts'
 import { updateFrame } from './protocol.ts'
 import { type Entry, Room } from './room.ts'
 import type { StoredEntry, StoredRoom } from './store.ts'
@@ -29,6 +30,8 @@ export class PlaintextRoom extends Room<UpdateEntry> {
   readonly held = new ClockRanges()
   readonly durable = new ClockRanges()
 
+  /** What goes to its sockets: published at once, or in a moment with others. */
+  readonly outbox: Outbox
   readonly awareness = new AwarenessTable<Connection>()
   awarenessTimer: ReturnType<typeof setTimeout> | undefined
   /** Diffs by state vector: after a crash every client presents the same one. */
@@ -45,8 +48,9 @@ export class PlaintextRoom extends Room<UpdateEntry> {
   /** Not before this size is compaction tried again after it failed. */
   compactAbove = 0
 
-  constructor(instanceId: string, key: string, stored: StoredRoom, now: number) {
+  constructor(instanceId: string, key: string, stored: StoredRoom, outboxes: Outboxes, now: number) {
     super(instanceId, key, stored, now)
+    this.outbox = new Outbox(this, outboxes)
     if (stored.snapshot) {
       this.setSnapshot(stored.snapshot, stored.snapshotSeq)
       const { ranges } = walkUpdate(stored.snapshot)

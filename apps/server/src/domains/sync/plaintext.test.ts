@@ -11,6 +11,7 @@ const update = (client: number, clock: number) => Uint8Array.of(1, 1, client, cl
 function deafSocket() {
   const closes: number[] = []
   const socket: Socket = {
+    readyState: WebSocket.OPEN,
     send: (data) => data.length,
     close: (code) => void closes.push(code),
     terminate: () => {},

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { countSyncFrames } from '../../kernel/metrics.ts'
 import { RemotePeer } from './awareness.ts'
 import { ClockRanges, decodeVector } from './clock-ranges.ts'
 import type { Connection } from './connection.ts'
 import { DocumentWorker } from './document-worker-client.ts'
 import type { EngineParts } from './engine.ts'
 import { Bucket } from './limits.ts'
+import { Outboxes } from './outbox.ts'
 import { PlaintextRoom, type UpdateEntry } from './plaintext-room.ts'
 import { awarenessFrame, decodeFrame, keepaliveFrame, step1Frame, updateFrame } from './protocol.ts'
 import type { RoomKind } from './room-kind.ts'
@@ -25,17 +25,19 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   readonly kind = 'yjs'
   private readonly worker = new DocumentWorker()
   private readonly parts: EngineParts
+  private readonly outboxes: Outboxes
   private connectionCount = 0
 
   constructor(parts: EngineParts) {
     this.parts = parts
+    this.outboxes = new Outboxes(parts.publish)
   }
 
   async load(instanceId: string, key: string): Promise<PlaintextRoom> {
     const stored = await loadRoom(this.parts.sql, instanceId, key)
     if (stored.damaged)
       this.parts.log.error({ room: stored.id }, 'a stored document is damaged; what precedes the damage is served')
-    const room = new PlaintextRoom(instanceId, key, stored, performance.now())
+    const room = new PlaintextRoom(instanceId, key, stored, this.outboxes, performance.now())
     room.awareness.tracksOwn = this.parts.tell !== undefined
     return room
   }
@@ -122,9 +124,9 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     // like the acknowledgement.
     const isDeferred = !room.held.isBehind(ranges)
     const entry = { bytes: update, frame, ranges, author: connection, at: Date.now(), isDeferred, digest, seq: 0 }
-    roomLog.append(room, entry)
-    if (!isDeferred) publishFrom(connection, room, frame)
     const now = performance.now()
+    roomLog.append(room, entry)
+    if (!isDeferred) room.outbox.send(connection, frame, now)
     if (hadGap && now - connection.gapAskedAt > 1000) {
       connection.gapAskedAt = now
       sendTo(connection, step1Frame(room.durable.encodeVector()))
@@ -186,15 +188,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   }
 
   committed(room: PlaintextRoom, entries: UpdateEntry[]) {
-    let acknowledged = false
-    const acknowledge = () => {
-      acknowledged = true
-      this.acknowledge(room, entries)
-    }
-    // Nearly always one author: outside of a handler each of its echoes would be a write of its own.
-    entries[0]?.author?.socket?.cork(acknowledge)
-    // A socket that is closed already does not cork, and calls nothing.
-    if (!acknowledged) acknowledge()
+    this.acknowledge(room, entries)
     if (room.owed.length > 0) this.payOwed(room)
     if (room.statuses.length > 0) {
       room.statuses = room.statuses.filter(({ after, connection, frame }) => {
@@ -207,20 +201,28 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     if (this.wantsCompaction(room)) this.compact(room)
   }
 
+  /** The echo is the acknowledgement: it is sent only now that the update is durable. */
   private acknowledge(room: PlaintextRoom, entries: readonly UpdateEntry[]): void {
+    const echoes = new Map<Connection, Uint8Array[]>()
     for (const entry of entries) {
       const { author, frame, bytes } = entry
       entry.author = undefined
       if (!author) continue
-      if (entry.isDeferred) {
-        if (author.state === 'live') publishFrom(author, room, frame)
-        else this.parts.publish(room.topic, frame)
-      }
+      if (entry.isDeferred) room.outbox.send(author, frame, performance.now())
       author.uncommittedFrames--
       author.uncommittedBytes -= bytes.length
-      // The echo is the acknowledgement: it is sent only now that the update is durable.
-      if (author.state === 'live') sendTo(author, frame)
+      const frames = echoes.get(author)
+      if (frames) frames.push(frame)
+      else echoes.set(author, [frame])
     }
+    // Most of the room is written to now: what waits for a write goes along.
+    if (echoes.size * 2 >= room.connections.size) room.outbox.flush()
+    // Outside of a handler each frame would be a write of its own, and what was published before it another one.
+    for (const [author, frames] of echoes)
+      if (author.state === 'live')
+        author.socket?.cork(() => {
+          for (const frame of frames) sendTo(author, frame)
+        })
   }
 
   private payOwed(room: PlaintextRoom) {
@@ -233,7 +235,8 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   }
 
   arrived(room: PlaintextRoom, entries: UpdateEntry[]) {
-    for (const { frame } of entries) this.parts.publish(room.topic, frame)
+    const now = performance.now()
+    for (const { frame } of entries) room.outbox.send(undefined, frame, now)
     if (this.wantsCompaction(room)) this.compact(room)
   }
 
@@ -324,14 +327,9 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   }
 
   stop() {
+    this.outboxes.stop()
     this.worker.end()
   }
-}
-
-/** Sends to everybody in a room but its author. */
-function publishFrom(author: Connection, room: PlaintextRoom, frame: Uint8Array) {
-  countSyncFrames('out', room.connections.size - 1, frame.length)
-  author.socket?.publish(room.topic, frame)
 }
 
 /** A client id that a half-open socket still holds may be taken over by the same person's new socket. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { testServer } from '../../testing/server.ts'
+import { Outboxes } from './outbox.ts'
 import { PlaintextRoom } from './plaintext-room.ts'
 import type { Entry, Room } from './room.ts'
 import { RoomLog, type Segment } from './room-log.ts'
@@ -33,7 +34,13 @@ async function node(key: string) {
       },
     },
   })
-  const room = new PlaintextRoom('standalone', key, await loadRoom(database.systemSql, 'standalone', key), 0)
+  const room = new PlaintextRoom(
+    'standalone',
+    key,
+    await loadRoom(database.systemSql, 'standalone', key),
+    new Outboxes(() => {}),
+    0,
+  )
   let clock = 0
   const client = 1 + Math.floor(Math.random() * 120)
   const write = (n = 1) => {

@@ -1,7 +1,7 @@
 import type { SQL } from 'bun'
 import type { Log } from '../../kernel/log.ts'
 import type { CloseReason } from './close-codes.ts'
-import { type Batch, Lane } from './lane.ts'
+import { type Batch, Lanes } from './lanes.ts'
 import type { Entry, Room } from './room.ts'
 import { decodeSegment, encodeSegment } from './segment.ts'
 import { appendSegments, createRoom, type RoomState, readNews, type StoredEntry } from './store.ts'
@@ -32,6 +32,7 @@ type Options = {
   sql: SQL
   connect: (max: number) => SQL
   log: Log
+  /** Connections to write through; one is enough as long as the database is quick. */
   lanes: number
   handlers: Handlers
 }
@@ -47,7 +48,7 @@ export class RoomLog {
   onAppended: ((room: Room, segment: Segment) => void) | undefined
 
   private stopped = false
-  private readonly lanes: Lane[]
+  private readonly lanes: Lanes
   private readonly drivers: SQL[]
   private readonly sql: SQL
   private readonly log: Log
@@ -58,14 +59,14 @@ export class RoomLog {
     this.log = log
     this.handlers = handlers
     this.drivers = Array.from({ length: lanes }, () => connect(1))
-    this.lanes = this.drivers.map((driver) => new Lane(driver, (sql, batch) => this.store(sql, batch), log))
+    this.lanes = new Lanes(this.drivers, (sql, batch) => this.store(sql, batch), log)
   }
 
   /** Adds an entry to the room, to be committed with what else waits. */
   append<E extends Entry>(room: Room<E>, entry: E): void {
     room.append(entry)
     this.pendingBytes += entry.bytes.length
-    this.laneOf(room as unknown as Room).add(room as unknown as Room)
+    this.lanes.add(room as unknown as Room)
   }
 
   /**
@@ -101,9 +102,9 @@ export class RoomLog {
 
   /** Resolves when everything is durable. */
   async settle(): Promise<void> {
-    // A room that is being looked at is in no lane, and comes back to it.
+    // A room that is being looked at waits for no flush, and comes back to it.
     while (this.pendingBytes > 0 && !this.stopped) {
-      await Promise.all(this.lanes.map((lane) => lane.settle()))
+      await this.lanes.settle()
       if (this.pendingBytes > 0) await Bun.sleep(1)
     }
   }
@@ -117,12 +118,8 @@ export class RoomLog {
 
   async stop(): Promise<void> {
     this.stopped = true
-    for (const lane of this.lanes) lane.stop()
+    this.lanes.stop()
     await Promise.all(this.drivers.map((driver) => driver.close({ timeout: 2 })))
-  }
-
-  private laneOf(room: Room): Lane {
-    return this.lanes[Math.abs(Bun.hash.crc32(room.topic)) % this.lanes.length] as Lane
   }
 
   private async look(room: Room): Promise<void> {
@@ -137,7 +134,7 @@ export class RoomLog {
     } finally {
       // In the same turn in which nothing was behind: whoever asks from now on begins a new look.
       room.catching = undefined
-      if (room.hasUncommitted && !room.gone) this.laneOf(room).add(room)
+      if (room.hasUncommitted && !room.gone) this.lanes.add(room)
     }
   }
 

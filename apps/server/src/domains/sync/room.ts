@@ -115,11 +115,12 @@ export abstract class Room<E extends Entry = Entry> {
   /** The oldest `n` uncommitted entries are durable now; `lastSeq` is the number of the last of them. */
   commit(n: number, lastSeq: number): E[] {
     const entries = this.tail.slice(this.committed, this.committed + n)
-    entries.forEach((entry, i) => {
-      entry.seq = lastSeq - n + 1 + i
+    let seq = lastSeq - n
+    for (const entry of entries) {
+      entry.seq = ++seq
       this.pendingBytes -= entry.bytes.length
       this.settled(entry)
-    })
+    }
     this.committed += n
     this.head = lastSeq
     return entries

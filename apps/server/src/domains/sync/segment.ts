@@ -1,4 +1,4 @@
-import { FrameReader, varUint } from './protocol.ts'
+import { FrameReader } from './protocol.ts'
 
 /** One stored flush of one room: version byte, then for each update `length, kind, sender, ms since the first, bytes`. */
 const version = 1
@@ -9,22 +9,43 @@ export type SegmentEntry = { bytes: Uint8Array; at: number }
 /** @param entries in order; `at` in milliseconds, of any clock: what is stored is the distance from the first one */
 export function encodeSegment(entries: readonly SegmentEntry[]): { payload: Uint8Array; crc: number } {
   const start = entries[0]?.at ?? 0
-  const parts: (number[] | Uint8Array)[] = [[version]]
   let size = 1
-  for (const { bytes, at } of entries) {
-    // The sender stays 0 until a reader of the log needs to know who wrote what.
-    const head = [kindUpdate, 0, ...varUint(Math.max(0, Math.round(at - start)))]
-    const length = varUint(head.length + bytes.length)
-    parts.push(length, head, bytes)
-    size += length.length + head.length + bytes.length
+  for (const entry of entries) {
+    const length = lengthOf(entry, start)
+    size += varUintLength(length) + length
   }
   const payload = new Uint8Array(size)
-  let at = 0
-  for (const part of parts) {
-    payload.set(part, at)
-    at += part.length
+  payload[0] = version
+  let to = 1
+  for (const entry of entries) {
+    to = writeVarUint(payload, to, lengthOf(entry, start))
+    payload[to++] = kindUpdate
+    // The sender stays 0 until a reader of the log needs to know who wrote what.
+    payload[to++] = 0
+    to = writeVarUint(payload, to, sinceStart(entry, start))
+    payload.set(entry.bytes, to)
+    to += entry.bytes.length
   }
   return { payload, crc: crcOf(payload) }
+}
+
+const sinceStart = ({ at }: SegmentEntry, start: number) => Math.max(0, Math.round(at - start))
+const lengthOf = (entry: SegmentEntry, start: number) =>
+  2 + varUintLength(sinceStart(entry, start)) + entry.bytes.length
+
+function varUintLength(value: number): number {
+  let length = 1
+  for (let n = value; n >= 128; n = Math.floor(n / 128)) length++
+  return length
+}
+
+/** @returns where the next byte belongs */
+function writeVarUint(bytes: Uint8Array, at: number, value: number): number {
+  let to = at
+  let n = value
+  for (; n >= 128; n = Math.floor(n / 128)) bytes[to++] = (n % 128) | 128
+  bytes[to++] = n
+  return to
 }
 
 /** @returns the entries, `at` since the first one; undefined when the bytes are not what was written */

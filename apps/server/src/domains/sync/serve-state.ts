@@ -72,6 +72,8 @@ export function continueServing(connection: Connection) {
   if (socket.getBufferedAmount() > bufferedAtMost) return
   connection.serving = false
   sendDeferred(connection)
+  // It has been given all of that, or will be.
+  room.outbox.flush()
   socket.subscribe(room.topic)
   socket.subscribe(connection.keepaliveTopic)
   connection.subscribed = true

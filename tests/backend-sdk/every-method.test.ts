@@ -785,6 +785,66 @@ everyMethodOf('m2m', () => clerk.m2m, {
   },
 })
 
+everyMethodOf('apiKeys', () => clerk.apiKeys, {
+  list: async () => {
+    const { id: subject } = await newUser()
+    const { id } = await clerk.apiKeys.create({ name: 'listed', subject })
+    const page = await clerk.apiKeys.list({ subject, includeInvalid: true })
+    isRead(page.data[0])
+    expect(page).toMatchObject({ totalCount: 1, data: [{ id, secret: undefined }] })
+  },
+  create: async () => {
+    const { id: subject } = await newUser()
+    const made = await clerk.apiKeys.create({ name: 'new', subject, createdBy: subject, secondsUntilExpiration: 3600 })
+    isRead(made)
+    expect(made).toMatchObject({ type: 'api_key', subject, createdBy: subject, expired: false, revoked: false })
+    expect(made.secret).toStartWith('ak_')
+    expect(await codeOf(clerk.apiKeys.create({ name: 'new', subject }))).toBe('token_creation_conflict')
+    expect(await codeOf(clerk.apiKeys.create({ name: 'new', subject: 'user_nobody' }))).toBe('form_param_value_invalid')
+  },
+  get: async () => {
+    const { id: subject } = await newUser()
+    const { id } = await clerk.apiKeys.create({ name: 'got', subject })
+    const key = await clerk.apiKeys.get(id)
+    isRead(key)
+    expect(key).toMatchObject({ id, name: 'got', scopes: [], claims: null, lastUsedAt: null })
+  },
+  update: async () => {
+    const { id: subject } = await newUser()
+    const { id: apiKeyId } = await clerk.apiKeys.create({ name: 'changed', subject })
+    const changed = await clerk.apiKeys.update({ apiKeyId, subject, description: 'new', scopes: ['read'] })
+    isRead(changed)
+    expect(changed).toMatchObject({ description: 'new', scopes: ['read'] })
+  },
+  delete: async () => {
+    const { id: subject } = await newUser()
+    const { id } = await clerk.apiKeys.create({ name: 'deleted', subject })
+    expect(await clerk.apiKeys.delete(id)).toMatchObject({ id, deleted: true })
+    expect(await codeOf(clerk.apiKeys.get(id))).toBe('resource_not_found')
+  },
+  revoke: async () => {
+    const { id: subject } = await newUser()
+    const { id: apiKeyId } = await clerk.apiKeys.create({ name: 'revoked', subject })
+    const revoked = await clerk.apiKeys.revoke({ apiKeyId, revocationReason: 'leaked' })
+    isRead(revoked)
+    expect(revoked).toMatchObject({ revoked: true, revocationReason: 'leaked' })
+  },
+  getSecret: async () => {
+    const { id: subject } = await newUser()
+    const { id } = await clerk.apiKeys.create({ name: 'secret', subject })
+    // Kept only where the settings say so.
+    expect(await codeOf(clerk.apiKeys.getSecret(id))).toBe('api_key_secret_not_kept')
+  },
+  verify: async () => {
+    const { id: subject } = await newUser()
+    const { id, secret = '' } = await clerk.apiKeys.create({ name: 'verified', subject })
+    const key = await clerk.apiKeys.verify(secret)
+    isRead(key)
+    expect(key).toMatchObject({ id, subject })
+    expect(await codeOf(clerk.apiKeys.verify('ak_nothing'))).toBe('resource_not_found')
+  },
+})
+
 // Last: it changes the settings that the others go by.
 everyMethodOf('instance', () => clerk.instance, {
   get: async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, newPerson, screenshot } from '../support/browser.ts'
-import { startUsher, type UsherProcess } from '../support/usher.ts'
+import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
 let browser: Browser
@@ -92,4 +92,76 @@ test.skipIf(!chromiumPath)(
     expect(cleo.problems).toEqual([])
   },
   90_000,
+)
+
+/** Makes a key in the form that is open, and takes it from where it is shown once. */
+async function makeKey(person: Person, name: string, shot: string): Promise<string> {
+  const { page } = person
+  await page.getByRole('button', { name: 'Add new key' }).click()
+  await page.fill('input[name=name]', name)
+  await page.getByRole('button', { name: 'Create key' }).click()
+  await page.getByText(`Copy your "${name}" API Key now`).waitFor()
+  await screenshot(person, shot)
+  const secret = await page.locator('input[name=apiKeySecret], input[value^=ak_]').first().inputValue()
+  await page.getByRole('button', { name: 'Copy & Close' }).click()
+  await page.getByRole('cell', { name }).first().waitFor()
+  return secret
+}
+
+test.skipIf(!chromiumPath)(
+  'a person and an organization make API keys, see each once and revoke it',
+  async () => {
+    const { url, secret_key: secretKey } = usher.ready
+    await changeSettings(
+      usher,
+      { apiKeys: { users: true, organizations: true } },
+      (environment) => environment.api_keys_settings.orgs_api_keys_enabled === true,
+    )
+    const verifies = async (secret: string) => {
+      const headers = { authorization: `Bearer ${secretKey}` }
+      return (await fetch(`${url}/api_keys/verify`, { method: 'POST', headers, body: JSON.stringify({ secret }) }))
+        .status
+    }
+    const finn = await newPerson(browser, 'finn')
+    const { page, context } = finn
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'])
+    await page.goto(`${url}/demo?sign-up=1`)
+    await page.fill('input[name=emailAddress]', 'finn+clerk_test@example.com')
+    await page.fill('input[name=password]', password)
+    await page.click('.cl-formButtonPrimary')
+    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await page.getByRole('heading', { name: 'Personal account' }).waitFor()
+
+    await page.click('.cl-userButtonTrigger')
+    await page.getByText('Manage account').click()
+    await page.getByRole('button', { name: 'API keys' }).click()
+    const own = await makeKey(finn, 'laptop', 'keys-01-secret')
+    expect(own).toMatch(/^ak_/)
+    expect(await verifies(own)).toBe(200)
+    await screenshot(finn, 'keys-02-list')
+    expect(await page.content()).not.toContain(own)
+    await page.locator('.cl-apiKeysTable .cl-menuButtonEllipsis, .cl-menuButtonEllipsis').first().click()
+    await page.getByRole('menuitem', { name: 'Revoke key' }).click()
+    await page.locator('[role=alertdialog] input').fill('Revoke')
+    await screenshot(finn, 'keys-03-revoke')
+    await page.getByRole('button', { name: 'Revoke key' }).click()
+    await page.getByText('No API keys found').waitFor()
+    expect(await verifies(own)).toBe(404)
+    await page.keyboard.press('Escape')
+
+    await page.click('.cl-organizationSwitcherTrigger')
+    await page.getByText('Create organization').click()
+    await page.fill('input[name=name]', 'Locksmiths')
+    await page.getByRole('button', { name: 'Create organization' }).click()
+    await page.getByRole('button', { name: 'Skip' }).click()
+    await page.getByRole('heading', { name: 'Locksmiths' }).waitFor()
+    await page.click('.cl-organizationSwitcherTrigger')
+    await page.getByText('Manage', { exact: true }).click()
+    await page.getByRole('button', { name: 'API keys' }).click()
+    const shared = await makeKey(finn, 'deploys', 'keys-04-organization')
+    expect(await verifies(shared)).toBe(200)
+    await screenshot(finn, 'keys-05-organization-list')
+    expect(finn.problems).toEqual([])
+  },
+  60_000,
 )

@@ -115,6 +115,7 @@ export async function runUsher(args: string[], env: Record<string, string> = {})
 export type Environment = {
   auth_config: Record<string, unknown>
   display_config: Record<string, unknown>
+  api_keys_settings: Record<string, unknown>
   organization_settings: Record<string, unknown>
   user_settings: {
     attributes: Record<string, Record<string, unknown>>

@@ -79,6 +79,15 @@ const doors: Record<string, { takes: string[]; opens: (w: World, value: string) 
     takes: ['dev browser'],
     opens: async (w, value) => (await identifyClient(w.t.ctx(), value, 'dev_browser')) !== undefined,
   },
+  'verification of an API key': {
+    takes: ['API key'],
+    opens: async (w, secret) => ok(await bapi(w, '/api_keys/verify', { secret })),
+  },
+  'bearer of the API keys': {
+    // A secret key leads to the other face, where a subject has to be named.
+    takes: ['session'],
+    opens: async (w, value) => ok(await w.t.fetch('/api_keys', { headers: { authorization: `Bearer ${value}` } })),
+  },
   'key of a machine': {
     // The application’s key has to say which machine it asks about.
     takes: ['machine secret key'],

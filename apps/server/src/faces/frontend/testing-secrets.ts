@@ -1,4 +1,5 @@
 import { transaction } from '../../database/index.ts'
+import { createApiKey } from '../../domains/api-keys/index.ts'
 import { createM2mToken, createMachine } from '../../domains/machines/index.ts'
 import { createOrganization, inviteMembers } from '../../domains/organizations/index.ts'
 import {
@@ -24,6 +25,7 @@ export async function world() {
   const t = await testInstance()
   await t.server.runtime.instances.changeSettings(t.ctx().instance.id, {
     multiSession: true,
+    apiKeys: { users: true },
     rateLimits: { attemptsPerMinute: 100_000 },
   })
   const browser = new TestBrowser(t)
@@ -97,6 +99,10 @@ export const kinds: Record<string, (w: World) => Promise<string>> = {
   'OAuth state': (w) => oneTime(w, 'oauth_state'),
   'rotating nonce': (w) => oneTime(w, 'rotating_token_nonce'),
   'passkey challenge': (w) => oneTime(w, 'passkey_challenge'),
+  'API key': async (w) => {
+    invited += 1
+    return (await createApiKey(w.t.ctx(), { name: `key ${invited}`, subject: w.userId })).secret
+  },
   'machine secret key': async (w) => (await createMachine(w.t.ctx(), { name: 'Cron' })).secretKey,
   'machine token': (w) => machineToken(w, 'opaque'),
   'signed machine token': (w) => machineToken(w, 'jwt'),

@@ -92,16 +92,20 @@ export class AwarenessTable<Owner extends object> {
     return held.owner === undefined || held.owner === owner || sameOwner(held.owner, owner)
   }
 
-  /** A connection is gone: its clients leave, in its name and one clock later. @returns whether there were any */
+  /** A connection is gone: its clients leave, in its name. @returns whether there were any */
   leave(owner: Owner, now: number): boolean {
     return this.leaveAll((other) => other === owner, now)
   }
 
+  /**
+   * They leave at the clock that they had, which stock clients take for a goodbye. A later one would be taken for the last
+   * word where they are connected by now, and hide the next thing that they say themselves.
+   */
   leaveAll(goes: (owner: Owner | RemotePeer) => boolean, now: number): boolean {
     let left = false
     for (const [client, { owner, clock }] of this.clients) {
       if (owner === undefined || !goes(owner)) continue
-      this.clients.set(client, { clock: clock + 1, state: undefined, owner: undefined, at: now })
+      this.clients.set(client, { clock, state: undefined, owner: undefined, at: now })
       this.changed.add(client)
       // Whoever was elsewhere is gone from everywhere, and each node notices by itself.
       if (this.tracksOwn && !(owner instanceof RemotePeer)) this.own.add(client)

@@ -845,6 +845,20 @@ everyMethodOf('apiKeys', () => clerk.apiKeys, {
   },
 })
 
+everyMethodOf('webhooks', () => clerk.webhooks, {
+  createSvixApp: async () => {
+    const { svix_url: url } = await clerk.webhooks.createSvixApp()
+    expect(url).toStartWith(`${usher.ready.url}/webhooks/portal/open#`)
+  },
+  generateSvixAuthURL: async () => {
+    const links = [await clerk.webhooks.generateSvixAuthURL(), await clerk.webhooks.generateSvixAuthURL()]
+    expect(new Set(links.map(({ svix_url: url }) => new URL(url).hash)).size).toBe(2)
+  },
+  deleteSvixApp: async () => {
+    expect(await clerk.webhooks.deleteSvixApp()).toBeUndefined()
+  },
+})
+
 // Last: it changes the settings that the others go by.
 everyMethodOf('instance', () => clerk.instance, {
   get: async () => {

@@ -108,7 +108,7 @@ function row(shown: Shown, delivery: Delivery): Html {
   const answer = [responseStatus, error, durationMs === null ? null : `${durationMs} ms`].filter(
     (part) => part !== null,
   )
-  return html`<tr><td><code>${type}</code><br><span class="muted">${position === null ? 'test' : `sequence ${position}`}</span></td><td><span class="pill ${looks[state]}">${state}</span></td><td>${answer.join(', ')}</td><td>${timeOf(attemptedAt ?? createdAt)}${delivery.nextAttemptAt ? html`<br><span class="muted">again ${timeOf(delivery.nextAttemptAt)}</span>` : ''}</td><td>${delivery.attempts}</td><td class="small">${
+  return html`<tr><td data-label="Event"><span><code>${type}</code><br><span class="muted">${position === null ? 'test' : `sequence ${position}`}</span></span></td><td data-label="What came of it"><span class="pill ${looks[state]}">${state}</span></td><td data-label="Answer">${answer.join(', ')}</td><td data-label="At"><span>${timeOf(attemptedAt ?? createdAt)}${delivery.nextAttemptAt ? html`<br><span class="muted">again ${timeOf(delivery.nextAttemptAt)}</span>` : ''}</span></td><td data-label="Attempts">${delivery.attempts}</td><td class="small">${
     position === null || state === 'waiting'
       ? ''
       : html`<form method="post" action="${addressOf(shown)}/replay"><input type="hidden" name="position" value="${position}"><button aria-label="Deliver ${type} with the sequence ${position} again">Again</button></form>`

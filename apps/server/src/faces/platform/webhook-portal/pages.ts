@@ -13,9 +13,9 @@ fieldset{border:1px solid var(--line);border-radius:12px;padding:12px 16px;margi
 .pill.bad{background:#fee2e2;color:#991b1b}.pill.good{background:#dcfce7;color:#166534}.pill.off{background:var(--line);color:var(--text)}
 @media (prefers-color-scheme:dark){.pill.bad{background:#450a0a;color:#fecaca}.pill.good{background:#052e16;color:#bbf7d0}}
 button.danger{color:#b91c1c;border-color:currentColor}@media (prefers-color-scheme:dark){button.danger{color:#fca5a5}}
-a.card h2,main h1{overflow-wrap:anywhere}.secret{user-select:all;overflow-wrap:anywhere}section{margin-top:40px}section h2{font-size:20px}
+a.card h2,main h1{overflow-wrap:anywhere}.secret{user-select:all;overflow-wrap:anywhere}main.stack>section{margin-top:40px}section h2{font-size:20px}header.top form.row,section form.row{margin-bottom:0}details{margin-top:12px}details>:not(summary){margin-top:12px}.card[role=alert]{border-color:#b91c1c}
 .small button{padding:4px 10px;font-size:14px}summary{cursor:pointer;font-weight:600}.button{border:1px solid var(--line);border-radius:8px;padding:8px 14px;text-decoration:none}.button.primary{background:var(--accent);border-color:var(--accent);color:var(--on);font-weight:600}
-@media (max-width:600px){main{padding:24px 16px}header.top{padding:12px 16px}h1{font-size:24px}}
+@media (max-width:600px){main{padding:24px 16px}header.top{padding:12px 16px}h1{font-size:24px}thead{display:none}table,tbody{display:block}tr{display:block;padding:12px 0;border-bottom:1px solid var(--line)}td{display:flex;gap:12px;justify-content:space-between;border:0;padding:2px 0;white-space:normal;text-align:right}td:empty{display:none}td[data-label]::before{content:attr(data-label);color:var(--soft)}}
 `
 
 type PortalPage = { title: string; body: Html; status?: number; script?: string }

@@ -14,10 +14,12 @@ import {
   roomKey,
 } from '@usher/sync'
 import { checkOf, createReceiver, parseEnvelope } from '@usher/sync/crypto'
-import { removeMember } from '../../apps/server/src/domains/organizations/index.ts'
+import { sql } from 'drizzle-orm'
+import { transaction } from '../../apps/server/src/database/index.ts'
+import { addMember, removeMember } from '../../apps/server/src/domains/organizations/index.ts'
 import { temporaryDirectory } from '../support/usher.ts'
 import { generous, startSyncServer, until } from './support.ts'
-import { type Member, team } from './vault-support.ts'
+import { type Member, member, team } from './vault-support.ts'
 
 const password = 'a long vault password'
 
@@ -148,6 +150,74 @@ describe('devices with a vault', () => {
     expect(opened.length).toBeGreaterThan(0)
     expect(opened.every((epoch) => epoch === 0)).toBe(true)
     expect(newer).toBeGreaterThan(0)
+  })
+})
+
+describe('a key is replaced', () => {
+  /** People with the document open, none of whom looks by themselves. */
+  async function together(names: string[]) {
+    const { t, people, docId, organizationId } = await team(names)
+    const members = []
+    for (const person of people) {
+      const vault = person.device()
+      await vault.create({ password })
+      members.push({ person, vault, keys: vault.documentKeys(docId, { checkEveryMs: 0 }) })
+    }
+    const [first] = members as [(typeof members)[0]]
+    await first.keys.current()
+    const devices = members.map(({ person, keys }) => ofMember(person, docId, keys))
+    for (const one of devices) await one.whenSynced()
+    return { t, members, devices, docId, organizationId }
+  }
+
+  test('E-9 L4 within seconds after somebody left, by whoever is there', async () => {
+    const { t, members, devices, organizationId } = await together(['ada', 'bob', 'carol'])
+    const [ada, bob, carol] = members as [(typeof members)[0], (typeof members)[0], (typeof members)[0]]
+    const began = performance.now()
+    await removeMember(t.ctx(), { organizationId, userId: carol.person.userId })
+    const key = async ({ keys }: typeof ada) => keys.get(1)
+    while (!(await key(ada)) || !(await key(bob))) {
+      if (performance.now() - began > 5000) throw new Error('nobody replaced the key')
+      await Bun.sleep(20)
+    }
+    expect(await key(ada)).toEqual(await key(bob))
+    expect(await key(carol)).toBeUndefined()
+    const [a, b, c] = devices as [(typeof devices)[0], (typeof devices)[0], (typeof devices)[0]]
+    a.text.insert(0, 'without her')
+    await until(() => b.text.toString() === 'without her', 'received')
+    expect(c.text.toString()).toBe('')
+    for (const one of devices) one.destroy()
+  })
+
+  test('E-9 after ninety days, and whoever waits for a key hears when it is there', async () => {
+    const { t, members, devices, docId, organizationId } = await together(['ada'])
+    const [ada] = members as [(typeof members)[0]]
+    const days = (n: number) =>
+      transaction(t.ctx(), (tx) =>
+        tx.db.execute(
+          sql`update vault_epochs set created_at = now() - make_interval(days => ${n}) where doc_id = ${docId}`,
+        ),
+      )
+    await days(89)
+    await ada.keys.refresh()
+    expect((await ada.keys.current()).epoch).toBe(0)
+    await days(90)
+    await ada.keys.refresh()
+    expect((await ada.keys.current()).epoch).toBe(1)
+
+    const bob = await member(t, 'bob')
+    await addMember(t.ctx(), { organizationId, userId: bob.userId, role: 'org:member' })
+    const vault = bob.device()
+    await vault.create({ password })
+    devices[0]?.text.insert(0, 'for bob, too')
+    await devices[0]?.whenSaved()
+    using waiting = ofMember(bob, docId, vault.documentKeys(docId, { checkEveryMs: 0 }))
+    await until(() => waiting.state.status === 'waiting-for-key', 'waiting')
+    const began = performance.now()
+    expect(await ada.keys.share()).toEqual([bob.userId])
+    await until(() => waiting.text.toString() === 'for bob, too', 'read')
+    expect(performance.now() - began).toBeLessThan(2000)
+    for (const one of devices) one.destroy()
   })
 })
 

@@ -91,6 +91,7 @@ export class EncryptedSession implements Session {
   private readonly presence: EncryptedPresence
   private members = 0
   private wake: (() => void) | undefined
+  private keysTimer: ReturnType<typeof setTimeout> | undefined
   private retryTimer: ReturnType<typeof setTimeout> | undefined
   private upload: { snapshot: Snapshot; chunks: Uint8Array[] } | undefined
   private writing: Promise<void> = Promise.resolve()
@@ -170,6 +171,7 @@ export class EncryptedSession implements Session {
   }
 
   text(message: TextMessage): void {
+    if (message.t === 'keys') this.lookForKeys(message.due === true)
     if (message.t !== 'role' || (message.access !== 'read' && message.access !== 'write')) return
     this.access = message.access
     this.sendOutbox()
@@ -208,6 +210,7 @@ export class EncryptedSession implements Session {
     this.lost()
     clearTimeout(this.timer)
     clearTimeout(this.retryTimer)
+    clearTimeout(this.keysTimer)
     this.unsubscribe()
     this.presence.destroy()
   }
@@ -416,10 +419,10 @@ export class EncryptedSession implements Session {
       const seq = start + i
       let result = await opening[i]
       while (result?.error instanceof CryptoError && result.error.code === 'unknown_key') {
-        if (!(await this.waitForKey(parseEnvelope(envelope).epoch)) || connection !== this.connection) {
-          this.store(applied)
-          return
-        }
+        const { epoch } = parseEnvelope(envelope)
+        // With one key several come, and this was tried before they did.
+        const isHere = await this.keys.get(epoch).catch(() => undefined)
+        if ((!isHere && !(await this.waitForKey(epoch))) || connection !== this.connection) return this.store(applied)
         result = await settle(this.log.open(envelope))
       }
       if (connection !== this.connection) return this.store(applied)
@@ -480,10 +483,25 @@ export class EncryptedSession implements Session {
     return true
   }
 
+  /**
+   * The server says that there is something new about the keys. One that is due is replaced by whoever comes first: of many
+   * members most wait long enough to hear that it is done.
+   */
+  private lookForKeys(isDue: boolean): void {
+    clearTimeout(this.keysTimer)
+    const waitMs = isDue ? Math.random() * Math.min(2_000, 100 * this.members) : 0
+    this.keysTimer = setTimeout(() => this.refreshKeys(), waitMs)
+  }
+
   private onEpoch(epoch: number): void {
     this.serverEpoch = Math.max(this.serverEpoch, epoch)
     this.sender = undefined
     this.presence.changeEpoch()
+    clearTimeout(this.keysTimer)
+    this.refreshKeys()
+  }
+
+  private refreshKeys(): void {
     this.keys.refresh?.().then(
       () => {
         this.wake?.()

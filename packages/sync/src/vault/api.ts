@@ -29,6 +29,7 @@ export type DocumentKeysJson = {
   created: boolean
   epoch: number
   pending_since: number | null
+  rotation_due: 'removal' | 'age' | null
   keys: { epoch: number; sealed: string; signature: string; created_by: string; key_hash: string }[]
   readers: (PublicKeysJson & { has_key: boolean })[]
   givers: PublicKeysJson[]

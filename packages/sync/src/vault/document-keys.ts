@@ -35,7 +35,7 @@ export type DocumentKeysOptions = {
   strict?: boolean
   /** False: a key that has to be replaced waits for `rotate()`. Otherwise whoever writes replaces it. */
   rotate?: boolean
-  /** How often to look whether somebody lost access; 0: only when asked. */
+  /** How often to look whether a key has to be replaced, besides when the server says so; 0: only then, and when asked. */
   checkEveryMs?: number
 }
 
@@ -182,14 +182,16 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
 
   async function ready(answer: DocumentKeysJson): Promise<DocumentKeysJson> {
     if (!answer.created && answer.access === 'write') return create(answer)
-    if (answer.pending_since === null) return answer
+    const { rotation_due: due } = answer
+    if (due === null) return answer
     if (rotates && answer.access === 'write' && held.has(answer.epoch)) {
-      await rotate('removal').catch((error) => {
-        if (strict) throw error
+      await rotate(due).catch((error) => {
+        if (strict && due === 'removal') throw error
       })
       return ring ?? answer
     }
-    if (strict) throw new VaultError('rotation_pending', 'Somebody lost access, and there is no new key yet.')
+    if (strict && due === 'removal')
+      throw new VaultError('rotation_pending', 'Somebody lost access, and there is no new key yet.')
     return answer
   }
 

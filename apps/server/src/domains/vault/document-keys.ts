@@ -14,12 +14,17 @@ type StoredKey = Pick<typeof vaultDocumentKeys.$inferSelect, 'epoch' | 'sealed' 
   keyHash: string
 }
 
+/** A key is replaced when it is as old as this, so that what is lost with one is bounded in time. */
+const lifetimeMs = 90 * 24 * 60 * 60_000
+
 /** What a reader of a document needs to know about its keys. */
 export type DocumentKeyRing = {
   docId: string
   access: Access
   /** Undefined: nobody has given it a key yet. */
   document: VaultDocument | undefined
+  /** Why the key has to be replaced: somebody lost access, or it is as old as a key may become. */
+  due: 'removal' | 'age' | undefined
   /** The caller's own, of every epoch. */
   keys: StoredKey[]
   /** Who may read and has a vault, and which of them hold the current key. */
@@ -67,6 +72,7 @@ export async function getDocumentKeys(
       docId,
       access,
       document,
+      due: document && (await dueOf(tx, document)),
       keys: rows.map(({ readAt: _, ...key }) => key),
       readers: readers.map((reader) => ({ ...reader, hasKey: holders.has(reader.userId) })),
       givers: await findKeyHolders(tx, [...new Set(rows.map((row) => row.createdBy))]),
@@ -321,6 +327,16 @@ async function withdraw(
     const data = { ...ownerData(docId), user_id: id, ...(withheld.has(id) && { withheld: true }) }
     emit(tx, { type: 'documentKey.withdrawn', subject: docId, data })
   }
+}
+
+async function dueOf(tx: Tx, { docId, epoch, pendingSince }: VaultDocument): Promise<DocumentKeyRing['due']> {
+  if (pendingSince) return 'removal'
+  const [current] = await tx.db
+    .select({ createdAt: vaultEpochs.createdAt })
+    .from(vaultEpochs)
+    .where(and(eq(vaultEpochs.instanceId, tx.instance.id), eq(vaultEpochs.docId, docId), eq(vaultEpochs.epoch, epoch)))
+  const age = current ? tx.now().getTime() - current.createdAt.getTime() : 0
+  return age >= lifetimeMs ? 'age' : undefined
 }
 
 /** What was withheld from somebody who may read again. */

@@ -342,6 +342,24 @@ describe('E-9 rotation', () => {
   })
 })
 
+test('E-9 a key is due to be replaced after ninety days, and one that somebody lost at once', async () => {
+  const t = await testInstance()
+  const { docId, people } = await team(t, 1)
+  const [ada] = people as [Person]
+  const due = async () => (await getDocumentKeys(t.ctx(), { userId: ada.userId, docId })).due
+  expect(await due()).toBeUndefined()
+  await newDocument(t, docId, ada, [ada])
+  t.advance(90 * 24 * 60 * 60_000 - 60_000)
+  expect(await due()).toBeUndefined()
+  t.advance(60_000)
+  expect(await due()).toBe('age')
+  await rotateDocumentKey(t.ctx(), {
+    ...{ userId: ada.userId, docId, from: 0, keyRecord: recordOf(0), reason: 'age', keyHash: ada.random(32) },
+    grants: await ada.grants(docId, 1, [ada.userId]),
+  })
+  expect(await due()).toBeUndefined()
+})
+
 describe('keys that nobody else could give again', () => {
   const hidden = [{ pattern: '*', read: 'org:plans:read' }]
   const denied = { code: 'sync_access_denied' }

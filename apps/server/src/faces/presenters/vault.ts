@@ -32,6 +32,7 @@ export const presentDocumentKeys = (ring: DocumentKeyRing) => ({
   created: ring.document !== undefined,
   epoch: ring.document?.epoch ?? 0,
   pending_since: ring.document?.pendingSince?.getTime() ?? null,
+  rotation_due: ring.due ?? null,
   keys: ring.keys.map(({ epoch, sealed, signature, createdBy, keyHash }) => ({
     epoch,
     sealed,

@@ -10,6 +10,7 @@ import { refusals, watchPlane } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
 import { documentChannels } from '../realtime/document-channels.ts'
 import { createSyncPlane, type SyncPlane } from './plane.ts'
+import { tellAboutKeys } from './tell-about-keys.ts'
 import { tokenGate } from './token-gate.ts'
 
 export type { SocketData, SyncPlane } from './plane.ts'
@@ -56,6 +57,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
     // The log of the document grew by the record of it, and the members' next envelopes need the new key.
     if (event.type === 'documentKey.rotated')
       for (const room of engine.findRooms(event.instanceId, event.subject)) engine.catchUpSoon(room)
+    if (event.type.startsWith('documentKey.')) tellAboutKeys(engine, event)
     const ids = changesRights(event)
     if (!ids) return
     changes++

@@ -273,7 +273,7 @@ test('J1 nobody makes keys for a person in whose name they act, or before their 
   }
 })
 
-test('J2 a person’s keys die with a ban, come back with its end, and are gone with the account', async () => {
+test('J2 A16 a person’s keys die with a ban, come back with its end, and are gone with the account', async () => {
   const { id: subject } = await newUser()
   const { id, secret } = await clerk.apiKeys.create({ name: 'own', subject })
   expect(await verifies(secret)).toBe(200)
@@ -286,7 +286,7 @@ test('J2 a person’s keys die with a ban, come back with its end, and are gone 
   expect(await codeOf(clerk.apiKeys.get(id))).toBe('resource_not_found')
 })
 
-test('J2 an organization’s keys die with it, and those that a member made die with the membership', async () => {
+test('J2 I8 an organization’s keys die with it, and those that a member made die with the membership', async () => {
   const { id: subject } = await clerk.organizations.createOrganization({ name: 'Mortal', createdBy: ada.userId })
   const membership = { organizationId: subject, userId: bob.userId }
   await clerk.organizations.createOrganizationMembership({ ...membership, role: 'org:admin' })

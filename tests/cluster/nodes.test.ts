@@ -49,6 +49,22 @@ test.skipIf(!postgresBin || !redisServer)(
     // Redis is no reason to send nobody here any more.
     expect((await fetch(`${two.ready.url}/readyz`)).status).toBe(200)
     expect(await isAway()).toBe(true)
+
+    // What one node takes away, another one refuses at once, without a word between them: it remembers nothing of keys.
+    const call = async (node: typeof one, path: string, body: object) => {
+      const headers = { authorization: `Bearer ${node.ready.secret_key}`, 'content-type': 'application/json' }
+      const response = await fetch(node.ready.url + path, { method: 'POST', headers, body: JSON.stringify(body) })
+      return { status: response.status, body: await response.json() }
+    }
+    const { body: user } = await call(one, '/v1/users', {
+      email_address: ['ada@example.com'],
+      skip_password_requirement: true,
+    })
+    const { body: key } = await call(one, '/api_keys', { name: 'ci', subject: user.id })
+    const verify = async () => (await call(two, '/api_keys/verify', { secret: key.secret })).status
+    expect(await verify()).toBe(200)
+    await call(one, `/v1/users/${user.id}/ban`, {})
+    expect(await verify()).toBe(404)
   },
   60_000,
 )

@@ -15,8 +15,12 @@ export type Postgres = AsyncDisposable & {
   kill: (signal: 'SIGKILL' | 'SIGQUIT' | 'SIGINT') => Promise<void>
   /** Starts it again where it was. */
   launch: () => Promise<void>
-  /** A second one that follows this one by streaming, without this one waiting for it. */
-  startReplica: () => Promise<Postgres>
+  /**
+   * A second one that follows this one by streaming, without this one waiting for it.
+   *
+   * @param through port at which it finds this one, for a line that can be held
+   */
+  startReplica: (through?: number) => Promise<Postgres>
 }
 
 type Options = {
@@ -32,7 +36,7 @@ export async function startPostgres({ directory, settings = {} }: Options = {}):
   const data = join(home, 'data')
   mkdirSync(data)
   chmodSync(data, 0o700)
-  runAsPostgres('initdb', '-D', data, '-U', 'operator', '--auth=trust', '--no-sync')
+  await runAsPostgres('initdb', '-D', data, '-U', 'operator', '--auth=trust', '--no-sync')
   return await run({ data, home, settings, dispose: () => own?.[Symbol.dispose]() })
 }
 
@@ -79,15 +83,15 @@ async function run({ data, home, settings, dispose }: Cluster): Promise<Postgres
     },
     kill,
     launch,
-    startReplica: async () => {
+    startReplica: async (through = port) => {
       const own = temporaryDirectory('usher-pg-replica-')
       const copy = join(own.path, 'data')
-      runAsPostgres(
+      await runAsPostgres(
         'pg_basebackup',
         '-h',
         '127.0.0.1',
         '-p',
-        String(port),
+        String(through),
         '-U',
         'operator',
         '-D',
@@ -112,9 +116,14 @@ function asPostgres([program = '', ...args]: string[]): string[] {
   return [...wrap, join(postgresBin, program), ...args]
 }
 
-function runAsPostgres(program: string, ...args: string[]) {
-  const done = spawnSync(...command(asPostgres([program, ...args])), { encoding: 'utf8' })
-  if (done.status !== 0) throw new Error(`${program} failed: ${done.stderr}`)
+async function runAsPostgres(program: string, ...args: string[]): Promise<void> {
+  const child = spawn(...command(asPostgres([program, ...args])), { stdio: ['ignore', 'ignore', 'pipe'] })
+  let complaint = ''
+  child.stderr?.on('data', (chunk) => {
+    complaint += chunk
+  })
+  const status = await new Promise((resolve) => child.once('close', resolve))
+  if (status !== 0) throw new Error(`${program} failed: ${complaint}`)
 }
 
 const command = ([program = '', ...args]: string[]): [string, string[]] => [program, args]

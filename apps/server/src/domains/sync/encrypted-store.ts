@@ -196,7 +196,7 @@ export async function commitSnapshot(
   return sql.begin(async (tx) => {
     const [room] = await tx`
       select snapshot_seq::float8 as seq, key_epoch as epoch from sync_rooms
-      where id = ${roomId} and deleted_at is null for update`
+      where id = ${roomId} and head >= ${seq} and deleted_at is null for update`
     if (!room || room.seq >= seq || room.epoch !== epoch) return false
     await tx`update sync_room_snapshots set state = 'old' where room_id = ${roomId} and state = 'live'`
     const rows = await tx`

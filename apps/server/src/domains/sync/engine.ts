@@ -4,11 +4,13 @@ import type { Log } from '../../kernel/log.ts'
 import { realtimeAcks } from '../../kernel/metrics.ts'
 import type { CloseReason } from './close-codes.ts'
 import type { Access, Connection, Principal, Socket } from './connection.ts'
+import { DatabaseLine } from './database-line.ts'
 import { Encrypted } from './encrypted.ts'
 import { Hub } from './hub.ts'
 import { laneSettings } from './lanes.ts'
 import { defaultLimits, type SyncLimits } from './limits.ts'
 import { Plaintext } from './plaintext.ts'
+import { putBack } from './put-back.ts'
 import type { Room } from './room.ts'
 import type { AnyRoomKind } from './room-kind.ts'
 import { RoomLink } from './room-link.ts'
@@ -68,6 +70,8 @@ export class SyncEngine {
   private readonly log: Log
   private readonly link: RoomLink | undefined
   private readonly caps: SharedCaps | undefined
+  private readonly line: DatabaseLine
+  private readonly sql: SQL
 
   constructor({ sql, connect, log, limits, lanes = 4, cluster }: EngineOptions) {
     this.log = log
@@ -99,6 +103,7 @@ export class SyncEngine {
           if (room.damaged) this.closeWriters(room)
         },
         refused: (room) => this.kinds[room.kind].refused(room),
+        rewound: (room, isThere) => void this.rewound(room, isThere),
         gone: (room, reason, message) => this.closeRoom(room, reason, message),
       },
     })
@@ -118,6 +123,8 @@ export class SyncEngine {
       const over = (connection: Connection, message: string) => this.close(connection, 'rate_limited', message)
       this.caps = new SharedCaps(cluster, this.limits, over, log)
     }
+    this.sql = sql
+    this.line = new DatabaseLine(sql, () => this.anotherDatabase())
     this.secondTimer = setInterval(() => this.everySecond(), 1000)
     this.secondTimer.unref()
   }
@@ -302,11 +309,55 @@ export class SyncEngine {
     this.kinds[room.kind].forget(room)
   }
 
+  // A database that has lost what it had
+
+  /** A room of which the database has less than this node has seen committed. */
+  private async rewound(room: Room, isThere: boolean): Promise<void> {
+    // Of another database every room is looked at, this one too.
+    const isOther = await this.line.look().catch(() => true)
+    if (isOther) return this.closeRoom(room, 'storage_unavailable', cameBack)
+    if (!isThere) return this.closeRoom(room, 'room_deleted', 'the document is gone')
+    await this.comeBack(room)
+  }
+
+  /** A replica has taken the place of its primary, perhaps without the last commits. */
+  private async anotherDatabase(): Promise<void> {
+    const rooms = [...this.rooms.values()]
+    this.log.error(
+      { rooms: rooms.length },
+      'the database is another one than before: its rooms are compared and opened anew',
+    )
+    for (const loading of this.opening.values())
+      void loading.then((room) => this.closeRoom(room, 'storage_unavailable', cameBack)).catch(() => {})
+    for (const room of rooms) this.roomLog.drop(room)
+    const work = async () => {
+      for (let room = rooms.pop(); room; room = rooms.pop()) await this.comeBack(room)
+    }
+    await Promise.all([work(), work(), work(), work()])
+  }
+
+  /** Puts back what of the room is lost, and sends everybody away to come back: they have the rest. */
+  private async comeBack(room: Room): Promise<void> {
+    this.roomLog.drop(room)
+    try {
+      // Over a line to the database before it may never end.
+      await Promise.race([room.flushing, Bun.sleep(2000)])
+      const entries = await putBack(this.sql, room)
+      if (entries > 0)
+        this.log.warn({ room: room.id, entries }, 'what the database had lost of a document was put back')
+    } catch (error) {
+      this.log.error({ err: error, room: room.id }, 'what the database had lost of a document could not be put back')
+    }
+    this.closeRoom(room, 'storage_unavailable', cameBack)
+  }
+
   // Time
 
   private everySecond() {
     const now = performance.now()
     this.seconds++
+    // While it does not answer there is nothing to compare.
+    this.line.look().catch(() => {})
     this.plaintext.keepAlive(this.seconds)
     this.hub.everySecond(now)
     for (const [name, room] of this.rooms) {
@@ -340,6 +391,8 @@ export class SyncEngine {
     return { connections: this.hub.all.size, rooms: this.rooms.size }
   }
 }
+
+const cameBack = 'the database has changed: come back'
 
 function nameOf(kind: RoomKindName, instanceId: string, key: string): string {
   return `${kind}:${instanceId}:${key}`

@@ -288,7 +288,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       const got = new ClockRanges()
       if (bytes) got.addAll(walkUpdate(bytes).ranges)
       if (!bytes || !got.equals(expected)) throw new Error('the snapshot does not hold what the updates hold')
-      if (await writeSnapshot(this.parts.sql, room.id, last.seq, bytes)) {
+      if (await writeSnapshot(this.parts.sql, room.id, last.seq, bytes, room.incarnation)) {
         room.replace(bytes, last.seq)
         room.compactAbove = 0
       } else outdated = true

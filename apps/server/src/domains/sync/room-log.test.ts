@@ -28,6 +28,9 @@ async function node(key: string) {
       arrived: note('theirs'),
       looked: () => {},
       refused: () => {},
+      rewound: (_, isThere) => {
+        gone.push(isThere ? 'rewound' : 'lost')
+      },
       gone: (room, reason) => {
         gone.push(reason)
         roomLog.drop(room)
@@ -138,4 +141,27 @@ test('R-13 a room that was deleted, restored or written as another kind is notic
     expect(a.gone).toEqual([reason])
     await a.roomLog.stop()
   }
+})
+
+test('R-19 a log that went back is noticed by an append and by a look, and nothing is acknowledged', async () => {
+  const { sql, roomLog, room, write, came, gone } = await node(`rewound-${randomBase62(8)}`)
+  write(3)
+  await roomLog.settle()
+  await sql`update sync_rooms set head = 1 where id = ${room.id}`
+  await sql`delete from sync_room_segments where room_id = ${room.id}`
+  write(1)
+  await roomLog.settle()
+  expect({ came, gone }).toEqual({ came: ['ours 1', 'ours 2', 'ours 3'], gone: ['rewound'] })
+  const looking = await node(`rewound-${randomBase62(8)}`)
+  looking.write(3)
+  await looking.roomLog.settle()
+  await sql`update sync_rooms set head = 1 where id = ${looking.room.id}`
+  await looking.roomLog.catchUp(looking.room)
+  expect(looking.gone).toEqual(['rewound'])
+  const lost = await node(`rewound-${randomBase62(8)}`)
+  lost.write(1)
+  await lost.roomLog.settle()
+  await sql`delete from sync_rooms where id = ${lost.room.id}`
+  await lost.roomLog.catchUp(lost.room)
+  expect(lost.gone).toEqual(['lost'])
 })

@@ -24,6 +24,11 @@ type Handlers = {
   looked: (room: Room, state: RoomState) => void
   /** The append was refused, and it is known now what others wrote before. */
   refused: (room: Room) => void
+  /**
+   * The database is behind what this node has seen committed: it has lost the end of the log, or (`isThere` is false) the
+   * whole room. Nothing is appended to the room any more.
+   */
+  rewound: (room: Room, isThere: boolean) => void
   /** The room cannot go on as it is in memory. */
   gone: (room: Room, reason: CloseReason, message: string) => void
 }
@@ -148,6 +153,7 @@ export class RoomLog {
     if (ready.length === 0) return
     const segments = ready.map(({ room, entries }) => ({
       roomId: room.id as number,
+      incarnation: room.incarnation,
       n: entries.length,
       expect: room.expectation(entries),
       ...encodeSegment(entries),
@@ -170,6 +176,7 @@ export class RoomLog {
         this.onAppended?.(room, { prevSeq, lastSeq, payload, crc, at: entries[0]?.at ?? 0 })
       }
       if (prevSeq === room.head) settle()
+      else if (prevSeq < room.head) this.rewound(room, true)
       else others.push(this.read(sql, room, prevSeq).then(settle))
     }
     await Promise.all(others)
@@ -197,9 +204,9 @@ export class RoomLog {
 
   private async read(sql: SQL, room: Room, upTo?: number): Promise<void> {
     const news = await readNews(sql, room, upTo)
-    // Nothing of an unwritten room is in the database; one that was written and is gone was deleted.
+    // Nothing of an unwritten room is in the database; one that was written and is gone was deleted or lost.
     if (!news) {
-      if (room.id !== undefined) this.handlers.gone(room, 'room_deleted', 'the document is gone')
+      if (room.id !== undefined) this.rewound(room, false)
       return
     }
     const { state, segments } = news
@@ -207,6 +214,7 @@ export class RoomLog {
     if (state.deleted) return this.handlers.gone(room, 'room_deleted', 'the document is gone')
     if (room.incarnation !== undefined && room.incarnation !== state.incarnation)
       return this.handlers.gone(room, 'storage_unavailable', 'the document was restored: come back')
+    if (state.head < room.head) return this.rewound(room, true)
     room.id = state.id
     room.incarnation = state.incarnation
     const entries: StoredEntry[] = []
@@ -227,6 +235,12 @@ export class RoomLog {
     }
     if (entries.length > 0) this.arrive(room, entries)
     this.handlers.looked(room, state)
+  }
+
+  private rewound(room: Room, isThere: boolean) {
+    if (room.gone) return
+    this.drop(room)
+    this.handlers.rewound(room, isThere)
   }
 
   private arrive(room: Room, stored: readonly StoredEntry[]) {

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { testServer } from '../../testing/server.ts'
+import { DatabaseLine, readDatabaseLine } from './database-line.ts'
 import { encodeSegment } from './segment.ts'
 import { appendSegments, createRoom, loadRoom, writeSnapshot } from './store.ts'
 
@@ -99,4 +100,32 @@ test('a flipped bit or a missing segment is noticed; what precedes it is served,
   await writeSnapshot(sql, id, 1, new Uint8Array(1000))
   await sql`update sync_room_snapshot_chunks set payload = set_byte(payload, 5, 99) where room_id = ${id}`
   expect((await load()).damaged).toBe(true)
+})
+
+test('R-19 what belongs to another log is not appended, and no snapshot reaches beyond the log', async () => {
+  const { sql, key, id, append, load } = await room()
+  await append(1, 2)
+  const { incarnation } = await load()
+  const segment = { roomId: id, n: 1, ...encodeSegment([{ bytes: update(3), at: 0 }]) }
+  expect(await appendSegments(sql, [{ ...segment, incarnation: crypto.randomUUID() }])).toEqual(new Map())
+  expect(await appendSegments(sql, [{ ...segment, incarnation }])).toEqual(new Map([[id, 3]]))
+  const document = new Uint8Array(10)
+  expect(await writeSnapshot(sql, id, 4, document, incarnation)).toBe(false)
+  expect(await writeSnapshot(sql, id, 3, document, crypto.randomUUID())).toBe(false)
+  expect(await writeSnapshot(sql, id, 3, document, incarnation)).toBe(true)
+  expect((await load()).snapshotSeq).toBe(3)
+  expect((await createRoom(sql, instanceId, key)).incarnation).toBe(incarnation as string)
+})
+
+test('R-19 the database says which history it is on', async () => {
+  const { sql } = await room()
+  const line = await readDatabaseLine(sql)
+  expect(line).toMatch(/^\d+\/[0-9A-F]{8}$/)
+  let changes = 0
+  const watch = new DatabaseLine(sql, async () => {
+    changes++
+  })
+  expect(await watch.look()).toBe(false)
+  expect(await watch.look()).toBe(false)
+  expect(changes).toBe(0)
 })

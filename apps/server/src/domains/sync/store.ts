@@ -151,11 +151,12 @@ export async function createRoom(
   key: string,
   kind: RoomKindName = 'yjs',
   keyEpoch = 0,
+  incarnation: string = crypto.randomUUID(),
 ): Promise<{ id: number; kind: RoomKindName; incarnation: string }> {
   const organizationId = key.match(/^(org_[^/]+)\//)?.[1] ?? null
   const [row] = await sql`
-    insert into sync_rooms (instance_id, key, kind, key_epoch, organization_id)
-    values (${instanceId}, ${key}, ${kind}, ${keyEpoch}, ${organizationId})
+    insert into sync_rooms (instance_id, key, kind, key_epoch, organization_id, incarnation)
+    values (${instanceId}, ${key}, ${kind}, ${keyEpoch}, ${organizationId}, ${incarnation}::text::uuid)
     on conflict (instance_id, key) do update set key = excluded.key
     returning id::float8 as id, kind, incarnation::text as incarnation`
   return row
@@ -169,7 +170,15 @@ export type Expectation = {
   chain: Uint8Array
 }
 
-export type Append = { roomId: number; n: number; payload: Uint8Array; crc: number; expect?: Expectation | undefined }
+export type Append = {
+  roomId: number
+  /** Appended only to this log: after a failover the number of a room that was lost may be another one's. */
+  incarnation?: string | undefined
+  n: number
+  payload: Uint8Array
+  crc: number
+  expect?: Expectation | undefined
+}
 
 /**
  * Appends one segment to each of the rooms in one statement: locks the rooms in the order of their ids (no deadlock
@@ -186,20 +195,23 @@ export async function appendSegments(sql: SQL, appends: readonly Append[]): Prom
     offset += payload.length
   }
   const list = (numbers: readonly number[]) => `{${numbers.join(',')}}`
+  // Documents expect nothing: the columns of an empty list are null.
+  const expecting = appends.some(({ expect }) => expect) ? appends : []
   const rows: { id: number; seq: number }[] = await sql`
     with input as (
       select * from unnest(
         ${list(appends.map((a) => a.roomId))}::text::bigint[], ${list(appends.map((a) => a.n))}::text::int[],
         ${list(offsets)}::text::int[], ${list(appends.map((a) => a.payload.length))}::text::int[],
         ${list(appends.map((a) => a.crc))}::text::int[],
-        ${list(appends.map((a) => a.expect?.head ?? -1))}::text::bigint[],
-        ${list(appends.map((a) => a.expect?.keyEpoch ?? -1))}::text::bigint[],
-        ${`{${appends.map((a) => hexOf(a.expect?.chain)).join(',')}}`}::text::text[]
-      ) as t(room_id, n, start, length, crc, expected_head, expected_epoch, chain)
+        ${list(expecting.map((a) => a.expect?.head ?? -1))}::text::bigint[],
+        ${list(expecting.map((a) => a.expect?.keyEpoch ?? -1))}::text::bigint[],
+        ${`{${expecting.map((a) => hexOf(a.expect?.chain)).join(',')}}`}::text::text[],
+        ${`{${appends.map((a) => a.incarnation ?? 'NULL').join(',')}}`}::text::uuid[]
+      ) as t(room_id, n, start, length, crc, expected_head, expected_epoch, chain, incarnation)
     ), locked as materialized (
       select r.id from sync_rooms r join input i on i.room_id = r.id
-      where r.deleted_at is null
-        and (i.expected_head < 0 or (r.head = i.expected_head and r.key_epoch = i.expected_epoch))
+      where r.deleted_at is null and r.incarnation = coalesce(i.incarnation, r.incarnation)
+        and (coalesce(i.expected_head, -1) < 0 or (r.head = i.expected_head and r.key_epoch = i.expected_epoch))
       order by r.id for update of r
     ), moved as (
       update sync_rooms r set head = r.head + i.n, chain = coalesce(decode(i.chain, 'hex'), r.chain)
@@ -220,18 +232,26 @@ function hexOf(bytes: Uint8Array | undefined): string {
 /**
  * Makes `document` the snapshot of everything up to `seq`. The snapshot before it and its updates stay for a day.
  *
- * @returns false when another writer's snapshot is newer
+ * @returns false when another writer's snapshot is newer, or the log is not (any more) the one that it folds
  */
-export async function writeSnapshot(sql: SQL, roomId: number, seq: number, document: Uint8Array): Promise<boolean> {
+export async function writeSnapshot(
+  sql: SQL,
+  roomId: number,
+  seq: number,
+  document: Uint8Array,
+  incarnation?: string,
+): Promise<boolean> {
   const compressed = document.length >= compressFrom ? await Bun.zstdCompress(document, { level: 1 }) : undefined
   const codec = compressed && compressed.length < document.length ? 'zstd' : 'plain'
   const stored = codec === 'zstd' ? (compressed as Uint8Array) : document
   const sha256 = createHash('sha256').update(document).digest()
   return sql.begin(async (tx) => {
     const [room] = await tx`
-      select instance_id, snapshot_seq::float8 as seq from sync_rooms
+      select instance_id, snapshot_seq::float8 as seq, head::float8 as head, incarnation::text as incarnation from sync_rooms
       where id = ${roomId} and deleted_at is null for update`
     if (!room || room.seq >= seq) return false
+    // The log went back: what this snapshot folds is not in it, and numbers that are to come would count as folded.
+    if (room.head < seq || (incarnation !== undefined && room.incarnation !== incarnation)) return false
     await tx`update sync_room_snapshots set state = 'old' where room_id = ${roomId} and state = 'live'`
     await tx`
       insert into sync_room_snapshots (room_id, seq, instance_id, state, bytes, codec, sha256)

@@ -1,0 +1,179 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { connect as connectClient, fixedDocumentKey } from '@usher/sync'
+import { SQL } from 'bun'
+import { freePort, type Postgres, postgresBin, startPostgres } from '../support/postgres.ts'
+import { type PostgresProxy, startPostgresProxy } from '../support/postgres-proxy.ts'
+import { startProxy } from '../support/proxy.ts'
+import { temporaryDirectory } from '../support/usher.ts'
+import { logOf, missing, stored, type Writer, writeAcknowledged, writer } from './ledger.ts'
+import { connect, generous, type SyncServerProcess, startSyncServer, stateOf, until } from './support.ts'
+
+const data = temporaryDirectory()
+const port = await freePort()
+let postgres: Postgres
+let proxy: PostgresProxy
+let server: SyncServerProcess
+const start = () =>
+  startSyncServer({
+    data: data.path,
+    args: ['--port', String(port)],
+    env: { ...generous, DATABASE_URL: postgres.url.replace(String(postgres.port), String(proxy.port)) },
+  })
+
+beforeAll(async () => {
+  if (!postgresBin) return
+  postgres = await startPostgres()
+  proxy = await startPostgresProxy(postgres.port)
+  server = await start()
+}, 60_000)
+afterAll(async () => {
+  if (!postgresBin) return
+  await server.stop()
+  await proxy[Symbol.asyncDispose]()
+  await postgres[Symbol.asyncDispose]()
+  data[Symbol.dispose]()
+})
+
+/** A replica that follows until it is held back, and takes the place of its primary without what it has missed. */
+async function followed() {
+  const line = await startProxy(postgres.port)
+  const replica = await postgres.startReplica(line.port)
+  const [primarySql, replicaSql] = [postgres, replica].map(({ url }) => new SQL(url, { max: 1 })) as [SQL, SQL]
+  return {
+    /** What was committed so far it has, and nothing of what comes now. */
+    holdBack: async () => {
+      const [{ at }] = await primarySql`select pg_current_wal_lsn()::text as at`
+      for (const end = Date.now() + 10_000; ; await Bun.sleep(20)) {
+        const [{ has }] = await replicaSql`select pg_last_wal_replay_lsn() >= ${at}::text::pg_lsn as has`
+        if (has) break
+        if (Date.now() > end) throw new Error('the replica does not follow')
+      }
+      line.freeze()
+    },
+    promote: async () => {
+      await postgres.kill('SIGKILL')
+      proxy.retarget(replica.port)
+      await replicaSql`select pg_promote()`
+      proxy.cut()
+      await Promise.all([primarySql, replicaSql].map((sql) => sql.close({ timeout: 0 }).catch(() => {})))
+      await postgres[Symbol.asyncDispose]()
+      await line[Symbol.asyncDispose]()
+      postgres = replica
+    },
+  }
+}
+
+const secret = fixedDocumentKey(new Uint8Array(32).fill(9))
+function member(docId: string) {
+  const connection = connectClient({
+    url: server.wsUrl,
+    docId,
+    key: secret,
+    backoff: { minMs: 20, maxMs: 200 },
+  })
+  return Object.assign(connection, { text: connection.doc.getText('t'), [Symbol.dispose]: connection.destroy })
+}
+const plain = (docId: string) => {
+  const connection = connectClient({ url: server.wsUrl, docId, backoff: { minMs: 20, maxMs: 200 } })
+  return Object.assign(connection, { text: connection.doc.getText('t'), [Symbol.dispose]: connection.destroy })
+}
+
+async function expectSame(docId: string, writers: Writer[]) {
+  const everything = writers.reduce((sum, one) => sum + one.sent(), 0)
+  using reader = connect(server.wsUrl, docId)
+  await until(() => logOf(reader.doc).size === everything, 'all stored', 20_000)
+  await until(() => writers.every((one) => stateOf(one.doc) === stateOf(reader.doc)), 'the same for all')
+}
+
+describe.skipIf(!postgresBin)('a replica that is promoted without the last commits', () => {
+  test('R-19 the server puts back what it holds, and clients send the rest: nothing acknowledged is lost', async () => {
+    const replica = await followed()
+    const ada = writer(server.wsUrl, 'stays', 'ada')
+    const gone = writer(server.wsUrl, 'left', 'gone')
+    const fold = writer(server.wsUrl, 'folded', 'fold')
+    using usher = plain('usher')
+    using carol = member('sealed')
+    using dave = member('sealed')
+    await Promise.all([ada, gone, fold].map((one) => one.synced()))
+    for (const one of [ada, gone, fold]) await writeAcknowledged(one, 5)
+    usher.text.insert(0, 'before ')
+    carol.text.insert(0, 'before ')
+    await Promise.all([usher.whenSaved(), carol.whenSaved()])
+    await replica.holdBack()
+    for (const one of [ada, gone, fold]) await writeAcknowledged(one, 5)
+    // A document that the replica has never heard of.
+    const born = writer(server.wsUrl, 'born-late', 'born')
+    await born.synced()
+    await writeAcknowledged(born, 5)
+    // A compaction that is lost with the tail.
+    fold.doc.getText('t').insert(0, 'a long line '.repeat(25_000))
+    await Bun.sleep(300)
+    usher.text.insert(0, 'after ')
+    carol.text.insert(0, 'after ')
+    await Promise.all([usher.whenSaved(), carol.whenSaved()])
+    gone[Symbol.dispose]()
+    await replica.promote()
+    for (const one of [ada, born, fold]) await until(() => one.client.synced, 'back', 20_000)
+    for (const one of [ada, born, fold]) one.write()
+    await expectSame('stays', [ada])
+    await expectSame('born-late', [born])
+    await expectSame('folded', [fold])
+    carol.text.insert(0, 'then ')
+    usher.text.insert(0, 'then ')
+    await Promise.all([usher.whenSaved(), carol.whenSaved()])
+    await until(() => dave.text.toString() === 'then after before ', 'received', 10_000)
+    expect([ada, born, fold].flatMap(({ closes }) => closes.map(({ code }) => code)).filter((c) => c === 4404)).toEqual(
+      [],
+    )
+    for (const one of [ada, born, fold]) one[Symbol.dispose]()
+    // Whatever is in memory now is not what counts.
+    await server.stop()
+    server = await start()
+    for (const one of [ada, gone, born, fold])
+      expect(await missing(server.wsUrl, one.client.roomname, one.acknowledged)).toEqual([])
+    using late = member('sealed')
+    using latePlain = plain('usher')
+    await Promise.all([late.whenSynced(), latePlain.whenSynced()])
+    expect(late.text.toString()).toBe('then after before ')
+    expect(latePlain.text.toString()).toBe('then after before ')
+  }, 90_000)
+
+  test('R-19 a server that died as well gets it back from the clients, and an encrypted one asks its person', async () => {
+    const replica = await followed()
+    const ada = writer(server.wsUrl, 'both', 'ada')
+    using usher = plain('both-usher')
+    using carol = member('both-sealed')
+    await ada.synced()
+    await writeAcknowledged(ada, 5)
+    usher.text.insert(0, 'before ')
+    carol.text.insert(0, 'before ')
+    await Promise.all([usher.whenSaved(), carol.whenSaved()])
+    await replica.holdBack()
+    await writeAcknowledged(ada, 5)
+    usher.text.insert(0, 'after ')
+    carol.text.insert(0, 'after ')
+    await Promise.all([usher.whenSaved(), carol.whenSaved()])
+    server.process.kill('SIGKILL')
+    await server.process.exited
+    await replica.promote()
+    server = await start()
+    await until(() => ada.client.synced, 'back', 20_000)
+    ada.write()
+    await expectSame('both', [ada])
+    ada[Symbol.dispose]()
+    expect(await missing(server.wsUrl, 'both', ada.acknowledged)).toEqual([])
+    await usher.whenSynced()
+    await until(() => carol.state.status === 'stopped', 'told', 20_000)
+    expect(carol.state).toMatchObject({ reason: 'history_changed' })
+    expect(carol.text.toString()).toBe('after before ')
+    carol.acceptHistory()
+    await until(() => carol.state.status === 'connected' && carol.state.synced, 'back')
+    await carol.whenSaved()
+    using late = member('both-sealed')
+    using latePlain = plain('both-usher')
+    await Promise.all([late.whenSynced(), latePlain.whenSynced()])
+    expect(late.text.toString()).toBe('after before ')
+    expect(latePlain.text.toString()).toBe('after before ')
+    expect((await stored(server.wsUrl, 'both')).size).toBe(ada.sent())
+  }, 90_000)
+})

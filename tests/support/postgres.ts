@@ -26,17 +26,28 @@ export type Postgres = AsyncDisposable & {
 type Options = {
   /** Where its files lie. They stay there. */
   directory?: string
+  /** Bytes of a file of its log, in megabytes. */
+  walSegmentMb?: number
   settings?: Record<string, string>
 }
 
 /** A PostgreSQL 15 of its own on loopback, as an operator would give it by `DATABASE_URL`. */
-export async function startPostgres({ directory, settings = {} }: Options = {}): Promise<Postgres> {
+export async function startPostgres({ directory, walSegmentMb = 16, settings = {} }: Options = {}): Promise<Postgres> {
   const own = directory === undefined ? temporaryDirectory('usher-pg-') : undefined
   const home = directory ?? own?.path ?? ''
   const data = join(home, 'data')
   mkdirSync(data)
   chmodSync(data, 0o700)
-  await runAsPostgres('initdb', '-D', data, '-U', 'operator', '--auth=trust', '--no-sync')
+  await runAsPostgres(
+    'initdb',
+    '-D',
+    data,
+    '-U',
+    'operator',
+    '--auth=trust',
+    '--no-sync',
+    `--wal-segsize=${walSegmentMb}`,
+  )
   return await run({ data, home, settings, dispose: () => own?.[Symbol.dispose]() })
 }
 

@@ -6,6 +6,7 @@ import {
   snapshotChunkFrame,
   snapshotCommitFrame,
   snapshotGetFrame,
+  snapshotOfferFrame,
   snapshotOkFrame,
 } from '../../packages/sync/src/encrypted-frames.ts'
 import { temporaryDirectory } from '../support/usher.ts'
@@ -205,9 +206,13 @@ describe('snapshots that members make', () => {
     await bob.reached(505)
     await Bun.sleep(1500)
     expect(bob.all('snapshot-wanted')).toEqual([])
+    // Nobody comes before who was asked, with no lease or with one that is not theirs.
+    for (const lease of [0, wanted.lease, wanted.lease + 1])
+      expect(await upload(bob, docId, { lease })).toMatchObject({ type: 'snapshot-refused', code: 409 })
     ada.socket.close()
-    expect(await bob.next('snapshot-wanted')).toMatchObject({ seq: 505 })
-    expect(await upload(bob, docId)).toMatchObject({ type: 'snapshot-live' })
+    const { seq, lease } = await bob.next('snapshot-wanted')
+    expect(seq).toBe(505)
+    expect(await upload(bob, docId, { lease })).toMatchObject({ type: 'snapshot-live' })
     await Bun.sleep(1500)
     expect(bob.all('snapshot-wanted')).toEqual([])
   })
@@ -251,5 +256,54 @@ describe('snapshots that members make', () => {
     expect(left).toEqual([])
     if ((await states(docId)).length === 0)
       expect(await upload(ada, docId)).toMatchObject({ type: 'snapshot-live', snapshot: { seq: 4 } })
+  })
+
+  test('K10 E-15 snapshots take no more than what was written pays for, and one at a time', async () => {
+    const docId = fresh()
+    using ada = await writer(docId, 5)
+    const part = (bytes: number) =>
+      ada.sender.seal(envelopeKind.snapshot, crypto.getRandomValues(new Uint8Array(bytes)))
+    const refused = (code: number) => ({ type: 'snapshot-refused', code })
+    const many = await Promise.all(Array.from({ length: 6 }, () => part(200_000)))
+    expect(await upload(ada, docId, { chunks: many })).toMatchObject(refused(429))
+    expect(await upload(ada, docId, { chunks: many.slice(0, 4) })).toMatchObject({ type: 'snapshot-live' })
+    // A few small changes do not pay for as much again, again and again.
+    for (let i = 0; i < 5; i++) await ada.acked((await ada.write(`more ${i}`)).cseq)
+    await ada.reached(10)
+    expect(await upload(ada, docId, { chunks: many.slice(0, 4) })).toMatchObject(refused(429))
+    expect(await upload(ada, docId, { chunks: [await part(20_000)] })).toMatchObject({ type: 'snapshot-live' })
+    await ada.acked((await ada.write('x'.repeat(120_000))).cseq)
+    await ada.reached(11)
+    expect(await upload(ada, docId, { chunks: many.slice(0, 4) })).toMatchObject({ type: 'snapshot-live' })
+    // While one is under way, another one is not begun.
+    await ada.acked((await ada.write('x'.repeat(120_000))).cseq)
+    await ada.reached(12)
+    using bob = member(url, docId, { place: undefined })
+    await bob.welcome()
+    await bob.reached(12)
+    const chain = chainOver(docId, ada.envelopes())
+    ada.send(snapshotOfferFrame({ seq: 12, epoch: 0, size: 10, sha256: new Uint8Array(32), chain, chunks: 1 }, 0))
+    await ada.next('snapshot-accepted')
+    expect(await upload(bob, docId, { chain, chunks: [await part(100)] })).toMatchObject(refused(409))
+    ada.socket.close()
+  })
+
+  test('K10 E-16 one person calls a few snapshots bad, and no more for a while', async () => {
+    const docId = fresh()
+    using ada = await writer(docId, 3)
+    let refusals = 0
+    for (let i = 0; i < 8 && refusals === 0; i++) {
+      expect(await upload(ada, docId)).toMatchObject({ type: 'snapshot-live' })
+      ada.send(snapshotBadFrame(ada.head))
+      await ada.acked((await ada.write(`again ${i}`)).cseq)
+      await ada.reached(4 + i)
+      const answer = () => ada.all('snapshot-refused').some(({ code }) => code === 429)
+      const taken = async () => (await states(docId)).filter((state: string) => state.endsWith('bad')).length === i + 1
+      while (!answer() && !(await taken())) await Bun.sleep(10)
+      if (answer()) refusals = i
+    }
+    // Five at once in this test, less what others of it have said from the same address.
+    expect(refusals).toBeGreaterThan(0)
+    expect(refusals).toBeLessThan(6)
   })
 })

@@ -142,7 +142,14 @@ export type Member = ReturnType<typeof member>
 export async function upload(
   by: Member,
   docId: string,
-  options: { seq?: number; chain?: Uint8Array; chunks?: Uint8Array[]; epoch?: number; wrongHash?: boolean } = {},
+  options: {
+    seq?: number
+    chain?: Uint8Array
+    chunks?: Uint8Array[]
+    epoch?: number
+    wrongHash?: boolean
+    lease?: number
+  } = {},
 ): Promise<FrameOf<'snapshot-live'> | FrameOf<'snapshot-refused'>> {
   const seq = options.seq ?? by.head
   const chunks =
@@ -152,7 +159,7 @@ export async function upload(
   const sha = sha256(new Uint8Array(whole), ...(options.wrongHash ? [text('!')] : []))
   const chain = options.chain ?? chainOver(docId, by.envelopes().slice(0, seq))
   const snapshot = { seq, epoch: options.epoch ?? 0, size: whole.length, sha256: sha, chain, chunks: chunks.length }
-  by.send(snapshotOfferFrame(snapshot, 0))
+  by.send(snapshotOfferFrame(snapshot, options.lease ?? 0))
   const answer = await answerTo(by, seq, 'snapshot-accepted')
   if (answer.type === 'snapshot-refused') return answer
   chunks.forEach((chunk, n) => {

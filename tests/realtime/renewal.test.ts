@@ -56,24 +56,22 @@ test.concurrent('K4 T-6 a named connection is told before its token ends, renews
   await until(() => live.frames.some((f) => f[0] === 0 && f[1] === 2), 'acknowledged')
 }, 30_000)
 
-test.concurrent('K5 T-4 T-5 sockets that never authenticate end after ten seconds, whatever they say, and only so many wait', async () => {
+test.concurrent('K5 T-4 T-5 sockets that never authenticate end after five seconds, whatever they say, and only so many wait', async () => {
   const { t, url, headers } = await world()
-  // It takes all that one address may open for a while.
   await Bun.sleep(500)
   const start = performance.now()
   const before = process.memoryUsage().rss
-  const sockets = Array.from({ length: 130 }, (_, i) => named(url(`k5-${i}`), { headers }))
+  const sockets = Array.from({ length: 30 }, (_, i) => named(url(`k5-${i}`), { headers }))
   const opened = await Promise.allSettled(sockets.map((socket) => socket.opened))
   const open = sockets.filter((_, i) => opened[i]?.status === 'fulfilled')
-  expect(open.length).toBeLessThanOrEqual(100)
-  expect(open.length).toBeGreaterThan(50)
+  expect(open.length).toBe(20)
   const [patient, ...talkers] = open
   for (const talker of talkers) talker.socket.send(new Uint8Array(1024 * 1024))
   for (const talker of talkers) expect((await talker.closed).code).toBe(1006)
   expect(process.memoryUsage().rss - before).toBeLessThan(300e6)
   expect((await patient?.closed)?.code).toBe(4001)
-  expect(performance.now() - start).toBeGreaterThan(9500)
-  expect(performance.now() - start).toBeLessThan(13_000)
+  expect(performance.now() - start).toBeGreaterThan(4500)
+  expect(performance.now() - start).toBeLessThan(8000)
   const rows = await t.server.runtime.database.systemSql`select from sync_rooms where key like 'k5-%'`
   expect(rows.length).toBe(0)
 }, 30_000)

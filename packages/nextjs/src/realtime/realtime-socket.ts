@@ -140,7 +140,8 @@ export class RealtimeSocket {
       if (answer?.t !== 'history') throw new UsherUnavailable('The history cannot be read now.')
       found = [...answer.messages.map((message) => placed(answer.epoch, message)), ...found]
       before = answer.messages[0]?.offset
-      if (answer.messages.length < limit || before === 1) break
+      // A page ends at a number of bytes as well: only an empty one is the last.
+      if (before === undefined || before === 1) break
     }
     return found
   }

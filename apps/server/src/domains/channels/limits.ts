@@ -30,8 +30,9 @@ export const channelLimits = {
   ringMs: 5 * 60_000,
   /** Memory of all channels together; the one that was quiet longest is forgotten first. */
   nodeRingBytes: 128 * 1024 * 1024,
-  /** Messages read from the database at a time. */
+  /** Messages read from the database at a time, and bytes of their data. */
   page: 500,
+  pageBytes: 1024 * 1024,
   /** Bytes that a socket has not taken yet, beyond which it gets no more of a history. */
   bufferedBytes: 256 * 1024,
   /** A socket that holds more than that for longer is closed. */

@@ -192,11 +192,14 @@ export class ChannelSession {
     })
     page ??= []
     for (;;) {
-      for (const held of page) this.peer.sendText(channel.frameOf(held))
+      for (const held of page) {
+        if (!(await this.drained())) return this.options.end('slow_consumer', 'what was missed was not taken')
+        if (this.isOver(subscription)) return
+        this.peer.sendText(channel.frameOf(held))
+      }
       position = page.at(-1)?.offset ?? position
       // Nothing comes between this look and the next message.
       if (position === channel.delivered) break
-      if (!(await this.drained())) return this.options.end('slow_consumer', 'what was missed was not taken')
       const next: Held[] | undefined = await hub.after(channel, position)
       if (this.isOver(subscription)) return
       if (!next) return this.lose(subscription, 'lost')
@@ -209,6 +212,7 @@ export class ChannelSession {
 
   /** @returns false when the socket takes nothing for too long */
   private async drained(): Promise<boolean> {
+    if (this.peer.socket.getBufferedAmount() <= channelLimits.bufferedBytes) return true
     const until = performance.now() + channelLimits.laggingMs
     while (this.peer.socket.getBufferedAmount() > channelLimits.bufferedBytes) {
       if (this.peer.isClosed || performance.now() > until) return this.peer.isClosed

@@ -1,4 +1,5 @@
 import type { SQL } from 'bun'
+import { channelLimits } from './limits.ts'
 import type { Message, Sender } from './message.ts'
 
 export type StoredChannel = { id: number; epoch: string; head: number }
@@ -40,15 +41,18 @@ const messageOf = ({ seq, name, payload, user_id, connection, at }: Row): Messag
   return { offset: seq, name, payload, from, at }
 }
 
-/** Messages after an offset, oldest first. */
+/** Messages after an offset, oldest first: as many as fit into a page, and one at least. */
 export async function readAfter(sql: SQL, channelId: number, after: number, limit: number): Promise<Message[]> {
   const rows: Row[] = await sql`
     select seq::float8 as seq, name, payload, user_id, connection, round(extract(epoch from at) * 1000)::float8 as at
-    from channel_messages where channel_id = ${channelId} and seq > ${after} order by seq limit ${limit}`
+    from (
+      select *, sum(octet_length(payload)) over (order by seq) - octet_length(payload) as before from (
+        select * from channel_messages where channel_id = ${channelId} and seq > ${after} order by seq limit ${limit}) page
+    ) sized where before < ${channelLimits.pageBytes} order by seq`
   return rows.map(messageOf)
 }
 
-/** Messages before an offset (or the newest), oldest first. */
+/** Messages before an offset (or the newest), oldest first: as many as fit into a page, and one at least. */
 export async function readBefore(
   sql: SQL,
   channelId: number,
@@ -57,8 +61,11 @@ export async function readBefore(
 ): Promise<Message[]> {
   const rows: Row[] = await sql`
     select seq::float8 as seq, name, payload, user_id, connection, round(extract(epoch from at) * 1000)::float8 as at
-    from channel_messages where channel_id = ${channelId} and seq < ${before ?? Number.MAX_SAFE_INTEGER}
-    order by seq desc limit ${limit}`
+    from (
+      select *, sum(octet_length(payload)) over (order by seq desc) - octet_length(payload) as behind from (
+        select * from channel_messages where channel_id = ${channelId} and seq < ${before ?? Number.MAX_SAFE_INTEGER}
+        order by seq desc limit ${limit}) page
+    ) sized where behind < ${channelLimits.pageBytes} order by seq desc`
   return rows.map(messageOf).reverse()
 }
 

@@ -112,7 +112,7 @@ export type Welcome = {
 type SentEntry = { ref: number; at: number; bytes: Uint8Array }
 export type RosterEntry = { joined: boolean; ref: number; principal: string; access: 'read' | 'write' }
 export type NackCode = 403 | 409 | 413 | 422 | 429 | 503
-export type SnapshotRefusal = 403 | 404 | 409 | 413 | 422 | 503
+export type SnapshotRefusal = 403 | 404 | 409 | 413 | 422 | 429 | 503
 
 /** Frames to clients of an encrypted room. */
 export const encryptedFrames = {

@@ -14,6 +14,7 @@ import {
 } from './encrypted-store.ts'
 import type { EngineParts } from './engine.ts'
 import { envelopeKinds, readEnvelope, startChain } from './envelope.ts'
+import { Buckets } from './limits.ts'
 import { sendTo } from './serve-state.ts'
 import { MalformedUpdate } from './walk-update.ts'
 
@@ -22,6 +23,13 @@ const wantedFromFrames = 500
 const wantedFromBytes = 1024 * 1024
 const leaseMs = 30_000
 const chunksAtMost = 4096
+/** What of a snapshot each byte and each entry that it folds anew pays for, and what of the first one is free. */
+const bytesForByte = 8
+const bytesForEntry = 4096
+const bytesFree = 1024 * 1024
+/** Snapshots that one person may call bad: five at once, one more every two minutes. */
+const condemnationsAtOnce = 5
+const condemnationsPerSecond = 1 / 120
 
 type Upload = {
   room: EncryptedRoom
@@ -31,6 +39,8 @@ type Upload = {
   hash: Hash
   /** Writes that are under way, one after the other. */
   work: Promise<void>
+  /** The server asked for it. */
+  isAsked: boolean
   /** It is whole, and being made the live one. */
   isCommitting: boolean
   failed: boolean
@@ -43,6 +53,7 @@ type Upload = {
 export class Snapshots {
   private readonly parts: EngineParts
   private readonly uploads = new Map<Connection, Upload>()
+  private readonly condemnations = new Buckets(condemnationsPerSecond, condemnationsAtOnce)
 
   constructor(parts: EngineParts) {
     this.parts = parts
@@ -72,7 +83,7 @@ export class Snapshots {
     sendTo(connection, encryptedFrames.snapshotRefused(seq, code))
   }
 
-  private offer(connection: Connection, room: EncryptedRoom, offer: SnapshotOffer) {
+  private offer(connection: Connection, room: EncryptedRoom, offer: SnapshotOffer & { lease: number }) {
     const { seq, epoch, size, chunks, chain } = offer
     const { limits } = this.parts
     if (this.uploads.has(connection)) return this.refuse(connection, seq, 409)
@@ -82,6 +93,13 @@ export class Snapshots {
     const isOfThisLog = here !== undefined && Buffer.compare(here, chain) === 0
     if (room.id === undefined || seq <= (room.snapshot?.seq ?? 0) || !isOfThisLog || epoch !== room.keyEpoch)
       return this.refuse(connection, seq, 409)
+    const isAsked = offer.lease !== 0
+    const asked = this.askedOf(room)
+    if (isAsked && (asked?.id !== offer.lease || asked.member.connection !== connection))
+      return this.refuse(connection, seq, 409)
+    // Nobody else comes before who was asked, and of the others one at a time.
+    if (!isAsked && (asked || this.uploadsOf(room).length > 0)) return this.refuse(connection, seq, 409)
+    if (size > this.allowance(room, seq)) return this.refuse(connection, seq, 429)
     const upload: Upload = {
       room,
       offer: { seq, epoch, size, chunks, chain: chain.slice(), sha256: offer.sha256.slice() },
@@ -89,6 +107,7 @@ export class Snapshots {
       bytes: 0,
       hash: createHash('sha256'),
       work: Promise.resolve(),
+      isAsked,
       isCommitting: false,
       failed: false,
     }
@@ -138,6 +157,8 @@ export class Snapshots {
     const { offer, chunks, bytes, hash, room } = upload
     if (chunks !== offer.chunks || bytes !== offer.size || !hash.digest().equals(offer.sha256))
       return this.end(connection, 422)
+    // Another one may have become the live one meanwhile.
+    if (bytes > this.allowance(room, seq)) return this.end(connection, 429)
     this.run(connection, upload, async () => {
       const senders = room.sendersUpTo(seq)
       if (!(await commitSnapshot(this.parts.sql, room.id as number, offer, senders))) return this.end(connection, 409)
@@ -192,6 +213,10 @@ export class Snapshots {
         if (!confirmed) this.refuse(connection, seq, 404)
         return
       }
+      const { principal, ip } = connection
+      const person = `${principal.instanceId} ${principal.userId ?? ip}`
+      // Each makes every node read back what the snapshot contained.
+      if (!this.condemnations.take(person, performance.now())) return this.refuse(connection, seq, 429)
       const wasLive = room.snapshot?.seq === seq
       if (!(await condemnSnapshot(sql, room.id, seq))) return this.refuse(connection, seq, 404)
       log.error(
@@ -236,11 +261,35 @@ export class Snapshots {
 
   // Leases
 
+  /** Who is asked for a snapshot at the moment: until the time is over, or as long as it is being uploaded. */
+  private askedOf(room: EncryptedRoom, now = performance.now()): EncryptedRoom['lease'] {
+    const { lease } = room
+    if (!lease || !room.members.has(lease.member.connection)) return undefined
+    return lease.until > now || this.uploads.get(lease.member.connection)?.isAsked ? lease : undefined
+  }
+
+  private uploadsOf(room: EncryptedRoom): Upload[] {
+    return [...this.uploads.values()].filter((upload) => upload.room === room)
+  }
+
+  /**
+   * Bytes that a snapshot up to an entry may have. They are paid for by what was written since the live one, so that
+   * snapshots fill no disk faster than edits do. A new epoch is worth one more of what is there.
+   */
+  private allowance(room: EncryptedRoom, seq: number): number {
+    const { snapshot: live } = room
+    const from = live?.seq ?? 0
+    let bytes = 0
+    for (let at = Math.max(from, room.baseSeq) + 1; at <= seq; at++) bytes += room.entryAt(at)?.bytes.length ?? 0
+    const rotated = live && live.epoch < room.keyEpoch ? 2 * live.size : 0
+    return (live ? rotated : bytesFree) + bytesForByte * bytes + bytesForEntry * Math.max(0, seq - from)
+  }
+
   /** Asks one member at a time: whoever has everything, can, and has not been asked for the longest time. */
   everySecond(room: EncryptedRoom, now: number) {
-    if (room.lease && room.lease.until > now && room.members.has(room.lease.member.connection)) return
+    if (this.askedOf(room, now)) return
     room.lease = undefined
-    if (room.uploading > 0 || !this.isWanted(room)) return
+    if (!this.isWanted(room)) return
     let chosen: Member | undefined
     for (const member of room.members.values()) {
       const { connection } = member
@@ -267,6 +316,7 @@ export class Snapshots {
     const from = room.snapshot?.seq ?? 0
     const frames = room.head - from
     if (frames === 0 || room.damaged) return false
+    if (room.snapshot && this.allowance(room, room.head) < 2 * room.snapshot.size) return false
     if (frames >= wantedFromFrames || (room.snapshot && room.snapshot.epoch < room.keyEpoch)) return true
     let bytes = 0
     for (let i = room.committed - 1; i >= 0; i--) {

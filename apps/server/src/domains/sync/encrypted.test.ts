@@ -232,7 +232,7 @@ test('E-9 a writer and a rotation at the same moment leave no envelope of the ol
   }
 })
 
-test('E-9 a document that nobody has written to begins with a rotation, or in the epoch of its first envelope', async () => {
+test('E-9 a document that nobody has written to begins with a rotation, or with the first epoch and no other', async () => {
   const t = await testInstance()
   await using a = await node(t.ctx().instance.id)
   const docId = `new-${randomBase62(6)}`
@@ -252,9 +252,18 @@ test('E-9 a document that nobody has written to begins with a rotation, or in th
   const other = `later-${randomBase62(6)}`
   const bob = await a.join(other)
   bob.say(envelope(1, 0, { epoch: 5 }))
-  bob.say(envelope(1, 1, { epoch: 4 }))
+  await bob.answered(1)
+  bob.say(envelope(1, 1))
   await bob.answered(2)
-  expect([bob.log.length, bob.nacks]).toEqual([1, [[2, 409]]])
+  bob.say(envelope(1, 2, { epoch: 4 }))
+  await bob.answered(3)
+  expect([bob.log.length, bob.nacks]).toEqual([
+    1,
+    [
+      [1, 409],
+      [3, 409],
+    ],
+  ])
 })
 
 test('E-9 a plaintext document has no epochs, and another instance’s document is not found', async () => {

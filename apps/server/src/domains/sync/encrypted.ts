@@ -108,10 +108,14 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
   // The log
 
   private takeEnvelope(member: Member, room: EncryptedRoom, cseq: number, envelope: Uint8Array) {
-    const { connection } = member
-    const { limits, hub, roomLog } = this.parts
     if (cseq <= member.lastCseq) throw new MalformedUpdate('a number that was used already')
     member.lastCseq = cseq
+    this.place(member, room, cseq, envelope)
+  }
+
+  private place(member: Member, room: EncryptedRoom, cseq: number, envelope: Uint8Array) {
+    const { connection } = member
+    const { limits, hub, roomLog } = this.parts
     const nack = (code: NackCode, retryAfterMs = 0) =>
       sendTo(connection, encryptedFrames.nack(cseq, code, retryAfterMs))
     if (connection.access !== 'write') return nack(403)
@@ -133,6 +137,7 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
       return
     }
     if (header.epoch < room.keyEpoch) return nack(409)
+    if (header.epoch > 0 && room.id === undefined) return void this.findEpoch(member, room, cseq, envelope)
     const isFull =
       room.pendingBytes + envelope.length > Math.max(limits.roomPendingBytes, envelope.length) ||
       roomLog.pendingBytes > limits.nodePendingBytes
@@ -154,8 +159,25 @@ export class Encrypted implements RoomKind<EncryptedRoom, EnvelopeEntry> {
     hub.owes(connection, 1, envelope.length)
   }
 
+  /**
+   * An envelope of a later epoch for a room that is not known to be written: only a rotation elsewhere can have brought it
+   * there. Who could begin a document in an epoch of their choice would shut out all whose keys begin with the first.
+   */
+  private async findEpoch(member: Member, room: EncryptedRoom, cseq: number, envelope: Uint8Array): Promise<void> {
+    const nack = (code: NackCode, retryAfterMs = 0) =>
+      sendTo(member.connection, encryptedFrames.nack(cseq, code, retryAfterMs))
+    try {
+      await this.parts.roomLog.catchUp(asRoom(room))
+    } catch {
+      return nack(503, 1000)
+    }
+    if (room.gone || room.members.get(member.connection) !== member) return
+    if (room.id === undefined) return nack(409)
+    this.place(member, room, cseq, envelope)
+  }
+
   committed(room: EncryptedRoom, entries: EnvelopeEntry[]) {
-    // The first append brought its epoch along; every other one had the epoch that the room had.
+    // A room's epoch may have moved on another node: then the append that fitted it says so.
     for (const { epoch } of entries) room.keyEpoch = Math.max(room.keyEpoch, epoch)
     this.publishEntries(room, entries)
   }

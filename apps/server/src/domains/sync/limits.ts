@@ -38,8 +38,9 @@ export type SyncLimits = {
   /** Sockets that show their credential in the first message and have not done so yet; of one address, of the node. */
   waitingSocketsPerIp: number
   waitingSockets: number
-  /** What such a socket may say until then, in bytes. */
+  /** What such a socket may say until then, in bytes, and how long it may take. */
   firstMessageBytes: number
+  firstMessageSeconds: number
   /** Bytes of one text frame. */
   textBytes: number
   /** Sockets that were let in only to be told why they are refused. */
@@ -77,9 +78,10 @@ export const defaultLimits: SyncLimits = {
   roomPendingBytes: 8 * 1024 * 1024,
   nodePendingBytes: 256 * 1024 * 1024,
   firstFrameSeconds: 10,
-  waitingSocketsPerIp: 100,
-  waitingSockets: 10_000,
+  waitingSocketsPerIp: 20,
+  waitingSockets: 1000,
   firstMessageBytes: 16 * 1024,
+  firstMessageSeconds: 5,
   textBytes: 128 * 1024,
   refusedSockets: 1000,
   wrongTokensPerMinute: 5,
@@ -96,7 +98,10 @@ export function parseLimits(text: string): Partial<SyncLimits> {
     if (!pair) continue
     const [name = '', value = ''] = pair.split('=')
     if (!Object.hasOwn(defaultLimits, name)) throw new Error(`there is no limit "${name}"`)
-    if (!/^[1-9][0-9]{0,11}$/.test(value)) throw new Error(`${name} must be a positive whole number`)
+    // Nobody waits where none may: then there is no credential in a first message.
+    const least = name.startsWith('waiting') ? 0 : 1
+    if (!/^(0|[1-9][0-9]{0,11})$/.test(value) || Number(value) < least)
+      throw new Error(`${name} must be a positive whole number`)
     limits[name as keyof SyncLimits] = Number(value)
   }
   return limits

@@ -120,6 +120,8 @@ export class RealtimePlane {
       data.state = 'closing'
       this.options.countRefusal(refusal.reason)
       this.options.log.info({ reason: refusal.reason, ip: data.ip }, 'a socket was refused')
+      // Nothing that it says counts, so nothing is read.
+      pausable(socket).pause()
       // Later than at once: a client that comes back at once would do so for ever.
       setTimeout(() => socket.close(closeCodes[refusal.reason].code, refusal.message), 300 + Math.random() * 500)
       return
@@ -289,9 +291,9 @@ export class RealtimePlane {
     const isFull = messages >= unacknowledged * factor || bytes >= unacknowledgedBytes * factor
     if (isFull === data.isPaused || data.state !== 'live') return
     data.isPaused = isFull
-    const socket = data.socket as unknown as { pause(): void; resume(): void } | undefined
-    if (isFull) socket?.pause()
-    else socket?.resume()
+    if (!data.socket) return
+    if (isFull) pausable(data.socket).pause()
+    else pausable(data.socket).resume()
   }
 
   /** The first message is the credential; nothing else is looked at, and nothing is kept for later. */
@@ -370,11 +372,12 @@ export class RealtimePlane {
 
   private sweep() {
     const now = performance.now()
-    const { firstFrameSeconds } = this.options.limits
+    const { firstMessageSeconds } = this.options.limits
     for (const data of [...this.sockets]) {
       if (data.state === 'waiting') {
         // Not refreshed by anything that it sends.
-        if (now - data.openedAt > firstFrameSeconds * 1000) this.close(data, 'unauthenticated', 'no token came in time')
+        if (now - data.openedAt > firstMessageSeconds * 1000)
+          this.close(data, 'unauthenticated', 'no token came in time')
         continue
       }
       const { endsAt, announceAt, socket } = data
@@ -393,6 +396,9 @@ export class RealtimePlane {
     }
   }
 }
+
+/** Bun has it, its types do not know it yet. */
+const pausable = (socket: ServerWebSocket<RealtimeSocket>) => socket as unknown as { pause(): void; resume(): void }
 
 function send(data: RealtimeSocket, frame: { t: string; [key: string]: unknown }) {
   if (data.state === 'live') data.socket?.send(JSON.stringify(frame))

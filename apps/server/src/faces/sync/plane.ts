@@ -171,7 +171,7 @@ export function createSyncPlane(options: Options): SyncPlane {
     // Not refreshed by anything that it sends.
     waiting.timer = setTimeout(
       () => turnAway(socket, waiting, 'unauthenticated', 'no token came in time'),
-      limits.firstFrameSeconds * 1000,
+      limits.firstMessageSeconds * 1000,
     )
   }
 
@@ -242,6 +242,8 @@ export function createSyncPlane(options: Options): SyncPlane {
   function openRefused(socket: ServerWebSocket<SocketData>, refusal: Refusal) {
     refusedOpen++
     socket.send(deniedFrame(refusal.message))
+    // Nothing that it says counts, so nothing is read.
+    pause(socket)
     // Later than at once: stock clients before 3.1 come back without a pause. Not refreshed by anything they send.
     setTimeout(() => socket.close(closeCodes[refusal.reason].code, refusal.message), 500 + Math.random() * 1000)
   }
@@ -308,6 +310,11 @@ export function createSyncPlane(options: Options): SyncPlane {
       await engine.stop()
     },
   }
+}
+
+/** Bun has it, its types do not know it yet. */
+function pause(socket: ServerWebSocket<SocketData>) {
+  ;(socket as unknown as { pause(): void }).pause()
 }
 
 function decodeDocId(pathname: string): string | undefined {

@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
 import { type Env, isStorableMoment } from '../http.ts'
+import { refuseParents } from '../refuse-parents.ts'
 import { noteSchema } from '../route-log.ts'
 
 const maxBytes = 1024 * 1024
@@ -9,7 +10,8 @@ const maxBytes = 1024 * 1024
 /**
  * Reads a JSON body by its schema.
  *
- * @throws {UsherError} `request_body_invalid`, `request_too_large` or `form_param_format_invalid` naming the parameter
+ * @throws {UsherError} `request_body_invalid`, `request_too_large`, `form_param_format_invalid` or `form_param_unknown`,
+ *   naming the parameter
  */
 export async function parseBody<T extends z.ZodType>(c: Context<Env>, schema: T): Promise<z.infer<T>> {
   noteSchema(c, schema)
@@ -21,6 +23,7 @@ export async function parseBody<T extends z.ZodType>(c: Context<Env>, schema: T)
   } catch {
     throw new UsherError('request_body_invalid', 'The body is not JSON.')
   }
+  refuseParents(value)
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
+import { refuseParents } from '../refuse-parents.ts'
 import { noteSchema } from '../route-log.ts'
 import type { FrontendEnv } from './env.ts'
 
@@ -45,11 +46,13 @@ function fromJson(text: string): Form {
 /**
  * Reads a body by its schema.
  *
- * @throws {UsherError} `form_param_format_invalid` naming the first parameter at fault
+ * @throws {UsherError} `form_param_format_invalid` or `form_param_unknown`, naming the first parameter at fault
  */
 export async function parseForm<T extends z.ZodType>(c: Context<FrontendEnv>, schema: T): Promise<z.infer<T>> {
   noteSchema(c, schema)
-  const parsed = schema.safeParse(await readForm(c))
+  const form = await readForm(c)
+  refuseParents(form)
+  const parsed = schema.safeParse(form)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const param = String(issue?.path[0] ?? '')

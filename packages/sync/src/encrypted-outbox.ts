@@ -1,0 +1,244 @@
+import {
+  CryptoError,
+  createReceiver,
+  createSender,
+  decodeContent,
+  encodeContent,
+  envelopeKind,
+  parseEnvelope,
+  type Sender,
+} from './crypto/index.ts'
+import { appendFrame } from './encrypted-frames.ts'
+import type { EncryptedState } from './encrypted-state.ts'
+import { idOf, settle } from './envelopes.ts'
+
+/** Changes made within this time are sealed together: each envelope costs 64 bytes and a place in the log. */
+const batchMs = 30
+const offlineBatchMs = 500
+/** Appends that may be under way at once. */
+const inFlight = 100
+
+/** Sealed, and not known to be durable. Sent again as it is, so that a repetition is an exact one (E-8). */
+type Outgoing = { id: string; envelope: Uint8Array; epoch: number; cseq: number | undefined }
+
+/** What was written here, until the server has acknowledged it. */
+export class EncryptedOutbox {
+  private readonly state: EncryptedState
+  private cseq = 0
+  private outbox: Outgoing[] = []
+  private batch: Uint8Array[] = []
+  private sealing = 0
+  private owesState = false
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private sender: Promise<Sender> | undefined
+  /** Resolves when what was to be sealed is. */
+  sealed: Promise<void> = Promise.resolve()
+
+  constructor(state: EncryptedState) {
+    this.state = state
+  }
+
+  get isEmpty(): boolean {
+    return this.batch.length === 0 && this.sealing === 0 && this.outbox.length === 0 && !this.owesState
+  }
+
+  /** A change, to be sealed with those that follow at once. */
+  readonly add = (update: Uint8Array): void => {
+    const wasEmpty = this.isEmpty
+    this.batch.push(update)
+    this.timer ??= setTimeout(() => this.seal(), this.state.synced ? batchMs : offlineBatchMs)
+    if (wasEmpty) this.state.host.changed()
+  }
+
+  /** What the document holds by now, as if it was written after this. */
+  addState(): void {
+    this.batch.push(this.state.host.crdt.encodeState())
+  }
+
+  /** The server has another history: it gets everything that is here, once its own is known. */
+  oweState(): void {
+    this.owesState = true
+  }
+
+  /** Everything that the server had is here. */
+  arrived(): void {
+    if (this.owesState) this.addState()
+    this.owesState = false
+    this.resealOld()
+    this.seal()
+    this.send()
+  }
+
+  restore(waiting: readonly { id: string; bytes: Uint8Array }[]): void {
+    const restored = waiting.map(({ id, bytes }) => ({
+      id,
+      envelope: bytes,
+      epoch: parseEnvelope(bytes).epoch,
+      cseq: undefined,
+    }))
+    this.outbox = [...restored, ...this.outbox]
+  }
+
+  opened(): void {
+    this.cseq = 0
+    for (const outgoing of this.outbox) outgoing.cseq = undefined
+    // A session is one connection's: its keys end with it (E-2).
+    this.sender = undefined
+  }
+
+  /** What is sealed from now on is sealed under whatever key is the current one. */
+  changeKey(): void {
+    this.sender = undefined
+  }
+
+  destroy(): void {
+    clearTimeout(this.timer)
+  }
+
+  get ids(): Set<string> {
+    return new Set(this.outbox.map(({ id }) => id))
+  }
+
+  /** Seals what was changed since the last time, and sends it. */
+  seal(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    const { state } = this
+    if (this.batch.length === 0 || state.destroyed) return
+    const { merge, contentType } = state.host.crdt
+    const updates = merge ? [merge(this.batch)] : this.batch
+    this.batch = []
+    this.sealing += updates.length
+    this.sealed = this.sealed.then(async () => {
+      for (const [i, data] of updates.entries())
+        try {
+          const sender = await this.currentSender()
+          const { seq, chain } = state.place
+          const envelope = await sender.seal(
+            envelopeKind.update,
+            encodeContent({ type: contentType, seq, chain, data }),
+          )
+          const id = idOf(envelope)
+          this.outbox.push({ id, envelope, epoch: sender.epoch, cseq: undefined })
+          this.sealing--
+          state.write((storage) => storage.keep(id, envelope))
+          state.store([data])
+          this.send()
+        } catch {
+          // No key at the moment: later, in the same order.
+          this.sealing -= updates.length - i
+          this.batch = [...updates.slice(i), ...this.batch]
+          if (!state.destroyed) this.timer ??= setTimeout(() => this.seal(), 2_000)
+          break
+        }
+      state.host.changed()
+    })
+  }
+
+  private currentSender(): Promise<Sender> {
+    const { state } = this
+    const make = async () => {
+      if (state.keys.parameters && !state.params) throw new CryptoError('unknown_key', 'the room has not said how')
+      const { key, epoch } = await state.keys.current()
+      if (epoch < state.serverEpoch)
+        throw new CryptoError('unknown_key', `no key of epoch ${state.serverEpoch} is held`)
+      return createSender({ key, epoch, room: state.host.docId })
+    }
+    const sender = (this.sender ?? make()).then((held) => (held.remaining > 0 ? held : make()))
+    this.sender = sender
+    sender.catch(() => {
+      if (this.sender === sender) this.sender = undefined
+    })
+    return sender
+  }
+
+  send(): void {
+    const { state } = this
+    if (!state.synced || state.access !== 'write') return
+    let waiting = this.outbox.filter(({ cseq }) => cseq !== undefined).length
+    for (const outgoing of this.outbox) {
+      if (waiting >= inFlight) return
+      if (outgoing.cseq !== undefined) continue
+      if (outgoing.envelope.length > (state.welcome?.envelopeBytes ?? Number.POSITIVE_INFINITY)) {
+        state.problem({ code: 'too_large', message: 'a change is larger than the server takes' })
+        this.forget(({ id }) => id === outgoing.id)
+        continue
+      }
+      outgoing.cseq = ++this.cseq
+      waiting++
+      if (!state.host.link.send(appendFrame(outgoing.cseq, outgoing.envelope))) return
+    }
+  }
+
+  /** @param cseq the highest one that is durable now */
+  acknowledged(cseq: number): void {
+    this.forget((outgoing) => outgoing.cseq !== undefined && outgoing.cseq <= cseq)
+    this.send()
+  }
+
+  /** What stands in the log needs no acknowledgement any more. */
+  seen(ids: readonly string[]): void {
+    this.forget(({ id }) => ids.includes(id))
+  }
+
+  private forget(isDone: (outgoing: Outgoing) => boolean): void {
+    const done = this.outbox.filter(isDone)
+    if (done.length === 0) return
+    this.outbox = this.outbox.filter((outgoing) => !done.includes(outgoing))
+    this.state.write((storage) => storage.forget(done.map(({ id }) => id)))
+    if (this.isEmpty) this.state.host.changed()
+  }
+
+  async refused({ cseq, code, retryAfterMs }: { cseq: number; code: number; retryAfterMs: number }): Promise<void> {
+    const { state } = this
+    const outgoing = this.outbox.find((each) => each.cseq === cseq)
+    if (!outgoing) return
+    switch (code) {
+      case 403:
+        // It stays here: the right may come back.
+        state.access = 'read'
+        outgoing.cseq = undefined
+        state.host.changed()
+        return
+      case 409:
+        await state.keys.refresh?.().catch(() => {})
+        return this.sealAgain([outgoing])
+      case 429:
+      case 503:
+        await this.sealAgain([outgoing], Math.max(retryAfterMs, 200))
+        return
+      default:
+        state.problem({
+          code: code === 413 ? 'too_large' : 'refused',
+          message: `the server refused a change (${code})`,
+        })
+        this.forget(({ id }) => id === outgoing.id)
+    }
+  }
+
+  /** What was sealed under a key that is no longer written with. */
+  resealOld(): void {
+    const { synced, serverEpoch } = this.state
+    if (!synced) return
+    const old = this.outbox.filter(({ epoch, cseq }) => epoch < serverEpoch && cseq === undefined)
+    if (old.length > 0) this.sealAgain(old)
+  }
+
+  /** Not taken by the server, so it has to have a new place in its session: others refuse what comes out of order. */
+  private async sealAgain(outgoing: Outgoing[], afterMs = 0): Promise<void> {
+    const { state } = this
+    const receiver = createReceiver({ keys: state.keys, room: state.host.docId })
+    const updates = []
+    for (const { envelope } of outgoing) {
+      const { opened, error } = await settle(receiver.open(envelope))
+      if (opened) updates.push(decodeContent(opened.plaintext).data)
+      else
+        state.problem({ code: 'refused', message: 'a change of an earlier time cannot be sent any more', cause: error })
+    }
+    this.sender = undefined
+    this.batch = [...updates, ...this.batch]
+    this.forget((each) => outgoing.includes(each))
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.seal(), afterMs)
+  }
+}

@@ -4,6 +4,7 @@ import { WebsocketProvider as Provider31 } from 'y-websocket'
 import { WebsocketProvider as Provider1 } from 'y-websocket-1'
 import { WebsocketProvider as Provider2 } from 'y-websocket-2'
 import { WebsocketProvider as Provider30 } from 'y-websocket-30'
+import { connect as connect4 } from '../support/y-websocket-4/client.ts'
 import { type SyncServerProcess, startSyncServer, until, Y } from './support.ts'
 
 const long = Boolean(process.env.USHER_LONG_TESTS)
@@ -48,6 +49,17 @@ const classic =
     }
   }
 
+const version4: Start = (docId, token, WebSocketPolyfill) => {
+  const { client, text, type } = connect4(server.wsUrl, docId, { token }, WebSocketPolyfill)
+  return {
+    synced: () => client.synced,
+    text,
+    type,
+    ...presence(client.awareness),
+    [Symbol.dispose]: () => client.destroy(),
+  }
+}
+
 const ySweet: Start = (docId, token, WebSocketPolyfill) => {
   const doc = new Y.Doc()
   const answer = { url: server.wsUrl, baseUrl: '', docId, token, authorization: 'full' as const }
@@ -73,6 +85,7 @@ const versions: Record<string, Start> = {
   'y-websocket 2.1': classic(Provider2 as never),
   'y-websocket 3.0': classic(Provider30 as never),
   'y-websocket 3.1': classic(Provider31),
+  'y-websocket 4 (pre-release)': version4,
   'y-sweet 0.9': ySweet,
 }
 
@@ -88,7 +101,7 @@ function counting() {
   return { count, Polyfill: Counting as typeof WebSocket }
 }
 
-test('five versions of stock clients share a room, its text and who is there', async () => {
+test('six versions of stock clients share a room, its text and who is there', async () => {
   const clients = Object.entries(versions).map(([version, start]) => {
     const { count, Polyfill } = counting()
     return { version, count, client: start('all-versions', token, Polyfill) }

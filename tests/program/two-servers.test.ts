@@ -46,6 +46,26 @@ test.skipIf(!postgresBin || !redisServer)(
         (error) => error.status === 401,
       ),
     )
+
+    // Machines: what was taken away here is refused there at once.
+    const service = await here.machines.create({ name: 'Service' })
+    const caller = await here.machines.create({ name: 'Caller', scopedMachines: [service.id] })
+    const { token = '' } = await here.m2m.createToken({ machineSecretKey: caller.secretKey as string })
+    const verified = (machineSecretKey: string) =>
+      there.m2m.verify({ token, machineSecretKey }).then(
+        ({ subject }) => subject,
+        (error) => error.status,
+      )
+    const key = service.secretKey as string
+    expect(await verified(key)).toBe(caller.id)
+    await here.machines.deleteScope(caller.id, service.id)
+    expect(await verified(key)).toBe(404)
+    await here.machines.createScope(caller.id, service.id)
+    expect(await verified(key)).toBe(caller.id)
+    const { secret } = await here.machines.rotateSecretKey({ machineId: service.id, previousTokenTtl: 0 })
+    expect([await verified(key), await verified(secret)]).toEqual([401, caller.id])
+    await here.machines.delete(caller.id)
+    expect(await verified(secret)).toBe(404)
   },
   60_000,
 )

@@ -41,6 +41,7 @@ export function installTests() {
   install('tests', [])
   installPackage('examples/tasks-nextjs')
   installPackage('examples/live-nextjs')
+  installPackage('tests/support/y-websocket-4')
 }
 
 /** Everything, the benchmark's peers included. */

@@ -48,7 +48,9 @@ export class Link {
   private attempt = 0
   private timer: ReturnType<typeof setTimeout> | undefined
   private watchdog: ReturnType<typeof setInterval> | undefined
-  private heardAt = 0
+  /** When the server was heard last, by the wall clock, which knows of a sleep, and by the one that does not leap. */
+  private heardAt = { wall: 0, monotonic: 0 }
+  private isAsking = false
   private triedAgainAtOnce = false
   private readonly onOnline = () => {
     if (this.state.status === 'waiting') this.open()
@@ -121,17 +123,17 @@ export class Link {
       return this.end({ status: 'stopped', reason: 'malformed', code: 1002, message })
     }
     this.socket = socket
-    this.heardAt = Date.now()
+    this.hears()
     socket.binaryType = 'arraybuffer'
     socket.onopen = () => {
       if (mine !== this.generation) return
-      this.heardAt = Date.now()
+      this.hears()
       this.become({ status: 'open' })
       options.onOpen()
     }
     socket.onmessage = ({ data }: { data: unknown }) => {
       if (mine !== this.generation) return
-      this.heardAt = Date.now()
+      this.hears()
       if (typeof data === 'string') this.hear(data)
       else options.onBinary(new Uint8Array(data as ArrayBuffer))
     }
@@ -171,10 +173,20 @@ export class Link {
     }
   }
 
+  private hears(): void {
+    this.heardAt = { wall: Date.now(), monotonic: performance.now() }
+    this.isAsking = false
+  }
+
   private watch(): void {
-    const silent = Date.now() - this.heardAt
-    if (silent > deadMs) this.closed(1006, 'the server is silent')
-    else if (silent > quietMs) this.send({ t: 'ping' })
+    const silent = performance.now() - this.heardAt.monotonic
+    // Far more than that is a sleep, or a clock that was set: the server is asked before it is given up.
+    const passed = Date.now() - this.heardAt.wall
+    if (silent > deadMs || (passed > deadMs && this.isAsking)) this.closed(1006, 'the server is silent')
+    else if (silent > quietMs || passed > quietMs) {
+      this.isAsking = true
+      this.send({ t: 'ping' })
+    }
   }
 
   private closed(code: number, message: string): void {

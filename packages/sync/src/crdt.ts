@@ -1,4 +1,5 @@
 import * as Y from 'yjs'
+import { walkUpdate } from './walk-update.ts'
 
 /**
  * What a document is made of, for this package: updates that can be applied in any order and more than once.
@@ -8,6 +9,11 @@ import * as Y from 'yjs'
 export type Crdt = {
   /** First byte of everything that is sealed: 1 Yjs, 2 Loro, 3 Automerge, 255 anything else (E-7). */
   readonly contentType: number
+  /**
+   * Looks at what another member sealed, before it is applied: a server that cannot read it cannot refuse it either. @throws
+   * for what would hurt; it is skipped then
+   */
+  check?(update: Uint8Array): void
   /** Takes an update of somebody else, or a whole state. Must not come back through `onUpdate`. */
   apply(update: Uint8Array): void
   /** Everything, in a form that `apply` takes. */
@@ -27,6 +33,7 @@ export function yjsCrdt(doc: Y.Doc): Crdt {
   const origin = { name: '@usher/sync' }
   return {
     contentType: 1,
+    check: (update) => void walkUpdate(update),
     apply: (update) => Y.applyUpdate(doc, update, origin),
     encodeState: () => Y.encodeStateAsUpdate(doc),
     onUpdate(listener) {

@@ -105,6 +105,7 @@ export class EncryptedLog {
       const ours = state.chains.get(seen)
       if (seen >= seq || (ours && !equalBytes(ours, chain)))
         state.problem({ code: 'history_forked', message: 'its author saw another history than this', seq })
+      crdt.check?.(data)
       crdt.apply(data)
       applied.push(data)
     } catch (cause) {

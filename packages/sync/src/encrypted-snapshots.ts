@@ -111,6 +111,7 @@ export class EncryptedSnapshots {
     if (!isWhole || seq !== snapshot.seq || !equalBytes(chain, snapshot.chain))
       throw new Error('it is of another place')
     if (type !== host.crdt.contentType) throw new Error('it is of another kind of document')
+    host.crdt.check?.(data)
     return data
   }
 

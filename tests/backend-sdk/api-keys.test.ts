@@ -5,6 +5,7 @@ import { apiKeys } from '../../apps/server/src/domains/api-keys/tables.ts'
 import { listEvents } from '../../apps/server/src/domains/events/index.ts'
 import { deleteWhatIsOver } from '../../apps/server/src/domains/upkeep/index.ts'
 import { TestBrowser } from '../../apps/server/src/faces/frontend/testing.ts'
+import { presentEvents } from '../../apps/server/src/faces/presenters/webhook-event.ts'
 import { type TestInstance, testInstance } from '../../apps/server/src/testing/server.ts'
 
 /** API keys as an application meets them: by the unmodified server SDK, and as `<APIKeys/>` asks for them in a page. */
@@ -416,6 +417,20 @@ test('it is noted when a key was used, and told what became of it; what is long 
   }
   for (const end = Date.now() + 5000; (await told()).length < 3 && Date.now() < end; ) await Bun.sleep(50)
   expect(await told()).toEqual(['apiKey.created', 'apiKey.updated', 'apiKey.revoked'])
+  const { data: happened } = await listEvents(t.ctx(), { limit: 500 })
+  const presented = await presentEvents(
+    t.ctx(),
+    happened.filter((event) => event.type.startsWith('apiKey.')),
+  )
+  const shown = presented.flatMap((data) => (data === undefined ? [] : [data as { id: string; deleted?: true }]))
+  expect(shown.find((data) => data.id === id)).toMatchObject({ object: 'api_key', name: 'used', subject })
+  expect(shown.find((data) => data.id === second.id && data.deleted)).toEqual({
+    object: 'api_key',
+    id: second.id,
+    name: 'second',
+    deleted: true,
+  } as never)
+  expect(JSON.stringify(shown)).not.toContain('ak_')
   t.advance(91 * 86_400_000)
   await deleteWhatIsOver(t.ctx())
   t.advance(-91 * 86_400_000)

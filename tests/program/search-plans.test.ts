@@ -204,6 +204,51 @@ for (const { name, open, skip } of places) {
       expect(scanned(await planNodes(place, statements)).filter((table) => tables.includes(table))).toEqual([])
     })
 
+    test('verifying and listing API keys reads no table from end to end', async () => {
+      const { owner, instance } = place
+      // A key for each person, and one for each membership of the first 5,000: of them a tenth are of one organization.
+      const key = (
+        subject: string,
+        rows: string,
+      ) => `insert into api_keys (id, instance_id, ${subject}, name, secret_hash,
+          creator_membership_id, made_by_member, scopes, created_at, updated_at)
+        select 'apikey_' || md5(k.id), '${instance.id}', k.subject, k.id, md5(k.id), k.membership, k.membership is not null, '[]',
+          now(), now() from (${rows}) k`
+      await owner.unsafe(key('user_id', 'select id, id as subject, null as membership from users'))
+      const members =
+        'select id, organization_id as subject, id as membership from memberships order by created_at limit 5000'
+      await owner.unsafe(key('organization_id', members))
+      const hash = new Bun.CryptoHasher('sha256').update('ak_01234567890123456789').digest('hex')
+      await owner`update api_keys set secret_hash = ${hash}, made_by_member = false
+        where id = (select id from api_keys where creator_membership_id is not null order by id limit 1)`
+      await owner.unsafe('analyze api_keys')
+      const guarded = [...tables, 'api_keys']
+      for (const [what, work, index] of [
+        [
+          'verify',
+          () => post('/api_keys/verify', { secret: 'ak_01234567890123456789' }),
+          /^api_keys_secret_hash_unique$/,
+        ],
+        [
+          'of a person',
+          async () => send(`/api_keys?subject=${await seededId(owner, 'user', 41)}`),
+          /^api_keys_(name|created)$/,
+        ],
+        [
+          'of many',
+          async () => send(`/api_keys?subject=${await organization(0)}&query=orgmem`),
+          /^api_keys_(name|created)$/,
+        ],
+      ] as const) {
+        const statements = await listen(place, work as () => Promise<unknown>)
+        const nodes = await planNodes(place, statements)
+        expect([what, scanned(nodes).filter((table) => guarded.includes(table))]).toEqual([what, []])
+        expect([what, nodes.some((node) => index.test(node['Index Name'] ?? ''))]).toEqual([what, true])
+        if (what === 'verify') expect(statements).toHaveLength(1)
+      }
+      await owner`delete from api_keys`
+    })
+
     test('what is found is what names, addresses and numbers have in them', async () => {
       const find = async (query: string, and = '') =>
         (await send(`/users?limit=500&query=${encodeURIComponent(query)}${and}`)).body as { id: string }[]

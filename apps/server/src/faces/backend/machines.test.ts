@@ -7,6 +7,7 @@ import {
   verifyM2mToken,
 } from '../../domains/machines/index.ts'
 import { m2mTokens, machineScopes, machineSecretKeys } from '../../domains/machines/tables.ts'
+import { signJwt } from '../../domains/sessions/index.ts'
 import { deleteWhatIsOver } from '../../domains/upkeep/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 
@@ -260,4 +261,79 @@ test('of many rotations at once one key is current, and keys cannot be read from
   for (const secret of [...keys, token]) expect(`${row.text} ${JSON.stringify(tokens)}`).not.toContain(secret.slice(3))
   const events = await call(t, 'GET', '/v1/events?type=machine.*')
   expect(JSON.stringify(events.body)).not.toContain(current)
+})
+
+test('claims come back as they were sent, in both formats, however they are written', async () => {
+  const t = await testInstance()
+  const { key } = await machine(t, 'Cron')
+  const all = [
+    '{"b":1,"1":2,"0":{"z":[],"a":null}}',
+    '{"__proto__":{"admin":true},"constructor":"x"}',
+    '{"number":-0.0,"large":12345678901234567890,"small":1e-7,"text":"ü 漢 \\ud83d\\ude00 \\u0001"}',
+    '{"":"empty","a.b":"dot","ISS":"not reserved"}',
+  ]
+  for (const text of all)
+    for (const format of formats) {
+      const response = await t.fetch('/m2m_tokens', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: `{"token_format":"${format}","claims":${text}}`,
+      })
+      const made = (await response.json()) as Json
+      expect([text, response.status]).toEqual([text, 201])
+      const { status, body } = await call(t, 'POST', '/m2m_tokens/verify', { token: made.token })
+      expect([text, format, status]).toEqual([text, format, 200])
+      expect(body.claims).toEqual(made.claims)
+      // Own properties and not the nature of the object.
+      expect(body.claims.admin).toBeUndefined()
+    }
+})
+
+test('J10 a signed token that was bent, or is of another class, is of no machine', async () => {
+  const t = await testInstance()
+  const to = await machine(t, 'Service')
+  const from = await machine(t, 'Caller', { scoped_machines: [to.id] })
+  const { token } = await newToken(t, from.key, { token_format: 'jwt' })
+  const [head = '', body = '', signature = ''] = token.split('.')
+  const recode = (part: string, change: object) =>
+    Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(part, 'base64url').toString()), ...change })).toString(
+      'base64url',
+    )
+  const { instance } = t.ctx()
+  const session = await signJwt(
+    instance,
+    { typ: 'JWT', cat: 'cl_B7d4PD222AAA' },
+    JSON.parse(Buffer.from(body, 'base64url').toString()),
+  )
+  for (const bent of [
+    `${head}.${recode(body, { aud: [to.id, from.id] })}.${signature}`,
+    `${head}.${recode(body, { sub: to.id })}.${signature}`,
+    `${recode(head, { alg: 'none' })}.${body}.`,
+    `${recode(head, { alg: 'HS256' })}.${body}.${signature}`,
+    `${recode(head, { cat: undefined })}.${body}.${signature}`,
+    `${head}.${body}.${signature}=`,
+    `${head}.${body}.${signature}.`,
+    ` ${token}`,
+    session,
+    `mt_${token}`,
+  ])
+    for (const key of [to.key, t.secretKey])
+      expect([bent.slice(0, 60), await verify(t, key, bent)]).toEqual([bent.slice(0, 60), 404])
+  expect(await verify(t, to.key, token)).toBe(200)
+})
+
+test('a machine that is deleted while it makes tokens leaves none behind', async () => {
+  const t = await testInstance()
+  for (const format of formats) {
+    const to = await machine(t, 'Service')
+    const from = await machine(t, 'Caller', { scoped_machines: [to.id] })
+    const made = Array.from({ length: 8 }, () => call(t, 'POST', '/m2m_tokens', { token_format: format }, from.key))
+    const [gone, ...answers] = await Promise.all([call(t, 'DELETE', `/v1/machines/${from.id}`), ...made])
+    expect(gone.status).toBe(200)
+    for (const { status, body } of answers) {
+      expect([201, 401]).toContain(status)
+      if (status === 201) expect(await verify(t, to.key, body.token)).toBe(404)
+    }
+  }
+  expect(await transaction(t.ctx(), (tx) => tx.db.$count(m2mTokens))).toBe(0)
 })

@@ -161,6 +161,15 @@ test.skipIf(!chromiumPath)(
     const shared = await makeKey(finn, 'deploys', 'keys-04-organization')
     expect(await verifies(shared)).toBe(200)
     await screenshot(finn, 'keys-05-organization-list')
+    await page.keyboard.press('Escape')
+
+    // <APIKeys/> by itself, wherever an application puts it.
+    await page.evaluate(() => {
+      const place = document.body.appendChild(document.createElement('div'))
+      ;(window as unknown as { Clerk: { mountAPIKeys: (node: Element) => void } }).Clerk.mountAPIKeys(place)
+    })
+    await page.locator('.cl-apiKeys').getByRole('cell', { name: 'deploys' }).first().waitFor()
+    await screenshot(finn, 'keys-06-component')
     expect(finn.problems).toEqual([])
   },
   60_000,

@@ -88,6 +88,21 @@ const doors: Record<string, { takes: string[]; opens: (w: World, value: string) 
     takes: ['session'],
     opens: async (w, value) => ok(await w.t.fetch('/api_keys', { headers: { authorization: `Bearer ${value}` } })),
   },
+  'link to the portal': {
+    takes: ['portal link'],
+    opens: async (w, token) => {
+      const form = new URLSearchParams({ token }).toString()
+      const headers = { 'content-type': 'application/x-www-form-urlencoded', origin: `http://${w.t.host}` }
+      return (await w.t.fetch('/webhooks/portal/open', { method: 'POST', body: form, headers })).status === 303
+    },
+  },
+  'cookie of the portal': {
+    takes: ['portal cookie'],
+    opens: async (w, value) => {
+      const cookie = `usher_webhooks_${w.t.ctx().instance.cookieSuffix}=${value}`
+      return ok(await w.t.fetch('/webhooks/portal', { headers: { cookie } }))
+    },
+  },
   'key of a machine': {
     // The application’s key has to say which machine it asks about.
     takes: ['machine secret key'],

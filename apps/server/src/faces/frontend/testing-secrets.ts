@@ -15,6 +15,7 @@ import {
 import { createInvitation } from '../../domains/signup/index.ts'
 import { createUser } from '../../domains/users/index.ts'
 import { createOneTimeToken, type OneTimeTokenKind } from '../../domains/verifications/index.ts'
+import { createPortalLink, openPortal } from '../../domains/webhooks/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
 import { TestBrowser } from './testing.ts'
 
@@ -104,6 +105,11 @@ export const kinds: Record<string, (w: World) => Promise<string>> = {
     return (await createApiKey(w.t.ctx(), { name: `key ${invited}`, subject: w.userId })).secret
   },
   'machine secret key': async (w) => (await createMachine(w.t.ctx(), { name: 'Cron' })).secretKey,
+  'portal link': async (w) => new URL((await createPortalLink(w.t.ctx())).url).hash.slice(1),
+  'portal cookie': async (w) => {
+    const link = new URL((await createPortalLink(w.t.ctx())).url).hash.slice(1)
+    return (await openPortal(w.t.ctx(), link)).token
+  },
   'machine token': (w) => machineToken(w, 'opaque'),
   'signed machine token': (w) => machineToken(w, 'jwt'),
 }

@@ -27,8 +27,6 @@ import { endpointPage, type Shown } from './endpoint-page.ts'
 import { endpointsPage, newEndpointPage, overPage, unlockPage } from './pages.ts'
 
 const base = '/webhooks/portal'
-/** Tries at links from one address: whoever guesses gets nowhere, and asks the database no more than this. */
-const openings = { max: 30, windowMs: 60_000 }
 const maxFormBytes = 64 * 1024
 
 type PortalEnv = Env & { Variables: Env['Variables'] & { portal: PortalSession } }
@@ -55,7 +53,9 @@ export function webhookPortalRoutes(): Hono<PortalEnv> {
   routes.get(`${base}/closed`, () => overPage())
   routes.post(`${base}/open`, async (c) => {
     const ctx = ctxOf(c)
-    countAttempt(c.var.runtime.database, `webhook-portal:${ctx.instance.id}:${ipKey(c.env.ip)}`, openings, ctx.now())
+    // Whoever guesses gets nowhere, and asks the database no more than this.
+    const { attemptsPerMinute: max } = ctx.instance.settings.rateLimits
+    countAttempt(ctx.database, `${ctx.instance.id}:portal:${ipKey(c.env.ip)}`, { max, windowMs: 60_000 }, ctx.now())
     const { token: linkToken } = Object.fromEntries(await formOf(c))
     let opened: Awaited<ReturnType<typeof openPortal>>
     try {

@@ -16,7 +16,7 @@ for (let i = 0; i < input.updates; i++) map.set(`record-${i % 1000}`, `${i}`.pad
 doc.destroy()
 
 const worker = new DocumentWorker()
-await worker.run({ kind: 'compact', updates: updates.slice(0, 10) })
+await worker.compact(updates.slice(0, 10))
 let stallMs = 0
 let last = performance.now()
 const watch = setInterval(() => {
@@ -25,7 +25,7 @@ const watch = setInterval(() => {
   last = now
 }, 1)
 const startedAt = performance.now()
-const compacted = await worker.run({ kind: 'compact', updates })
+const compacted = await worker.compact(updates)
 const compactMs = performance.now() - startedAt
 clearInterval(watch)
 if (!compacted) throw new Error('the compaction failed')
@@ -36,7 +36,7 @@ const result: CompactionResult = {
   stallMs,
   mergeMs: performance.now() - mergedAt,
   bytes: updates.reduce((sum, update) => sum + update.length, 0),
-  compacted: compacted.length,
+  compacted: compacted.packed.bytes,
 }
 console.log(JSON.stringify(result))
 process.exit(0)

@@ -1,13 +1,14 @@
-import type { DocumentJob, DocumentResult } from './document-worker.ts'
+import type { Compacted, DocumentJob, DocumentResult } from './document-worker.ts'
 
 const budgetMs = 30_000
 /** An idle worker costs tens of megabytes. */
 const idleMs = 10_000
 
-type Pending = { resolve: (bytes: Uint8Array | undefined) => void; timer: ReturnType<typeof setTimeout> }
-type NewJob =
-  | { kind: 'compact'; updates: readonly Uint8Array[] }
-  | { kind: 'diff'; update: Uint8Array; vector: Uint8Array }
+/** Copied at once for the worker; more would be felt by those who wait for the event loop. */
+const partBytes = 512 * 1024
+const partUpdates = 2000
+
+type Pending = { resolve: (result: DocumentResult | undefined) => void; timer: ReturnType<typeof setTimeout> }
 
 /**
  * Runs what needs yjs in one worker, so that a large document cannot stall the event loop. Started when needed, ended
@@ -19,21 +20,41 @@ export class DocumentWorker {
   private nextId = 1
   private idleTimer: ReturnType<typeof setTimeout> | undefined
 
-  /** @returns the resulting bytes; undefined when the job failed or took too long */
-  run(job: NewJob): Promise<Uint8Array | undefined> {
+  /** @returns the document of these updates; undefined when that failed or took too long */
+  async compact(updates: readonly Uint8Array[]): Promise<Compacted | undefined> {
+    const { id, result } = this.begin()
+    for (let next = 0; next < updates.length; ) {
+      const part = pack(updates, next)
+      this.post({ kind: 'part', id, packed: part.packed, lengths: part.lengths }, [
+        part.packed.buffer,
+        part.lengths.buffer,
+      ])
+      next = part.end
+      if (next < updates.length) await new Promise(setImmediate)
+      if (!this.pending.has(id)) return undefined
+    }
+    this.post({ kind: 'compact', id })
+    return (await result)?.compacted
+  }
+
+  /** @returns what `update` holds beyond the vector; undefined when that failed or took too long */
+  async diff(update: Uint8Array, vector: Uint8Array): Promise<Uint8Array | undefined> {
+    const { id, result } = this.begin()
+    this.post({ kind: 'diff', id, update, vector })
+    return (await result)?.bytes
+  }
+
+  private begin() {
     clearTimeout(this.idleTimer)
     this.worker ??= this.start()
     const id = this.nextId++
-    const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>()
+    const { promise: result, resolve } = Promise.withResolvers<DocumentResult | undefined>()
     this.pending.set(id, { resolve, timer: setTimeout(() => this.end(), budgetMs) })
-    if (job.kind === 'compact') {
-      const { packed, lengths } = pack(job.updates)
-      this.worker.postMessage({ kind: 'compact', id, packed, lengths } satisfies DocumentJob, [
-        packed.buffer,
-        lengths.buffer,
-      ])
-    } else this.worker.postMessage({ ...job, id } satisfies DocumentJob)
-    return promise
+    return { id, result }
+  }
+
+  private post(job: DocumentJob, transfer: ArrayBuffer[] = []) {
+    this.worker?.postMessage(job, transfer)
   }
 
   /** Kills the worker; what it was doing has failed. */
@@ -55,7 +76,7 @@ export class DocumentWorker {
       if (!job) return
       this.pending.delete(data.id)
       clearTimeout(job.timer)
-      job.resolve(data.bytes)
+      job.resolve(data)
       if (this.pending.size > 0) return
       this.idleTimer = setTimeout(() => this.end(), idleMs)
       this.idleTimer.unref()
@@ -66,13 +87,19 @@ export class DocumentWorker {
 }
 
 /** One buffer that is handed over: to clone tens of thousands of small ones would stall the event loop for longer. */
-function pack(updates: readonly Uint8Array[]): { packed: Uint8Array<ArrayBuffer>; lengths: Uint32Array<ArrayBuffer> } {
-  const lengths = Uint32Array.from(updates, (update) => update.length)
-  const packed = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0))
+function pack(updates: readonly Uint8Array[], start: number) {
+  let size = 0
+  let end = start
+  for (; end < updates.length && end - start < partUpdates && (end === start || size < partBytes); end++)
+    size += (updates[end] as Uint8Array).length
+  const packed = new Uint8Array(size)
+  const lengths = new Uint32Array(end - start)
   let at = 0
-  for (const update of updates) {
+  for (let i = start; i < end; i++) {
+    const update = updates[i] as Uint8Array
     packed.set(update, at)
+    lengths[i - start] = update.length
     at += update.length
   }
-  return { packed, lengths }
+  return { packed, lengths, end }
 }

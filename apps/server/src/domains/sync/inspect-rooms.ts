@@ -96,7 +96,7 @@ async function idOf(sql: SQL, { instanceId, docId }: RoomSummary): Promise<numbe
 /** The updates of a plaintext document, oldest first; together they are the document. */
 export async function readUpdates(sql: SQL, { instanceId, docId }: RoomSummary) {
   const { snapshot, tail, damaged } = await loadRoom(sql, instanceId, docId)
-  return { updates: [...(snapshot ? [snapshot] : []), ...tail.map(({ bytes }) => bytes)], damaged }
+  return { updates: [...(snapshot ? [snapshot.update] : []), ...tail.map(({ bytes }) => bytes)], damaged }
 }
 
 /** What the server has of an encrypted document: nothing that it could read. */

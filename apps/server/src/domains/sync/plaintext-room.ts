@@ -2,9 +2,9 @@ import { AwarenessTable } from './awareness.ts'
 import { ClockRanges } from './clock-ranges.ts'
 import type { Connection } from './connection.ts'
 import { Outbox, type Outboxes } from './outbox.ts'
-import { updateFrame } from './protocol.ts'
+import { emptyUpdateFrame } from './protocol.ts'
 import { type Entry, Room } from './room.ts'
-import type { StoredEntry, StoredRoom } from './store.ts'
+import type { Snapshot, StoredEntry, StoredRoom } from './store.ts'
 import { type ClockRange, walkUpdate } from './walk-update.ts'
 
 /** One update of a document. */
@@ -53,7 +53,7 @@ export class PlaintextRoom extends Room<UpdateEntry> {
     this.outbox = new Outbox(this, outboxes)
     if (stored.snapshot) {
       this.setSnapshot(stored.snapshot, stored.snapshotSeq)
-      const { ranges } = walkUpdate(stored.snapshot)
+      const ranges = stored.snapshot.ranges ?? walkUpdate(stored.snapshot.update).ranges
       this.held.addAll(ranges)
       this.durable.addAll(ranges)
     }
@@ -64,19 +64,13 @@ export class PlaintextRoom extends Room<UpdateEntry> {
     return (this.snapshot?.length ?? 0) + this.tailBytes
   }
 
-  protected entryOf({ seq, bytes, at }: StoredEntry): UpdateEntry {
-    const { ranges } = walkUpdate(bytes)
+  protected entryOf({ seq, bytes: update, at }: StoredEntry): UpdateEntry {
+    const { ranges } = walkUpdate(update)
     this.held.addAll(ranges)
-    return {
-      bytes,
-      frame: updateFrame(bytes),
-      ranges,
-      author: undefined,
-      at,
-      isDeferred: false,
-      digest: undefined,
-      seq,
-    }
+    const { frame, update: bytes } = emptyUpdateFrame(update.length)
+    // What it was read from may be a hundred times as long, and need not stay.
+    bytes.set(update)
+    return { bytes, frame, ranges, author: undefined, at, isDeferred: false, digest: undefined, seq }
   }
 
   protected settled(entry: UpdateEntry): void {
@@ -92,15 +86,15 @@ export class PlaintextRoom extends Room<UpdateEntry> {
   }
 
   /** Puts a snapshot in the place of the updates that it contains, those up to `seq`. */
-  replace(snapshot: Uint8Array, seq: number): void {
+  replace(snapshot: Pick<Snapshot, 'frame' | 'update'>, seq: number): void {
     const first = this.tail.findIndex((entry, i) => i >= this.committed || entry.seq > seq)
     this.dropFirst(first < 0 ? this.tail.length : first)
     this.setSnapshot(snapshot, seq)
   }
 
-  private setSnapshot(snapshot: Uint8Array, seq: number) {
-    this.snapshot = snapshot
-    this.snapshotFrame = updateFrame(snapshot)
+  private setSnapshot({ frame, update }: Pick<Snapshot, 'frame' | 'update'>, seq: number) {
+    this.snapshot = update
+    this.snapshotFrame = frame
     this.snapshotSeq = seq
     this.snapshotVersion++
     this.diffs.clear()

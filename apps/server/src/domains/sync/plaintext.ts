@@ -11,6 +11,7 @@ import { awarenessFrame, decodeFrame, keepaliveFrame, step1Frame, updateFrame } 
 import type { RoomKind } from './room-kind.ts'
 import { continueServing, sendTo, serveState } from './serve-state.ts'
 import { loadRoom, type RoomState, readSnapshot, writeSnapshot } from './store.ts'
+import { decodeClocks } from './stored-snapshot.ts'
 import { type ClockRange, walkUpdate } from './walk-update.ts'
 
 const keepaliveTopics = Array.from({ length: 20 }, (_, i) => `ka${i}`)
@@ -249,7 +250,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     room.compacting = true
     try {
       const live = await readSnapshot(this.parts.sql, room.id as number)
-      if (live && live.seq > room.snapshotSeq && live.seq <= room.head) room.replace(live.bytes, live.seq)
+      if (live && live.seq > room.snapshotSeq && live.seq <= room.head) room.replace(live.snapshot, live.seq)
     } catch (error) {
       this.parts.log.warn({ err: error, room: room.id }, 'the snapshot of another node could not be read')
     } finally {
@@ -284,12 +285,12 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
     let outdated = false
     try {
       const tail = room.tail.slice(0, n).map((entry) => entry.bytes)
-      const bytes = await this.worker.run({ kind: 'compact', updates: room.snapshot ? [room.snapshot, ...tail] : tail })
+      const made = await this.worker.compact(room.snapshot ? [room.snapshot, ...tail] : tail)
       const got = new ClockRanges()
-      if (bytes) got.addAll(walkUpdate(bytes).ranges)
-      if (!bytes || !got.equals(expected)) throw new Error('the snapshot does not hold what the updates hold')
-      if (await writeSnapshot(this.parts.sql, room.id, last.seq, bytes, room.incarnation)) {
-        room.replace(bytes, last.seq)
+      if (made) got.addAll(decodeClocks(made.packed.clocks ?? new Uint8Array()) ?? [])
+      if (!made || !got.equals(expected)) throw new Error('the snapshot does not hold what the updates hold')
+      if (await writeSnapshot(this.parts.sql, room.id, last.seq, made.packed, room.incarnation)) {
+        room.replace({ frame: made.frame, update: made.frame.subarray(made.start) }, last.seq)
         room.compactAbove = 0
       } else outdated = true
     } catch (error) {

@@ -47,6 +47,14 @@ export function decodeFrame(frame: Uint8Array): ClientMessage {
 
 export const step1Frame = (vector: Uint8Array) => frameOf([sync, 0], vector)
 export const updateFrame = (update: Uint8Array) => frameOf([sync, 2], update)
+
+/** The frame of an update that is yet to be written into it: a large one should not be in memory twice. */
+export function emptyUpdateFrame(length: number): { frame: Uint8Array; update: Uint8Array } {
+  const head = [sync, 2, ...varUint(length)]
+  const frame = new Uint8Array(head.length + length)
+  frame.set(head)
+  return { frame, update: frame.subarray(head.length) }
+}
 export const awarenessFrame = (payload: Uint8Array) => frameOf([awareness], payload)
 /** Permission denied, for people: the stock client only logs it. */
 export const deniedFrame = (reason: string) => frameOf([auth, 0], Buffer.from(reason))
@@ -69,6 +77,21 @@ export function varUint(value: number): number[] {
   }
   out.push(n)
   return out
+}
+
+export function varUintLength(value: number): number {
+  let length = 1
+  for (let n = value; n >= 128; n = Math.floor(n / 128)) length++
+  return length
+}
+
+/** @returns where the next byte belongs */
+export function writeVarUint(bytes: Uint8Array, at: number, value: number): number {
+  let to = at
+  let n = value
+  for (; n >= 128; n = Math.floor(n / 128)) bytes[to++] = (n % 128) | 128
+  bytes[to++] = n
+  return to
 }
 
 /** Reads what a peer sent: bounds are checked, nothing is copied. */

@@ -1,4 +1,4 @@
-import { FrameReader } from './protocol.ts'
+import { FrameReader, varUintLength, writeVarUint } from './protocol.ts'
 
 /** One stored flush of one room: version byte, then for each update `length, kind, sender, ms since the first, bytes`. */
 const version = 1
@@ -32,21 +32,6 @@ export function encodeSegment(entries: readonly SegmentEntry[]): { payload: Uint
 const sinceStart = ({ at }: SegmentEntry, start: number) => Math.max(0, Math.round(at - start))
 const lengthOf = (entry: SegmentEntry, start: number) =>
   2 + varUintLength(sinceStart(entry, start)) + entry.bytes.length
-
-function varUintLength(value: number): number {
-  let length = 1
-  for (let n = value; n >= 128; n = Math.floor(n / 128)) length++
-  return length
-}
-
-/** @returns where the next byte belongs */
-function writeVarUint(bytes: Uint8Array, at: number, value: number): number {
-  let to = at
-  let n = value
-  for (; n >= 128; n = Math.floor(n / 128)) bytes[to++] = (n % 128) | 128
-  bytes[to++] = n
-  return to
-}
 
 /** @returns the entries, `at` since the first one; undefined when the bytes are not what was written */
 export function decodeSegment(payload: Uint8Array, crc: number): SegmentEntry[] | undefined {

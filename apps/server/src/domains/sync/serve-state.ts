@@ -111,7 +111,7 @@ function diffFor(room: PlaintextRoom, vector: Uint8Array, worker: DocumentWorker
   const key = Buffer.from(vector).toString('latin1')
   const known = room.diffs.get(key)
   if (known) return known
-  const diff = worker.run({ kind: 'diff', update: room.snapshot as Uint8Array, vector })
+  const diff = worker.diff(room.snapshot as Uint8Array, vector)
   if (room.diffs.size >= cachedDiffs) room.diffs.delete(room.diffs.keys().next().value as string)
   room.diffs.set(key, diff)
   return diff

@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
+import { emptyUpdateFrame } from './protocol.ts'
 import { decodeSegment } from './segment.ts'
+import { decodeClocks, type PackedSnapshot, packSnapshot } from './stored-snapshot.ts'
+import type { ClockRange } from './walk-update.ts'
 
 /** What a room holds: documents whose updates the server can read, or envelopes that it cannot. */
 export type RoomKindName = 'yjs' | 'e2ee'
@@ -18,16 +21,25 @@ export type StoredRoom = {
   incarnation: string | undefined
   head: number
   snapshotSeq: number
-  snapshot: Uint8Array | undefined
+  snapshot: Snapshot | undefined
   tail: StoredEntry[]
   /** What stands in the database is not what was written: nothing may be appended behind it. */
   damaged: boolean
   deleted: boolean
 }
 
-const chunkBytes = 256 * 1024
-/** Below this compression saves less than it costs. */
-const compressFrom = 64 * 1024
+/** A document in memory: once, as it is sent. */
+export type Snapshot = {
+  /** The frame of an update. */
+  frame: Uint8Array
+  /** The update itself: a view into the frame. */
+  update: Uint8Array
+  /** Which operations it holds; absent: nobody has written it down. */
+  ranges: ClockRange[] | undefined
+}
+
+/** Chunks that are read at once: what is decompressed of them stops the event loop for a few milliseconds. */
+const chunksAtOnce = 16
 /** How long the snapshot before the live one, and the updates behind it, are kept. */
 const retention = '24 hours'
 
@@ -52,7 +64,7 @@ export async function loadRoom(sql: SQL, instanceId: string, key: string): Promi
   const { id, head, incarnation } = room
   if (room.deleted) return { id, incarnation, head, snapshotSeq: 0, ...empty, deleted: true }
   const live = room.seq > 0 ? await readSnapshot(sql, id) : undefined
-  const snapshot = live?.bytes
+  const snapshot = live?.snapshot
   // A newer one may have come between the two reads.
   if (live) room.seq = live.seq
   if (room.seq > 0 && !snapshot) return { id, incarnation, head, snapshotSeq: room.seq, ...empty, damaged: true }
@@ -70,7 +82,7 @@ export async function loadRoom(sql: SQL, instanceId: string, key: string): Promi
     }
     updates.forEach(({ bytes, at }, i) => {
       const seq = row.seq - row.n + 1 + i
-      if (seq > expected) tail.push({ seq, bytes: new Uint8Array(bytes), at: row.at + at })
+      if (seq > expected) tail.push({ seq, bytes, at: row.at + at })
     })
     expected = row.seq
   }
@@ -123,22 +135,38 @@ export async function readNews(
 }
 
 /** @returns the live snapshot of a document; undefined when there is none, or it is not what was written */
-export async function readSnapshot(sql: SQL, roomId: number): Promise<{ seq: number; bytes: Uint8Array } | undefined> {
+export async function readSnapshot(sql: SQL, roomId: number): Promise<{ seq: number; snapshot: Snapshot } | undefined> {
   const [meta] = await sql`
-    select seq::float8 as seq, bytes, codec, sha256 from sync_room_snapshots
+    select seq::float8 as seq, bytes, codec, sha256, senders from sync_room_snapshots
     where room_id = ${roomId} and state = 'live'`
   if (!meta) return undefined
-  const { seq } = meta
-  const chunks: { payload: Uint8Array }[] = await sql`
-    select payload from sync_room_snapshot_chunks where room_id = ${roomId} and seq = ${seq} order by n`
-  try {
-    const stored = Buffer.concat(chunks.map((chunk) => chunk.payload))
-    const bytes = meta.codec === 'zstd' ? await Bun.zstdDecompress(stored) : stored
-    const whole = bytes.length === meta.bytes && createHash('sha256').update(bytes).digest().equals(meta.sha256)
-    return whole ? { seq, bytes } : undefined
-  } catch {
-    return undefined
+  const { seq, codec } = meta
+  const { frame, update } = emptyUpdateFrame(meta.bytes)
+  const sha256 = createHash('sha256')
+  let at = 0
+  for (let from = 0; ; from += chunksAtOnce) {
+    const chunks: { payload: Uint8Array<ArrayBuffer> }[] = await sql`
+      select payload from sync_room_snapshot_chunks
+      where room_id = ${roomId} and seq = ${seq} and n >= ${from} and n < ${from + chunksAtOnce} order by n`
+    try {
+      for (const { payload } of chunks) {
+        sha256.update(payload)
+        const part = codec === 'parts' ? Bun.zstdDecompressSync(payload) : payload
+        // More than what was announced throws.
+        update.set(part, at)
+        at += part.length
+      }
+    } catch {
+      return undefined
+    }
+    if (chunks.length < chunksAtOnce) break
   }
+  if (at === update.length && sha256.digest().equals(meta.sha256))
+    return { seq, snapshot: { frame, update, ranges: meta.senders ? decodeClocks(meta.senders) : undefined } }
+  // Newer ones may have come meanwhile, and the oldest of them gone.
+  const [live] = await sql`
+    select seq::float8 as seq from sync_room_snapshots where room_id = ${roomId} and state = 'live'`
+  return live && live.seq !== seq ? readSnapshot(sql, roomId) : undefined
 }
 
 /**
@@ -238,13 +266,12 @@ export async function writeSnapshot(
   sql: SQL,
   roomId: number,
   seq: number,
-  document: Uint8Array,
+  document: Uint8Array | PackedSnapshot,
   incarnation?: string,
 ): Promise<boolean> {
-  const compressed = document.length >= compressFrom ? await Bun.zstdCompress(document, { level: 1 }) : undefined
-  const codec = compressed && compressed.length < document.length ? 'zstd' : 'plain'
-  const stored = codec === 'zstd' ? (compressed as Uint8Array) : document
-  const sha256 = createHash('sha256').update(document).digest()
+  const packed = document instanceof Uint8Array ? packSnapshot(document) : document
+  const { codec, bytes, sha256, chunks } = packed
+  const clocks = packed.clocks ? Buffer.from(packed.clocks) : null
   return sql.begin(async (tx) => {
     const [room] = await tx`
       select instance_id, snapshot_seq::float8 as seq, head::float8 as head, incarnation::text as incarnation from sync_rooms
@@ -254,14 +281,12 @@ export async function writeSnapshot(
     if (room.head < seq || (incarnation !== undefined && room.incarnation !== incarnation)) return false
     await tx`update sync_room_snapshots set state = 'old' where room_id = ${roomId} and state = 'live'`
     await tx`
-      insert into sync_room_snapshots (room_id, seq, instance_id, state, bytes, codec, sha256)
-      values (${roomId}, ${seq}, ${room.instance_id}, 'live', ${document.length}, ${codec}, ${sha256})`
-    for (let n = 0; n * chunkBytes < stored.length; n++) {
-      const chunk = Buffer.from(stored.subarray(n * chunkBytes, (n + 1) * chunkBytes))
+      insert into sync_room_snapshots (room_id, seq, instance_id, state, bytes, codec, sha256, senders)
+      values (${roomId}, ${seq}, ${room.instance_id}, 'live', ${bytes}, ${codec}, ${Buffer.from(sha256)}, ${clocks})`
+    for (const [n, chunk] of chunks.entries())
       await tx`
         insert into sync_room_snapshot_chunks (room_id, seq, n, instance_id, payload)
-        values (${roomId}, ${seq}, ${n}, ${room.instance_id}, ${chunk})`
-    }
+        values (${roomId}, ${seq}, ${n}, ${room.instance_id}, ${Buffer.from(chunk)})`
     await tx`update sync_rooms set snapshot_seq = ${seq} where id = ${roomId}`
     await discardOld(tx, roomId)
     return true

@@ -84,12 +84,12 @@ export const syncRoomSnapshots = pgTable(
     state: text('state', { enum: ['building', 'live', 'old', 'bad'] }).notNull(),
     /** Length of the document, before compression. */
     bytes: integer('bytes').notNull(),
-    codec: text('codec', { enum: ['plain', 'zstd'] }).notNull(),
-    /** SHA-256 of the document, before compression. */
+    codec: text('codec', { enum: ['plain', 'parts'] }).notNull(),
+    /** SHA-256 of the document, before compression; where its parts are compressed one by one, of what is stored. */
     sha256: bytea('sha256').notNull(),
     /** Of encrypted rooms: hash over every entry up to `seq`. */
     chain: bytea('chain'),
-    /** Of encrypted rooms: which (session, counter) the log holds up to `seq`, so that a repeated one stays known. */
+    /** Whose what is in it: (session, counter) of an encrypted room, clocks of clients of a document. */
     senders: bytea('senders'),
     /** Who made it: a user, or a connection of somebody without one. */
     author: text('author'),

@@ -11,7 +11,7 @@ const secret = { USHER_SECRET: 'a secret that all of the nodes hold' }
 const messages = (socket: ReturnType<typeof named>) => socket.texts.filter(({ t }) => t === 'msg')
 
 test.skipIf(!postgresBin || !redisServer)(
-  'C-3 channels are one on two nodes: order, history and place hold with Redis, without it and after it',
+  'C-3 R-N7 channels are one on two nodes: order, history and place hold with Redis, without it and after it',
   async () => {
     await using postgres = await startPostgres()
     await using redis = await startRedis()

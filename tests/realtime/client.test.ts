@@ -37,7 +37,7 @@ describe('a document that the server can read', () => {
     using carol = stockClient(open.wsUrl, room)
     await Promise.all([ada.whenSynced(), bob.whenSynced(), carol.synced()])
     ada.text.insert(0, 'Hello')
-    await until(() => bob.text.toString() === 'Hello', 'received')
+    await until(() => [bob.text, carol.doc.getText('t')].every((text) => text.toString() === 'Hello'), 'received')
     carol.doc.getText('t').insert(5, ' world')
     await until(() => ada.text.toString() === 'Hello world', 'received')
     expect(ada.states.map(({ status }) => status)).toEqual(['connecting', 'connected', 'connected'])

@@ -17,7 +17,7 @@ async function world() {
   return { t, base, grant, open, remove }
 }
 
-test('K4 T-30 deleting a document closes its sockets with 4404 within a second, and its content and id are gone', async () => {
+test('K4 T-30 R-17 deleting a document closes its sockets with 4404 within a second, and its content and id are gone', async () => {
   const [{ t, base, grant, open, remove }, other] = [await world(), await world()]
   const docId = 'org_acme/plans/2026'
   using ada = await open(docId)

@@ -94,7 +94,7 @@ test('D17 D5 of all secrets that exist each opens the sockets that it is for, wh
   expect(seen.length).toBeGreaterThan(200)
 }, 60_000)
 
-test('D14 a token that was made for the page of one application opens no socket of another’s, nor goes on in one', async () => {
+test('D14 T-13 a token that was made for the page of one application opens no socket of another’s, nor goes on in one', async () => {
   const { port } = w.t.server
   const { jwt } = (await w.browser.post(`/client/sessions/${w.sessionId}/tokens`)).body
   const own = await syncToken(w)

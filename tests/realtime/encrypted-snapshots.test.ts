@@ -56,7 +56,7 @@ describe('snapshots that members make', () => {
     return ada
   }
 
-  test('E-14 a newcomer starts from the snapshot and gets what came after it; the log stays', async () => {
+  test('E-14 E-21 a newcomer starts from the snapshot and gets what came after it; the log stays', async () => {
     const docId = fresh()
     using ada = await writer(docId, 10)
     const live = await upload(ada, docId)

@@ -49,7 +49,7 @@ describe('an encrypted room', () => {
     expect(welcome.chain).toEqual(chainOver(docId, ada.envelopes()))
   })
 
-  test('E-4 who comes back with what it has gets the rest alone; who has another log gets everything', async () => {
+  test('E-4 E-20 who comes back with what it has gets the rest alone; who has another log gets everything', async () => {
     const docId = fresh()
     using ada = member(url, docId)
     await ada.welcome()
@@ -101,7 +101,7 @@ describe('an encrypted room', () => {
     expect(await ada.read()).toEqual(['once', 'twice'])
   })
 
-  test('E-8 what is no envelope of the log is given back; what is no frame closes the socket', async () => {
+  test('E-8 E-22 what is no envelope of the log is given back; what is no frame closes the socket', async () => {
     const docId = fresh()
     using ada = member(url, docId)
     await ada.welcome()

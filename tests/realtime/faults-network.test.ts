@@ -90,7 +90,7 @@ longTest(
 
 // Item 3
 
-test('sockets that do not read cost a bounded amount, are cut off, and come back whole; the others notice nothing', async () => {
+test('R-11 sockets that do not read cost a bounded amount, are cut off, and come back whole; the others notice nothing', async () => {
   const slowOnes = long ? 100 : 10
   const megabytes = long ? 30 : 16
   using ada = connect(server.wsUrl, 'slow')

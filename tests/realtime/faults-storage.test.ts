@@ -89,7 +89,7 @@ async function expectAllOf(url: string, docId: string, marks: Iterable<string>) 
 
 // Item 11
 
-test('a database that stands still acknowledges nothing, stops nobody, and everything is stored once it goes on', async () => {
+test('R-5 R-8 a database that stands still acknowledges nothing, stops nobody, and everything is stored once it goes on', async () => {
   const ada = writer(server.wsUrl, 'paused', 'ada')
   using _ = ada
   using bob = connect(server.wsUrl, 'paused')
@@ -102,6 +102,12 @@ test('a database that stands still acknowledges nothing, stops nobody, and every
   try {
     for (let i = 0; i < 50; i++) ada.write()
     await until(() => logOf(bob.doc).size === 51, 'received before it is stored')
+    // What the server says that it has is what is stored: an author who comes back sends the rest again.
+    const newcomer = raw(`${server.wsUrl}/paused`)
+    await until(() => newcomer.frames.length > 0, 'asked')
+    const vector = Y.decodeStateVector((newcomer.frames[0] as Uint8Array).slice(3))
+    expect([...vector]).toEqual([[ada.doc.clientID, 1]])
+    newcomer.socket.close()
     await Bun.sleep(long ? 30_000 : 2500)
     expect(ada.acknowledged.size).toBe(1)
   } finally {
@@ -196,7 +202,7 @@ test.skipIf(!postgresBin)(
 
 // Item 12
 
-test('what is damaged on disk is never served silently: nothing behind the damage, and writers are sent away', async () => {
+test('R-16 what is damaged on disk is never served silently: nothing behind the damage, and writers are sent away', async () => {
   const damages: Record<string, (sql: SQL, room: number) => Promise<unknown>> = {
     'a flipped byte': (sql, room) => sql`
       update sync_room_segments set payload = set_byte(payload, length(payload) - 3, get_byte(payload, length(payload) - 3) # 1)

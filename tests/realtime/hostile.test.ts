@@ -35,7 +35,7 @@ const hostile: [string, Uint8Array<ArrayBuffer>][] = [
   ['presence nested in a lie', Uint8Array.from([1, 4, ...varUint(1e8)])],
 ]
 
-test('K11 a hostile frame closes its sender with 4422, changes nothing and costs nothing', async () => {
+test('K11 Y-10 a hostile frame closes its sender with 4422, changes nothing and costs nothing', async () => {
   using ada = connect(server.wsUrl, 'k11')
   await ada.synced()
   ada.doc.getText('t').insert(0, 'safe')
@@ -87,7 +87,7 @@ test('K10 a client at line rate is slowed down, and others do not notice', async
   await flood
 }, 60_000)
 
-test('K7 document ids that are no document ids are refused', async () => {
+test('K7 Y-4 document ids that are no document ids are refused', async () => {
   const http = server.wsUrl
   for (const path of ['a%20b', '%2e%2e%2fx/..%2f', `${'x'.repeat(300)}`, 'a%00b', 'caf%C3%A9', '', '%zz', 'a//b'])
     expect({ path, status: await upgradeStatus(`${http}/${path}`) }).toEqual({ path, status: path === '' ? 400 : 400 })

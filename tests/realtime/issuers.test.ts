@@ -164,7 +164,7 @@ async function forgeries(issuer: Issuer): Promise<[string, string][]> {
   return Promise.all(made.map(async ([what, token]): Promise<[string, string]> => [what, await token]))
 }
 
-test('D1 D2 D4 D5 D7 D10 D11 D13 forged, bent and foreign tokens open no socket, whoever issued them', async () => {
+test('D1 D2 D4 D5 D7 D10 D11 D13 T-10 T-21 forged, bent and foreign tokens open no socket, whoever issued them', async () => {
   const { issuer, enter } = await world()
   using _ = issuer
   const forged = await forgeries(issuer)

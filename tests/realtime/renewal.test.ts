@@ -116,6 +116,22 @@ test('T-7 T-8 a renewal with other rights counts at once; one of somebody else, 
   expect((await live.closed).code).toBe(4422)
 }, 20_000)
 
+test('T-9 one token at a time is looked at, and one that comes meanwhile changes nothing', async () => {
+  const { url, grant, headers } = await world()
+  const docId = 'one-at-a-time'
+  using live = named(url(docId), { headers, token: await grant(docId) })
+  await live.opened
+  live.socket.send(step1)
+  await until(() => live.frames.length > 0, 'greeted')
+  const [read, write] = [await grant(docId, 'read'), await grant(docId, 'write')]
+  live.say({ t: 'auth', id: 1, token: read })
+  live.say({ t: 'auth', id: 2, token: write })
+  expect(await live.heard('err')).toMatchObject({ id: 2, code: 'rate_limited', retryAfterMs: 1000 })
+  expect(await live.heard('authed')).toMatchObject({ access: 'read' })
+  live.say({ t: 'auth', token: write })
+  expect(await live.heard('authed')).toMatchObject({ access: 'write' })
+}, 20_000)
+
 test('K4 T-7 after a renewal the connection ends with the session of the new token', async () => {
   const { t, userId, url, grant, headers } = await world()
   const docId = 'banned'

@@ -4,7 +4,7 @@ import { WebsocketProvider as WebsocketProvider2 } from 'y-websocket-2'
 import { temporaryDirectory } from '../support/usher.ts'
 import { connect, generous, startSyncServer, stateOf, until } from './support.ts'
 
-test('two stock clients edit together, and a restart keeps what they wrote', async () => {
+test('Y-5 two stock clients edit together, and a restart keeps what they wrote', async () => {
   using data = temporaryDirectory()
   let server = await startSyncServer({ data: data.path })
   {

@@ -127,7 +127,7 @@ test('R-13 a segment that is handed over is taken if it fits; otherwise the data
   await Promise.all([a, b].map(({ roomLog }) => roomLog.stop()))
 })
 
-test('R-13 a room that was deleted, restored or written as another kind is noticed', async () => {
+test('R-13 R-17 a room that was deleted, restored or written as another kind is noticed', async () => {
   for (const [change, reason] of [
     ['deleted_at = now()', 'room_deleted'],
     ['incarnation = gen_random_uuid()', 'storage_unavailable'],

@@ -15,7 +15,13 @@ test.skipIf(!postgresBin || !redisServer)(
   async () => {
     await using postgres = await startPostgres()
     await using redis = await startRedis()
-    const env = { ...secret, DATABASE_URL: postgres.url, REDIS_URL: redis.url, LOG_LEVEL: 'fatal' }
+    const env = {
+      ...secret,
+      DATABASE_URL: postgres.url,
+      REDIS_URL: redis.url,
+      LOG_LEVEL: 'fatal',
+      USHER_SYNC_LIMITS: 'connectionsPerUser=4',
+    }
     const nodes = [await serve(loadConfig(env, { port: '0' })), await serve(loadConfig(env, { port: '0' }))]
     const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]
     try {
@@ -34,6 +40,29 @@ test.skipIf(!postgresBin || !redisServer)(
         },
       })
       await until(() => two.runtime.instances.find(id)?.settings.channels.types.length === 3, 'known to the other')
+      // Sockets of a person are counted on both nodes together.
+      const user = await fetch(`http://127.0.0.1:${one.port}/v1/users`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${secretKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ email_address: ['ada@example.com'], skip_password_requirement: true }),
+      })
+      const { id: userId } = (await user.json()) as { id: string }
+      const granted = await fetch(`http://127.0.0.1:${one.port}/v1/sync_tokens`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${secretKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ doc_id: 'plan', user_id: userId, access: 'read' }),
+      })
+      const { token } = (await granted.json()) as { token: string }
+      const mine: ReturnType<typeof named>[] = []
+      for (const port of [one.port, one.port, one.port, two.port, two.port, two.port]) {
+        mine.push(named(`ws://127.0.0.1:${port}/realtime`, { token, headers: { host: 'nodes.localhost' } }))
+        await mine.at(-1)?.opened
+        await Bun.sleep(30)
+      }
+      await until(() => mine.filter(({ closing }) => closing?.code === 4529).length === 2, 'limited')
+      expect(mine.slice(0, 4).map(({ closing }) => closing)).toEqual([undefined, undefined, undefined, undefined])
+      for (const { socket } of mine) socket.close()
+
       const open = async (port: number) => {
         const socket = named(`ws://127.0.0.1:${port}/realtime`, { token: secretKey })
         await socket.opened

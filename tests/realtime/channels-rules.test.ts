@@ -50,6 +50,7 @@ test('K4 C-1 a session that ends closes its sockets with 4401; somebody else’s
   const person = await signedIn(t, ada.id)
   const [first, second] = [await person.connect(), await person.connect()]
   expect(await first.ask({ t: 'sub', ch: channel })).toMatchObject({ t: 'subbed' })
+  await second.opened
   second.say({ t: 'auth', token: await person.token() })
   expect((await second.heard('authed')).expiresAt).toBeGreaterThan(Date.now())
   second.say({ t: 'auth', token: await (await signedIn(t, bob.id)).token() })

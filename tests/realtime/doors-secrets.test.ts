@@ -63,6 +63,9 @@ const opens: Record<string, Record<string, Place[]>> = {
   '/sync': { sync: ['query', 'subprotocol', 'message'] },
   '/realtime': {
     session: ['query', 'subprotocol', 'message'],
+    // For the channel of its own document alone (channels-tokens.test.ts).
+    sync: ['query', 'subprotocol', 'message'],
+    'sync token of another document': ['query', 'subprotocol', 'message'],
     'secret key': ['query', 'subprotocol', 'message'],
     // It names its instance itself, as it does at the server API, and is in that one then.
     'secret key of another instance': ['query', 'subprotocol', 'message'],

@@ -3,13 +3,17 @@ import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import type { ChannelType } from '../instances/index.ts'
 import { findMembershipAccess } from '../organizations/index.ts'
+import type { CloseReason } from '../sync/index.ts'
 import { getUser } from '../users/index.ts'
+import { type DocumentPrincipal, type ExternalPrincipal, judgeDocument, judgeExternal } from './judge-documents.ts'
 import { isReserved, matchType, type Person, type Rights, rightsOf, typeFor } from './rules.ts'
 
 /** Who is at the other end of a socket of channels. */
 export type ChannelPrincipal =
   | { kind: 'session'; instanceId: string; userId: string; sessionId: string }
   | { kind: 'backend'; instanceId: string }
+  | DocumentPrincipal
+  | ExternalPrincipal
 
 export type ChannelVerdict = { type: ChannelType; rights: Rights } | undefined
 
@@ -18,6 +22,8 @@ export type Judgement = {
   isSignedIn: boolean
   /** By name of the channel; undefined: no right. */
   verdicts: Map<string, ChannelVerdict>
+  /** Why nothing goes on at all, where it is another reason than the end of the session. */
+  ended?: { reason: CloseReason; message: string }
 }
 
 /**
@@ -30,6 +36,8 @@ export async function judgeChannels(
   names: readonly string[],
 ): Promise<Judgement> {
   const { types } = ctx.instance.settings.channels
+  if (principal.kind === 'document') return judgeDocument(ctx, principal, names)
+  if (principal.kind === 'external') return judgeExternal(ctx, principal, names)
   if (principal.kind === 'backend') {
     const all = names.map((name) => {
       const type = typeFor(types, name)

@@ -2,6 +2,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import type { Log } from '../../kernel/log.ts'
 import { channelMessages } from '../../kernel/metrics.ts'
 import type { ChannelType } from '../instances/index.ts'
+import type { CloseReason } from '../sync/index.ts'
 import type { Held } from './channel.ts'
 import { checkEvent } from './check-event.ts'
 import type { ChannelHub, Since } from './hub.ts'
@@ -41,7 +42,7 @@ type Options = {
   maxChannels: number
   /** Whether it can show that it is there. */
   hasPresence: boolean
-  end: (reason: 'revoked' | 'storage_unavailable' | 'slow_consumer', message: string) => void
+  end: (reason: CloseReason, message: string) => void
   /** How much waits to be acknowledged: reading may pause. */
   onPending?: (messages: number, bytes: number) => void
 }
@@ -107,6 +108,10 @@ export class ChannelSession {
     this.peer.subscriptions.clear()
   }
 
+  private end({ ended }: Judgement) {
+    this.options.end(ended?.reason ?? 'revoked', ended?.message ?? 'the session has ended')
+  }
+
   private nameIn({ ch }: ChannelFrame): string | undefined {
     const { only } = this.options
     if (only !== undefined) return ch === undefined || ch === only ? only : undefined
@@ -138,8 +143,9 @@ export class ChannelSession {
     }
     subscriptions.set(name, subscription)
     try {
-      const { isSignedIn, verdicts } = await this.judgeSettled(name)
-      if (!isSignedIn) return this.options.end('revoked', 'the session has ended')
+      const judgement = await this.judgeSettled(name)
+      if (!judgement.isSignedIn) return this.end(judgement)
+      const { verdicts } = judgement
       if (this.isOver(subscription)) return
       const verdict = verdicts.get(name)
       if (!verdict) {
@@ -273,10 +279,10 @@ export class ChannelSession {
     const judged = [...this.peer.subscriptions.values()].filter((s) => s.type !== undefined)
     for (let attempt = 1; !this.peer.isClosed; attempt++) {
       try {
-        const { isSignedIn, verdicts } = await this.options.judge(judged.map((s) => s.name))
+        const judgement = await this.options.judge(judged.map((s) => s.name))
         if (this.peer.isClosed) return
-        if (!isSignedIn) return this.options.end('revoked', 'the session has ended')
-        for (const subscription of judged) this.apply(subscription, verdicts.get(subscription.name))
+        if (!judgement.isSignedIn) return this.end(judgement)
+        for (const subscription of judged) this.apply(subscription, judgement.verdicts.get(subscription.name))
         return
       } catch (error) {
         this.options.log.warn({ err: error }, 'the rights of live sockets could not be read')

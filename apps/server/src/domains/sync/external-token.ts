@@ -30,6 +30,12 @@ export type ExternalVerdict =
   /** With `userId` the token is genuine, and only the right is missing. */
   | { allowed: false; reason: CloseReason; message: string; userId?: string }
 
+/** Somebody of another issuer, with what their token says. What they may do is decided document by document. */
+export type ExternalPerson = Omit<ExternalClaims, 'access'> & {
+  issuer: SyncIssuer
+  payload: Readonly<Record<string, unknown>>
+}
+
 /** Names what is said of an issuer: another one means that its tokens have to be looked at again. */
 export function versionOfIssuer(issuer: SyncIssuer): string {
   return createHash('sha256').update(JSON.stringify(issuer)).digest('base64url').slice(0, 16)
@@ -68,6 +74,26 @@ export class ExternalIssuers {
     docId: string,
     now: Date,
   ): Promise<ExternalVerdict | undefined> {
+    const person = await this.verify(issuers, token, now)
+    if (!person || 'allowed' in person) return person
+    const access = externalAccess(person, docId)
+    const { userId, organizationId, jti, expiresAt, version } = person
+    return access
+      ? { allowed: true, claims: { access, userId, organizationId, jti, expiresAt, version } }
+      : { allowed: false, reason: 'forbidden', message: 'no right to this document', userId }
+  }
+
+  /**
+   * Finds out whose token it is.
+   *
+   * @param issuers those that are trusted
+   * @returns undefined for a token that names none of them
+   */
+  async verify(
+    issuers: readonly SyncIssuer[],
+    token: string,
+    now: Date,
+  ): Promise<ExternalPerson | Extract<ExternalVerdict, { allowed: false }> | undefined> {
     const read = readCompact(token)
     const issuer = read && issuers.find((one) => one.issuer === read.claims.iss)
     if (!read || !issuer) return undefined
@@ -88,7 +114,7 @@ export class ExternalIssuers {
       })
       const seconds = now.getTime() / 1000
       if (payload.iat !== undefined && !(payload.iat <= seconds + skewSeconds)) return wrong
-      return decide(issuer, payload as Record<string, unknown> & { exp: number }, docId)
+      return personOf(issuer, payload as Record<string, unknown> & { exp: number }) ?? wrong
     } catch (error) {
       if (error instanceof KeysUnavailable)
         return {
@@ -117,42 +143,38 @@ function isUsual(typ: unknown, { type }: SyncIssuer): boolean {
   return typ === undefined || (typeof typ === 'string' && usualTypes.has(typ.toLowerCase()))
 }
 
-/** What the claims of a genuine token are good for. */
-function decide(
-  issuer: SyncIssuer,
-  payload: Record<string, unknown> & { exp: number },
-  docId: string,
-): ExternalVerdict {
-  const { name, claims: names, rules } = issuer
+/** @returns undefined for a genuine token that names nobody */
+function personOf(issuer: SyncIssuer, payload: Record<string, unknown> & { exp: number }): ExternalPerson | undefined {
+  const { name, claims: names } = issuer
   const subject = textOf(read(payload, names.subject))
-  if (subject === undefined) return wrong
+  if (subject === undefined) return undefined
   const organization = textOf(read(payload, names.organization))
   const within = (id: string) => (name === '' ? id : `${name}:${id}`)
-  const userId = within(subject)
-  const access =
-    names.document !== undefined && read(payload, names.document) !== undefined
-      ? accessByClaim(payload, names.document, names.access, docId)
-      : accessByExternalRules(rules, docId, {
-          subject,
-          organization,
-          permissions: listOf(read(payload, names.permissions)),
-        })
-  if (!access) return { allowed: false, reason: 'forbidden', message: 'no right to this document', userId }
   return {
-    allowed: true,
-    claims: {
-      access,
-      userId,
-      organizationId: organization && within(organization),
-      jti: textOf(payload.jti),
-      expiresAt: payload.exp,
-      version: versionOfIssuer(issuer),
-    },
+    issuer,
+    payload,
+    userId: within(subject),
+    organizationId: organization && within(organization),
+    jti: textOf(payload.jti),
+    expiresAt: payload.exp,
+    version: versionOfIssuer(issuer),
   }
 }
 
+/** What the claims of a genuine token are good for in a document: by the claim that names it, or by the issuer's rules. */
+export function externalAccess({ issuer, payload }: ExternalPerson, docId: string): Access | undefined {
+  const { claims: names, rules } = issuer
+  if (names.document !== undefined && read(payload, names.document) !== undefined)
+    return accessByClaim(payload, names.document, names.access, docId)
+  return accessByExternalRules(rules, docId, {
+    subject: textOf(read(payload, names.subject)) ?? '',
+    organization: textOf(read(payload, names.organization)),
+    permissions: listOf(read(payload, names.permissions)),
+  })
+}
+
 /** A claim by its name, dots and slashes included, or by a path of names. Own properties alone. */
-function read(claims: Record<string, unknown>, name: string): unknown {
+function read(claims: Readonly<Record<string, unknown>>, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name]
   let value: unknown = claims
   for (const part of name.split('.')) {
@@ -176,7 +198,7 @@ function listOf(value: unknown): ReadonlySet<string> {
 
 /** The issuer itself names the document, or with `*` at the end all whose ids begin so. */
 function accessByClaim(
-  payload: Record<string, unknown>,
+  payload: Readonly<Record<string, unknown>>,
   documentClaim: string,
   accessClaim: string,
   docId: string,

@@ -72,7 +72,8 @@ export async function verifySyncToken(
   token: string,
   now: Date,
 ): Promise<VerifiedSyncToken | undefined> {
-  if (!readCompact(token)) return undefined
+  // Before anything of it is computed.
+  if (readCompact(token)?.header.typ !== tokenType) return undefined
   try {
     const { payload } = await jwtVerify(
       token,

@@ -11,7 +11,7 @@ import { changesRights, defaultLimits } from '../../domains/sync/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { countChannelFrames, refusals, watchPlane } from '../../kernel/metrics.ts'
 import { createCtx, type Runtime } from '../../runtime.ts'
-import { admit, instanceOf, isAllowedOrigin } from './admit.ts'
+import { createAdmission, instanceOf, isAllowedOrigin } from './admit.ts'
 import { RealtimePlane } from './plane.ts'
 import type { RealtimeSocket } from './socket.ts'
 
@@ -37,7 +37,8 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
     log,
     limits: { ...defaultLimits, ...config.syncLimits },
     isAllowedOrigin: (host, origin) => isAllowedOrigin(runtime, instanceOf(runtime, host), origin),
-    admit: (credential) => admit(runtime, credential),
+    admit: createAdmission(runtime),
+    cluster,
     judge: async (principal, names) => {
       const instance = runtime.instances.find(principal.instanceId)
       if (!instance) return { isSignedIn: false, verdicts: new Map() }
@@ -72,6 +73,8 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
   const endWatch = watchPlane('realtime', () => ({ connections: plane.sockets.size, rooms: hub.size }))
   const unsubscribe = bus.subscribe((event) => {
     forgetOwned(event)
+    if (event.type === 'document.deleted')
+      for (const data of plane.ofDocument(event.instanceId, event.subject)) void plane.judgeAgain(data)
     const ids = changesRights(event)
     if (!ids) return
     changes++

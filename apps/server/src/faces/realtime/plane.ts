@@ -9,7 +9,8 @@ import {
   Peer,
   readJson,
 } from '../../domains/channels/index.ts'
-import { Buckets, type CloseReason, closeCodes, type SyncLimits } from '../../domains/sync/index.ts'
+import { Buckets, type CloseReason, closeCodes, SharedCounts, type SyncLimits } from '../../domains/sync/index.ts'
+import type { Cluster } from '../../kernel/cluster/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { realtimeBytes, realtimeCloses, realtimeFrames } from '../../kernel/metrics.ts'
 import { ipKey } from '../../kernel/rate-limit.ts'
@@ -25,6 +26,8 @@ type Options = {
   isAllowedOrigin: (host: string, origin: string) => boolean
   admit: (credential: Credential) => Promise<Admitted | Refused>
   judge: (principal: ChannelPrincipal, names: readonly string[]) => Promise<Judgement>
+  /** Where sockets of all nodes are counted together. */
+  cluster?: Cluster
   /** Counts what changed in anybody's rights. */
   changes: () => number
   countRefusal: (reason: string) => void
@@ -53,6 +56,8 @@ export class RealtimePlane {
   private readonly failures = new Buckets(1, 10)
   private readonly timer: ReturnType<typeof setInterval>
   private isDraining = false
+  /** Sockets of people on all nodes together. */
+  private readonly counts: SharedCounts<RealtimeSocket> | undefined
   private waiting = 0
   private readonly waitingByIp = new Map<string, number>()
 
@@ -61,6 +66,14 @@ export class RealtimePlane {
     const { upgradesPerIpPerSecond, upgradesPerIpBurst, upgradesPerSecond } = options.limits
     this.perIp = new Buckets(upgradesPerIpPerSecond, upgradesPerIpBurst)
     this.perNode = new Buckets(upgradesPerSecond, upgradesPerSecond)
+    const { cluster, log } = options
+    if (cluster?.isShared)
+      this.counts = new SharedCounts<RealtimeSocket>(
+        cluster,
+        ({ principal }) => this.countedFor(principal),
+        (data) => this.close(data, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 })),
+        log,
+      )
     this.timer = setInterval(() => this.sweep(), 1000)
     this.timer.unref()
   }
@@ -87,20 +100,20 @@ export class RealtimePlane {
       return this.refuse(403, 'Pages of this origin may not connect.')
     const { limits } = this.options
     const data = new RealtimeSocket({ ip, host, origin }, { messages: limits.messagesBurst, bytes: limits.bytesBurst })
-    const { token } = tokenOf(new URL(request.url), protocols)
+    const { token, via } = tokenOf(new URL(request.url), protocols)
     if (token === undefined) {
       const isFull =
         this.waiting >= limits.waitingSockets || (this.waitingByIp.get(address) ?? 0) >= limits.waitingSocketsPerIp
       if (isFull) return this.refuse(503, 'Too many connections.', 1)
     } else {
       const before = this.options.changes()
-      const admission = await this.options.admit({ token, origin, host })
+      const admission = await this.options.admit({ token, via, origin, host })
       if ('reason' in admission) {
         this.failures.take(address, now)
         data.refusal = admission
       } else {
         const { principal } = admission
-        if (principal.kind === 'session' && this.countOf(principal) >= limits.connectionsPerUser)
+        if (this.isFull(principal))
           data.refusal = { reason: 'rate_limited', message: JSON.stringify({ retryAfterMs: 10_000 }) }
         data.principal = principal
         data.judgedAt = before
@@ -172,15 +185,22 @@ export class RealtimePlane {
         found.push(data)
         continue
       }
-      if (principal.kind !== 'session') continue
+      if (principal.kind === 'backend') continue
       // The organization of a channel stands in its name.
       const isConcerned =
-        ids.has(principal.userId) ||
-        ids.has(principal.sessionId) ||
+        idsOf(principal).some((id) => id !== undefined && ids.has(id)) ||
         [...session.peer.subscriptions.keys()].some((name) => name.split(':').some((part) => ids.has(part)))
       if (isConcerned) found.push(data)
     }
     return found
+  }
+
+  /** Sockets of those who came for one document. */
+  ofDocument(instanceId: string, docId: string): RealtimeSocket[] {
+    return [...this.sockets].filter(
+      ({ principal }) =>
+        principal?.kind === 'document' && principal.instanceId === instanceId && principal.docId === docId,
+    )
   }
 
   close(data: RealtimeSocket, reason: CloseReason, message: string): void {
@@ -226,8 +246,18 @@ export class RealtimePlane {
     else this.waitingByIp.delete(address)
   }
 
-  private countOf({ instanceId, userId }: { instanceId: string; userId: string }): number {
-    return this.byUser.get(`${instanceId} ${userId}`)?.size ?? 0
+  /** Whether somebody has as many sockets here as they may have. */
+  private isFull(principal: ChannelPrincipal): boolean {
+    const userId = userOf(principal)
+    if (userId === null) return false
+    return (this.byUser.get(`${principal.instanceId} ${userId}`)?.size ?? 0) >= this.options.limits.connectionsPerUser
+  }
+
+  private countedFor(principal: ChannelPrincipal | undefined) {
+    const userId = principal && userOf(principal)
+    if (!principal || !userId) return []
+    const { connectionsPerUser: limit } = this.options.limits
+    return [{ key: `channel-sockets:${principal.instanceId}:${userId}`, limit, whose: 'user' }]
   }
 
   private begin(data: RealtimeSocket, principal: ChannelPrincipal) {
@@ -236,7 +266,7 @@ export class RealtimePlane {
     const { hub, log, judge, changes } = this.options
     data.state = 'live'
     data.principal = principal
-    const userId = principal.kind === 'session' ? principal.userId : null
+    const userId = userOf(principal)
     const peer = new Peer(socket, { instanceId: principal.instanceId, userId })
     data.session = new ChannelSession({
       hub,
@@ -253,6 +283,7 @@ export class RealtimePlane {
       const others = this.byUser.get(key)
       if (others) others.add(data)
       else this.byUser.set(key, new Set([data]))
+      this.counts?.entered(data)
     }
     // Something changed between the judgement and this moment.
     if (data.judgedAt !== changes()) void this.judgeAgain(data)
@@ -266,8 +297,10 @@ export class RealtimePlane {
   private forget(data: RealtimeSocket, shownUntil: 'now' | 'soon') {
     this.sockets.delete(data)
     data.session?.close(shownUntil)
-    if (data.principal?.kind !== 'session') return
-    const key = `${data.principal.instanceId} ${data.principal.userId}`
+    const userId = data.principal && userOf(data.principal)
+    if (!data.principal || !userId) return
+    this.counts?.left(data)
+    const key = `${data.principal.instanceId} ${userId}`
     const others = this.byUser.get(key)
     if (others?.delete(data) && others.size === 0) this.byUser.delete(key)
   }
@@ -307,7 +340,7 @@ export class RealtimePlane {
     data.isJudging = true
     try {
       const before = changes()
-      const admission = await admit({ token, origin: data.origin, host: data.host })
+      const admission = await admit({ token, via: 'message', origin: data.origin, host: data.host })
       if (data.state !== 'waiting') return
       if ('reason' in admission) {
         this.failures.take(ipKey(data.ip), performance.now())
@@ -315,8 +348,7 @@ export class RealtimePlane {
         return this.close(data, admission.reason, admission.message)
       }
       const { principal, expiresAt } = admission
-      if (principal.kind === 'session' && this.countOf(principal) >= limits.connectionsPerUser)
-        return this.close(data, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 }))
+      if (this.isFull(principal)) return this.close(data, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 }))
       this.endWaiting(data)
       data.judgedAt = before
       this.watch(data, expiresAt)
@@ -340,15 +372,17 @@ export class RealtimePlane {
     const { changes } = this.options
     const before = changes()
     try {
-      const admission = await this.options.admit({ token: frame.token, origin: data.origin, host: data.host })
+      const { origin, host } = data
+      const admission = await this.options.admit({ token: frame.token, via: 'message', origin, host })
       if (data.state !== 'live') return
       if ('reason' in admission) return answer(admission.reason, admission.message)
       if (!isSamePerson(data.principal, admission.principal)) return answer('forbidden', 'the token is somebody else’s')
       data.principal = admission.principal
       this.watch(data, admission.expiresAt)
       data.socket?.send(authedFrame(admission.expiresAt))
-      // Something changed while the token was looked at, when the socket still stood for the session before.
-      if (before !== changes()) void this.judgeAgain(data)
+      // Something changed while the token was looked at, when the socket still stood for the session before. Of those
+      // whose token says what they may do, it may say something else now.
+      if (before !== changes() || admission.principal.kind !== 'session') void this.judgeAgain(data)
     } catch {
       answer('unavailable', 'the token cannot be checked now')
     } finally {
@@ -416,8 +450,20 @@ function tokenIn(message: string): string | undefined {
 
 function isSamePerson(a: ChannelPrincipal | undefined, b: ChannelPrincipal): boolean {
   if (!a || a.instanceId !== b.instanceId || a.kind !== b.kind) return false
-  return a.kind === 'backend' || (b.kind === 'session' && a.userId === b.userId)
+  if (a.kind === 'document' && b.kind === 'document' && a.docId !== b.docId) return false
+  return userOf(a) === userOf(b)
 }
+
+/** What somebody's place rests on, beside the channels that they are in. */
+function idsOf(principal: Exclude<ChannelPrincipal, { kind: 'backend' }>): (string | undefined)[] {
+  if (principal.kind === 'session') return [principal.userId, principal.sessionId]
+  if (principal.kind === 'external') return [principal.userId]
+  const { userId, sessionId, organizationId } = principal.principal
+  return [userId, sessionId, organizationId]
+}
+
+/** Null: the application's server. */
+const userOf = (principal: ChannelPrincipal) => (principal.kind === 'backend' ? null : principal.userId)
 
 function answer(status: number, message: string, headers: Record<string, string> = {}): Response {
   return new Response(`${message}\n`, {

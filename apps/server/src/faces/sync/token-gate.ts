@@ -1,19 +1,14 @@
 import type { Instance } from '../../domains/instances/index.ts'
-import {
-  ExternalIssuers,
-  judgeConnection,
-  type Principal,
-  UsedTokens,
-  verifySyncToken,
-} from '../../domains/sync/index.ts'
+import { ExternalIssuers, judgeConnection, type Principal, verifySyncToken } from '../../domains/sync/index.ts'
 import { createCtx, publicUrlOf, type Runtime } from '../../runtime.ts'
 import { type Admission, type Gate, isLoopbackOrigin, type Offer } from './credentials.ts'
 import { admitExternal } from './external-gate.ts'
+import { usedTokensOf } from './used-tokens.ts'
 
 /** The third gradation: a token for one document and one person, checked again against what is true now. */
 export function tokenGate(runtime: Runtime): Gate {
   const external = new ExternalIssuers((url, request) => runtime.egress(url, request))
-  const used = new UsedTokens(runtime.cluster)
+  const used = usedTokensOf(runtime)
 
   return async (offer) => {
     const { docId, token, origin, host, subprotocol, via } = offer

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type ConnectOptions, type Crdt, connect, fixedDocumentKey, type SyncProblem } from '@usher/sync'
+import {
+  type ConnectOptions,
+  type Crdt,
+  connect,
+  fixedDocumentKey,
+  indexedDbStorage,
+  type SyncProblem,
+} from '@usher/sync'
+import 'fake-indexeddb/auto'
 import * as encoding from 'lib0/encoding'
 import { startLogServer } from './log-server.ts'
 import { until, Y } from './support.ts'
@@ -83,4 +91,66 @@ test('R-6 what a member sends to break the others is skipped by them, and told',
   expect(bob.problems).toHaveLength(hostile.length)
   ada.text.insert(5, ' still')
   await until(() => bob.text.toString() === 'whole still', 'received')
+})
+
+test('E-8 what is larger than an envelope is sent in parts, also what waited for the network', async () => {
+  const room = newRoom()
+  using ada = client(room, { autoConnect: false })
+  const long = 'a long document, pasted at once. '.repeat(40_000)
+  ada.text.insert(0, long)
+  ada.doc.getMap('m').set('small', 1)
+  ada.connect()
+  await Promise.all([ada.whenSynced(), ada.whenSaved()])
+  using bob = client(room)
+  await bob.whenSynced()
+  expect(bob.text.toString()).toBe(long)
+  bob.text.insert(long.length, long)
+  bob.text.delete(0, 5)
+  await bob.whenSaved()
+  await until(() => ada.text.toString() === (long + long).slice(5), 'received')
+  expect(server.room(room).envelopes.length).toBe(5)
+  expect(Math.max(...server.room(room).envelopes.map((envelope) => envelope.length))).toBeLessThanOrEqual(2 ** 20)
+  expect([...ada.problems, ...bob.problems]).toEqual([])
+  // Sealed while nobody said what the server takes, and too large for this one.
+  const storage = indexedDbStorage({ database: room })
+  const other = newRoom()
+  {
+    using carol = client(other, { storage, autoConnect: false })
+    await carol.restored
+    carol.text.insert(0, 'x'.repeat(1_040_000))
+    await Bun.sleep(700)
+  }
+  using carol = client(other, { storage })
+  await Promise.all([carol.whenSynced(), carol.whenSaved()])
+  using dave = client(other)
+  await dave.whenSynced()
+  expect([dave.text.length, server.room(other).envelopes.length]).toEqual([1_040_000, 2])
+  expect(carol.problems).toEqual([])
+  // What cannot be cut is told.
+  bob.doc.getMap('m').set('file', new Uint8Array(2 ** 20))
+  await until(() => bob.problems.length > 0, 'told')
+  expect(bob.problems).toMatchObject([{ code: 'too_large' }])
+})
+
+test('E-6 with padding sizes are those of many others, and whoever has none reads it all the same', async () => {
+  const room = newRoom()
+  using ada = client(room, { padding: true })
+  using bob = client(room)
+  await Promise.all([ada.whenSynced(), bob.whenSynced()])
+  const lengths = new Set<number>()
+  for (let i = 0; i < 20; i++) {
+    ada.text.insert(0, 'x'.repeat(500 + i))
+    await ada.whenSaved()
+    lengths.add(server.room(room).envelopes.at(-1)?.length ?? 0)
+  }
+  expect(lengths.size).toBeLessThanOrEqual(2)
+  await until(() => bob.text.length === ada.text.length, 'received')
+  // As large as it may be: the server takes it with its padding.
+  ada.text.insert(0, 'y'.repeat(2_000_000))
+  await ada.whenSaved()
+  await until(() => bob.text.length === ada.text.length, 'received')
+  expect(ada.problems).toEqual([])
+  // Where people are is no shorter than its padding, either.
+  ada.awareness.setLocalStateField('user', { name: 'Ada' })
+  await until(() => [...bob.awareness.getStates().values()].some(({ user }) => user?.name === 'Ada'), 'seen')
 })

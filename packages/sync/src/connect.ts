@@ -29,6 +29,8 @@ export type ConnectOptions = {
   awareness?: Awareness
   /** Keeps the document on this device, e.g. `indexedDbStorage()`. What is encrypted stays so. */
   storage?: OpenStorage
+  /** With a `key`: the server sees the order of magnitude of a change's size and no more, for at most 12 % more bytes (E-6). */
+  padding?: boolean
   /** Of the `ws` package, where there is no global one (Node 20). */
   WebSocket?: WebSocketConstructor
   /** False: nothing happens before `connect()`. */
@@ -126,6 +128,7 @@ export function connect(options: ConnectOptions): SyncConnection {
     crdt: isYjs ? yjsCrdt(doc) : (options.doc as Crdt),
     awareness,
     storage: undefined,
+    padding: options.padding ?? false,
     changed: update,
     problem: (problem) => events.emit('problem', problem),
   }

@@ -1,4 +1,5 @@
 import * as Y from 'yjs'
+import { splitUpdate } from './split-update.ts'
 import { walkUpdate } from './walk-update.ts'
 
 /**
@@ -22,6 +23,8 @@ export type Crdt = {
   onUpdate(listener: (update: Uint8Array) => void): () => void
   /** Several updates as one. Without it each is sent by itself. */
   merge?(updates: Uint8Array[]): Uint8Array
+  /** An update as several of at most so many bytes, as far as it can be cut. Without it a large one is not sent. */
+  split?(update: Uint8Array, maxBytes: number): Uint8Array[]
   /** Whether there is nothing in the document; without it what was there before the connection is not sent. */
   isEmpty?(): boolean
   /** Whether a state holds everything that this document holds: how somebody else's snapshot is checked. */
@@ -44,6 +47,7 @@ export function yjsCrdt(doc: Y.Doc): Crdt {
       return () => doc.off('update', listen)
     },
     merge: (updates) => (updates.length === 1 ? (updates[0] as Uint8Array) : Y.mergeUpdates(updates)),
+    split: splitUpdate,
     isEmpty: () => Y.encodeStateAsUpdate(doc).length === 2,
     isCoveredBy(state) {
       const theirs = Y.decodeStateVector(Y.encodeStateVectorFromUpdate(state))

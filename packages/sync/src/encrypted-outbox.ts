@@ -10,16 +10,28 @@ import {
 } from './crypto/index.ts'
 import { appendFrame } from './encrypted-frames.ts'
 import type { EncryptedState } from './encrypted-state.ts'
-import { idOf, settle } from './envelopes.ts'
+import { idOf, overhead, paddingFlags, settle, unpaddedLength } from './envelopes.ts'
 
 /** Changes made within this time are sealed together: each envelope costs 64 bytes and a place in the log. */
 const batchMs = 30
 const offlineBatchMs = 500
+/** What a server takes unless it says otherwise. */
+const usualEnvelopeBytes = 1024 * 1024
+/** Kind of document, number and chain. */
+const contentOverhead = 41
 /** Appends that may be under way at once. */
 const inFlight = 100
 
 /** Sealed, and not known to be durable. Sent again as it is, so that a repetition is an exact one (E-8). */
-type Outgoing = { id: string; envelope: Uint8Array; epoch: number; cseq: number | undefined }
+type Outgoing = {
+  id: string
+  envelope: Uint8Array
+  epoch: number
+  /** Its number on this connection, once it is sent; infinite for what is not sent as it is. */
+  cseq: number | undefined
+  /** How large it was allowed to be when it was sealed; undefined for what lay on this device. */
+  limit: number | undefined
+}
 
 /** What was written here, until the server has acknowledged it. */
 export class EncryptedOutbox {
@@ -75,6 +87,7 @@ export class EncryptedOutbox {
       envelope: bytes,
       epoch: parseEnvelope(bytes).epoch,
       cseq: undefined,
+      limit: undefined,
     }))
     this.outbox = [...restored, ...this.outbox]
   }
@@ -105,8 +118,9 @@ export class EncryptedOutbox {
     this.timer = undefined
     const { state } = this
     if (this.batch.length === 0 || state.destroyed) return
-    const { merge, contentType } = state.host.crdt
-    const updates = merge ? [merge(this.batch)] : this.batch
+    const { contentType } = state.host.crdt
+    const limit = state.welcome?.envelopeBytes ?? usualEnvelopeBytes
+    const updates = this.updates(unpaddedLength(limit - overhead, state.host.padding) - contentOverhead)
     this.batch = []
     this.sealing += updates.length
     this.sealed = this.sealed.then(async () => {
@@ -117,9 +131,10 @@ export class EncryptedOutbox {
           const envelope = await sender.seal(
             envelopeKind.update,
             encodeContent({ type: contentType, seq, chain, data }),
+            paddingFlags(state.host),
           )
           const id = idOf(envelope)
-          this.outbox.push({ id, envelope, epoch: sender.epoch, cseq: undefined })
+          this.outbox.push({ id, envelope, epoch: sender.epoch, cseq: undefined, limit })
           this.sealing--
           state.write((storage) => storage.keep(id, envelope))
           state.store([data])
@@ -133,6 +148,14 @@ export class EncryptedOutbox {
         }
       state.host.changed()
     })
+  }
+
+  /** What was written, as few updates that are small enough to be taken. Others may see one of them before the next. */
+  private updates(maxBytes: number): Uint8Array[] {
+    const { crdt } = this.state.host
+    const merged = crdt.merge ? [crdt.merge(this.batch)] : this.batch
+    const { split } = crdt
+    return split ? merged.flatMap((update) => split(update, maxBytes)) : merged
   }
 
   private currentSender(): Promise<Sender> {
@@ -159,8 +182,18 @@ export class EncryptedOutbox {
     for (const outgoing of this.outbox) {
       if (waiting >= inFlight) return
       if (outgoing.cseq !== undefined) continue
-      if (outgoing.envelope.length > (state.welcome?.envelopeBytes ?? Number.POSITIVE_INFINITY)) {
-        state.problem({ code: 'too_large', message: 'a change is larger than the server takes' })
+      const max = state.welcome?.envelopeBytes ?? Number.POSITIVE_INFINITY
+      if (outgoing.envelope.length > max) {
+        // Sealed before this server said what it takes: perhaps it can be cut smaller.
+        if (state.host.crdt.split && (outgoing.limit ?? Number.POSITIVE_INFINITY) > max) {
+          outgoing.cseq = Number.POSITIVE_INFINITY
+          void this.sealAgain([outgoing])
+          continue
+        }
+        state.problem({
+          code: 'too_large',
+          message: 'one value is larger than the server takes: it stays here, and what is written after it',
+        })
         this.forget(({ id }) => id === outgoing.id)
         continue
       }

@@ -9,6 +9,7 @@ import {
   type Sender,
 } from './crypto/index.ts'
 import { ephemeralFrame } from './encrypted-frames.ts'
+import { paddingFlags } from './envelopes.ts'
 import type { SessionHost } from './session.ts'
 
 const pauseMs = 50
@@ -136,7 +137,7 @@ export class EncryptedPresence {
     const { connection } = this
     this.sender ??= this.keys.current().then(({ key, epoch }) => createSender({ key, epoch, room: this.host.docId }))
     this.sender
-      .then((sender) => sender.seal(envelopeKind.ephemeral, plaintext))
+      .then((sender) => sender.seal(envelopeKind.ephemeral, plaintext, paddingFlags(this.host)))
       .then(
         (envelope) => connection === this.connection && this.host.link.send(ephemeralFrame(envelope)),
         () => {

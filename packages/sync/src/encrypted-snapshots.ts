@@ -18,10 +18,7 @@ import {
 } from './encrypted-frames.ts'
 import type { EncryptedOutbox } from './encrypted-outbox.ts'
 import type { EncryptedState } from './encrypted-state.ts'
-import { digestOf } from './envelopes.ts'
-
-/** Header, commitment and tag of an envelope. */
-const overhead = 64
+import { digestOf, overhead, paddingFlags, unpaddedLength } from './envelopes.ts'
 
 type Download = { snapshot: Snapshot; chunks: Uint8Array[]; isCheck: boolean }
 
@@ -125,11 +122,11 @@ export class EncryptedSnapshots {
     const { key, epoch } = await state.keys.current()
     if (epoch < state.serverEpoch) return
     const content = encodeContent({ type: host.crdt.contentType, seq, chain, data: host.crdt.encodeState() })
-    const size = welcome.chunkBytes - overhead
+    const size = unpaddedLength(welcome.chunkBytes - overhead, host.padding)
     const sender = createSender({ key, epoch, room: host.docId })
     const chunks = await Promise.all(
       Array.from({ length: Math.ceil(content.length / size) }, (_, i) =>
-        sender.seal(envelopeKind.snapshot, content.subarray(i * size, (i + 1) * size)),
+        sender.seal(envelopeKind.snapshot, content.subarray(i * size, (i + 1) * size), paddingFlags(host)),
       ),
     )
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)

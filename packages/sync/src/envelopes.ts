@@ -1,5 +1,5 @@
 import { concat } from './crypto/bytes.ts'
-import type { Opened } from './crypto/index.ts'
+import { envelopeFlag, type Opened } from './crypto/index.ts'
 
 export type Settled = { opened?: Opened; error?: unknown }
 
@@ -21,3 +21,11 @@ export function idOf(envelope: Uint8Array): string {
 export async function digestOf(chunks: Uint8Array[]): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest('SHA-256', concat(...chunks)))
 }
+
+/** Header, commitment and tag of an envelope. */
+export const overhead = 64
+
+export const paddingFlags = ({ padding }: { padding: boolean }) => ({ flags: padding ? envelopeFlag.padded : 0 })
+
+/** How much fits into so many bytes when it is padded: PADMÉ adds at most 12 %, and one byte. */
+export const unpaddedLength = (bytes: number, padding: boolean) => (padding ? Math.floor((bytes - 1) / 1.12) : bytes)

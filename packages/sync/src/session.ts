@@ -12,6 +12,8 @@ export type SessionHost = {
   awareness: Awareness
   /** Undefined: nothing stays on this device. */
   storage: DocumentStorage | undefined
+  /** Sizes of what is sealed are rounded up (E-6). */
+  padding: boolean
   /** To be looked at anew: synced, access, unsaved or the key waited for. */
   changed: () => void
   problem: (problem: SyncProblem) => void
@@ -42,7 +44,7 @@ export type SyncProblem = {
   /**
    * - `unreadable` a frame could not be opened: it is skipped, and the log is not folded while it is there
    * - `history_forked` a member saw another history than this client did
-   * - `too_large` a change is larger than the server takes; it stays here
+   * - `too_large` a value is larger than the server takes; it stays here, and so does what this client writes after it
    * - `refused` the server did not take a change
    * - `storage` nothing can be kept on this device
    * - `snapshot` a snapshot could not be read; the log before it is asked for

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { SQL } from 'bun'
 import { randomFrom } from '../fuzz/random.ts'
 import { freePort, type Postgres, postgresBin, startPostgres } from '../support/postgres.ts'
@@ -8,6 +10,7 @@ import { chainOver, type Member, member, opened, upload } from './encrypted-supp
 import { missing, type Writer, writeAcknowledged, writer } from './ledger.ts'
 import { connect, generous, type SyncServerProcess, startSyncServer, stateOf, until } from './support.ts'
 
+const faketime = process.env.USHER_TEST_FAKETIME ?? ''
 const long = Boolean(process.env.USHER_LONG_TESTS)
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31)
 console.log(`seed ${seed}`)
@@ -58,8 +61,9 @@ const restartServer = async () => {
 const stays = async () => {}
 const restartPostgres = () => postgres.launch()
 
+const killed = 'kill -9 of the server'
 const faults: { name: string; fault: () => Promise<'cut'>; recover: () => Promise<void> }[] = [
-  { name: 'kill -9 of the server', fault: killServer, recover: restartServer },
+  { name: killed, fault: killServer, recover: restartServer },
   { name: 'a line that is cut', fault: async () => 'cut', recover: stays },
   {
     name: 'kill -9 of PostgreSQL',
@@ -79,10 +83,11 @@ const faults: { name: string; fault: () => Promise<'cut'>; recover: () => Promis
   },
 ]
 
-/** Of the two deaths of PostgreSQL one at a time, by chance; all of them in the long run. */
-function someFaults() {
-  const without = 2 + random(2)
-  return long ? faults : faults.filter((_, i) => i !== without)
+/** The named faults and one more by chance; all of them in the long run. */
+function someFaults(...names: string[]) {
+  const others = faults.filter(({ name }) => !names.includes(name))
+  const chosen = others[random(others.length)]
+  return long ? faults : faults.filter((fault) => names.includes(fault.name) || fault === chosen)
 }
 
 /** Who wrote still has it, acknowledged or not: in the end all of it is stored, and everybody has the same. */
@@ -103,7 +108,10 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
     ['between the commit of an append and its echo', { statement: append, when: 'after' }],
   ]
   for (const [when, moment] of moments)
-    for (const { name, fault, recover } of someFaults())
+    for (const { name, fault, recover } of someFaults(
+      'a line that is cut',
+      ...(moment.statement === append ? [killed] : []),
+    ))
       test(`${name} ${when}`, async () => {
         const docId = `${name}-${when}`.replace(/[^a-z]+/gi, '-')
         const writers = ['ada', 'bob'].map((who) => writer(server.wsUrl, docId, who))
@@ -134,9 +142,7 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
   ]
   for (const [when, moment] of inSnapshot)
     test(`kill -9 of the server or of PostgreSQL ${when}`, async () => {
-      for (const { name, fault, recover } of long
-        ? faults
-        : [faults[0], faults[2 + random(2)]].filter((one) => !!one)) {
+      for (const { name, fault, recover } of someFaults()) {
         const docId = `${name}-${when}`.replace(/[^a-z]+/gi, '-')
         using ada = writer(server.wsUrl, docId, 'ada')
         await ada.synced()
@@ -157,7 +163,7 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
     ['E-8 between the commit of an append and its acknowledgement', { statement: append, when: 'after' }],
   ]
   for (const [when, moment] of inEncrypted)
-    for (const { name, fault, recover } of someFaults())
+    for (const { name, fault, recover } of someFaults(killed))
       test(`${when} of envelopes comes ${name}: none is lost and none is stored twice`, async () => {
         const docId = `e2ee-${name}-${when}`.replace(/[^a-z0-9]+/gi, '-')
         const connections: Member[] = []
@@ -236,9 +242,103 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
     }, 60_000)
 })
 
+describe.skipIf(!postgresBin || !faketime)('a fault in the midst of hibernation', () => {
+  for (const when of long ? (['before', 'after'] as const) : [random(2) ? ('before' as const) : ('after' as const)])
+    test(`kill -9 of the server ${when} the commit with which a room that nobody is in leaves memory`, async () => {
+      using own = temporaryDirectory()
+      const database = `cold_${when}`
+      const operator = new SQL(postgres.url, { max: 1 })
+      await operator.unsafe(`create database ${database}`)
+      await operator.close()
+      const url = new URL(postgres.url)
+      url.port = String(proxy.port)
+      url.pathname = `/${database}`
+      const offset = join(own.path, 'offset')
+      writeFileSync(offset, '+0\n')
+      const startCold = () =>
+        startSyncServer({
+          data: join(own.path, 'usher'),
+          env: {
+            ...generous,
+            DATABASE_URL: url.href,
+            LD_PRELOAD: faketime,
+            FAKETIME_TIMESTAMP_FILE: offset,
+            FAKETIME_NO_CACHE: '1',
+          },
+        })
+      const docId = `cold-${when}`
+      const cold = await startCold()
+      const ada = writer(cold.wsUrl, docId, 'ada')
+      await ada.synced()
+      await writeAcknowledged(ada, 3)
+      // Beyond 16 KB what lies in the log is folded when the room falls cold.
+      ada.doc.getText('t').insert(0, 'a long line '.repeat(3_000))
+      await writeAcknowledged(ada, 1)
+      ada[Symbol.dispose]()
+      const done = proxy.at({ statement: folded, when }, async () => {
+        cold.process.kill('SIGKILL')
+        await cold.process.exited
+        return 'cut' as const
+      })
+      await Bun.sleep(200)
+      // A minute later, by every clock that the server has.
+      writeFileSync(offset, '+70\n')
+      await done
+      await using again = await startCold()
+      expect(await missing(again.wsUrl, docId, ada.acknowledged)).toEqual([])
+      await expectSound(docId, `/${database}`)
+    }, 60_000)
+})
+
+test('a kill of the embedded PostgreSQL around the commit of an append loses nothing, and the server stays', async () => {
+  using own = temporaryDirectory()
+  const embedded = await startSyncServer({ data: own.path, env: generous })
+  const socket = join(own.path, 'run', '.s.PGSQL.5432')
+  const postmaster = () => Number(readFileSync(join(own.path, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0])
+  const writers = ['ada', 'bob'].map((who) => writer(embedded.wsUrl, 'embedded', who))
+  await Promise.all(writers.map((one) => one.synced()))
+  for (const one of writers) await writeAcknowledged(one, 3)
+  const all = (['SIGKILL', 'SIGQUIT'] as const).flatMap((signal) =>
+    (['before', 'after'] as const).map((when) => ({ signal, when })),
+  )
+  const rounds = long ? all : [all[random(2)], all[2 + random(2)]].filter((round) => round !== undefined)
+  // They end last: the end of one takes the name of the socket with it, under which the database is there again.
+  const proxies: PostgresProxy[] = []
+  for (const [i, { signal, when }] of rounds.entries()) {
+    // Steps in between: what reconnects finds the proxy where the database was.
+    const real = join(own.path, 'run', `real-${i}`)
+    renameSync(socket, real)
+    const between = await startPostgresProxy(real, { path: socket })
+    proxies.push(between)
+    const sql = new SQL({ adapter: 'postgres', path: real, username: 'usher', database: 'postgres', max: 1 })
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'`
+    await sql.close({ timeout: 0 })
+    const pid = postmaster()
+    const done = between.at({ statement: append, when }, () => {
+      process.kill(pid, signal)
+      return 'cut'
+    })
+    for (const one of writers) one.write()
+    await done
+    await until(
+      () => existsSync(join(own.path, 'postgres', 'postmaster.pid')) && postmaster() !== pid,
+      'launched again',
+      30_000,
+    )
+    for (const one of writers) await writeAcknowledged(one, 1)
+    for (const one of writers) expect(await missing(embedded.wsUrl, 'embedded', one.acknowledged)).toEqual([])
+  }
+  expect(writers.flatMap(({ closes }) => closes)).toEqual([])
+  await until(() => writers.every((one) => one.acknowledged.size === one.sent()), 'all acknowledged')
+  await until(() => new Set(writers.map(({ doc }) => stateOf(doc))).size === 1, 'the same for all')
+  for (const one of writers) one[Symbol.dispose]()
+  await embedded.stop()
+  for (const one of proxies) await one[Symbol.asyncDispose]()
+}, 60_000)
+
 /** A snapshot is there whole or not at all, and the log joins it. */
-async function expectSound(docId: string) {
-  const sql = new SQL(postgres.url, { max: 1 })
+async function expectSound(docId: string, database = '/postgres') {
+  const sql = new SQL(Object.assign(new URL(postgres.url), { pathname: database }).href, { max: 1 })
   const [room] = await sql`
     select r.head::int, r.snapshot_seq::int as snapshot,
       (select coalesce(sum(n), 0)::int from sync_room_segments s where s.room_id = r.id and s.last_seq > r.snapshot_seq) as stored,

@@ -1,3 +1,4 @@
+import { AuthSocket } from './auth-socket.ts'
 import type { Actor, LiveAuth } from './live-auth.ts'
 import { once } from './process-state.ts'
 import { type UsherServer, UsherUnavailable } from './usher-server.ts'
@@ -32,25 +33,34 @@ const longestSilenceMs = 30_000
 const checksAtOnce = 8
 
 /**
- * Keeps every actor of this process true: reads the instance's events in their order, without gaps, for all of them
- * together, and asks the server anew about those whom one concerns. It runs only while somebody is connected.
+ * Keeps every actor of this process true: hears on one socket whose rights changed, and asks the server anew about those.
+ * While there is no socket it reads the instance's events instead, in their order and without gaps. It runs only while
+ * somebody is connected.
  */
 export class AuthFeed {
   readonly #server: UsherServer
+  readonly #socket: AuthSocket
   readonly #actors = new Set<LiveAuth>()
   /** Actors to ask about; true if news came in while the answer was under way. */
   readonly #stale = new Set<LiveAuth>()
   readonly #checking = new Set<LiveAuth>()
   #starting: Promise<void> | undefined
-  #cursor = 0
+  /** Where the stream of events was read to; undefined: it is not being read. */
+  #cursor: number | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
   #heardAt = 0
 
   constructor(server: UsherServer) {
     this.#server = server
+    this.#socket = new AuthSocket(server, {
+      news: (userId) => {
+        for (const auth of this.#actors) if (auth.actor.userId === userId) this.#stale.add(auth)
+        this.#work()
+      },
+    })
   }
 
-  /** Begins to listen: what happens after this resolved is not missed by an actor that is added at once. */
+  /** Begins to listen. */
   async ready(): Promise<void> {
     if (this.#timer) return
     this.#starting ??= this.#start().finally(() => {
@@ -59,14 +69,18 @@ export class AuthFeed {
     await this.#starting
   }
 
-  add(auth: LiveAuth): void {
+  /** From when this resolves on nothing that concerns the actor is missed: asking comes after it. */
+  async add(auth: LiveAuth): Promise<void> {
+    const { userId } = auth.actor
     this.#actors.add(auth)
     auth.onEnd(() => {
       this.#actors.delete(auth)
       this.#stale.delete(auth)
+      if (![...this.#actors].some((other) => other.actor.userId === userId)) this.#socket.unwatch(userId)
       if (this.#actors.size === 0) this.#stop()
     })
-    if (!this.#timer) void this.ready().catch(() => {})
+    await this.ready()
+    if (!(await this.#socket.watch(userId))) await this.#readFromHere()
   }
 
   /** Asks the server about an actor and changes or ends it. */
@@ -84,30 +98,50 @@ export class AuthFeed {
   }
 
   async #start(): Promise<void> {
-    // No event is younger than now: the answer holds none, and says where the stream ends.
-    const page = await this.#read(`after=0&limit=1&since=${Date.now() + 60_000}`)
-    this.#cursor = page.cursor
-    this.#heardAt = Date.now()
+    this.#socket.open()
+    await this.#readFromHere()
     this.#schedule()
+  }
+
+  /** No event is younger than now: the answer holds none, and says where the stream ends. */
+  async #readFromHere(): Promise<void> {
+    if (this.#cursor !== undefined) return
+    const page = await this.#read(`after=0&limit=1&since=${Date.now() + 60_000}`)
+    this.#cursor ??= page.cursor
+    this.#heardAt = Date.now()
   }
 
   #stop(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#cursor = undefined
+    this.#socket.close()
   }
 
   #schedule(): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => void this.#poll(), pollMs)
+    this.#timer = setTimeout(() => void this.#look(), pollMs)
     this.#timer.unref?.()
+  }
+
+  async #look(): Promise<void> {
+    if (this.#socket.covers) {
+      this.#heardAt = Date.now()
+      this.#cursor = undefined
+    } else await this.#poll()
+    if (this.#timer) this.#schedule()
   }
 
   async #poll(): Promise<void> {
     try {
+      if (this.#cursor === undefined) {
+        await this.#readFromHere()
+        this.#askAboutAll()
+      }
       let page: Page
       do {
-        page = await this.#read(`after=${this.#cursor}&limit=500&${query}`)
-        this.#cursor = Math.max(this.#cursor, page.cursor)
+        page = await this.#read(`after=${this.#cursor ?? 0}&limit=500&${query}`)
+        this.#cursor = Math.max(this.#cursor ?? 0, page.cursor)
         for (const event of page.data) this.#hear(event)
       } while (page.has_more)
       this.#heardAt = Date.now()
@@ -116,7 +150,11 @@ export class AuthFeed {
       if (!(error instanceof UsherUnavailable)) throw error
       if (Date.now() - this.#heardAt > longestSilenceMs) for (const auth of [...this.#actors]) auth.end('unverifiable')
     }
-    if (this.#timer) this.#schedule()
+  }
+
+  #askAboutAll(): void {
+    for (const auth of this.#actors) this.#stale.add(auth)
+    this.#work()
   }
 
   #hear({ type, subject }: FeedEvent): void {

@@ -39,15 +39,16 @@ export async function enter(
 
     // Listening comes first, asking second: what happens in between is heard.
     const feed = feedOf(server)
-    await feed.ready()
     const { userId, sessionId = null, organizationId = null } = claims
     const actor = { userId, sessionId, organizationId, role: null, permissions: [] }
     const auth = new LiveAuth(actor, claims.expiresAt, claims.document)
-    feed.add(auth)
-    await feed.check(auth).catch((error: unknown) => {
+    try {
+      await feed.add(auth)
+      await feed.check(auth)
+    } catch (error) {
       auth.end('unverifiable')
       throw error
-    })
+    }
     if (auth.ended === 'session_ended') throw new Refusal(4401, 'The session has ended.')
     if (auth.ended === 'expired') throw new Refusal(4001, 'The credential has expired.')
     if (auth.ended) throw new Refusal(4403, 'Not a member.')

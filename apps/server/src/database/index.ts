@@ -1,5 +1,5 @@
 export { instanceId, instant, json, type Metadata, metadata } from './columns.ts'
 export { type Database, type Db, openDatabase } from './database.ts'
-export { insertRow, insertRows, place, prepared, textArray, writeRow } from './prepared.ts'
+export { filledRow, insertRow, insertRows, place, prepared, textArray, writeRow, writeTogether } from './prepared.ts'
 export { takeTurn } from './take-turn.ts'
-export { type NewEvent, type Tx, transaction } from './transaction.ts'
+export { type NewEvent, type Tx, takeLater, transaction, writeLater } from './transaction.ts'

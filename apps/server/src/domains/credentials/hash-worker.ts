@@ -21,7 +21,7 @@ try {
   // Elsewhere threads have no priorities that we could set.
 }
 
-parentPort?.on('message', (task: HashTask) => parentPort?.postMessage(answer(task)))
+parentPort?.on('message', (tasks: HashTask[]) => parentPort?.postMessage(tasks.map(answer)))
 
 function answer(task: HashTask): HashAnswer {
   const { id, password } = task

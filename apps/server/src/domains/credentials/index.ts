@@ -18,6 +18,7 @@ export {
 export {
   checkPasswordRules,
   findPassword,
+  findPasswordByIdentifier,
   fitsPassword,
   hashPassword,
   removePassword,

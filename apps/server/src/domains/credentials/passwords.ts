@@ -4,6 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
+import { type Identifier, isNamedBy } from '../users/index.ts'
 import { isBreached } from './breached.ts'
 import { argon2idHash, parameters, verifyHash } from './hash-queue.ts'
 import { checkDigest } from './hashers.ts'
@@ -166,6 +167,23 @@ const selectPassword = prepared((db) =>
     .from(passwords)
     .where(eq(passwords.userId, sql.placeholder('userId'))),
 )
+
+/** As {@link findPassword}, for whom an identifier names: it need not wait until that is known. */
+export async function findPasswordByIdentifier(
+  tx: Tx,
+  { kind, value }: Identifier,
+): Promise<StoredPassword | undefined> {
+  return (await selectPasswordBy[kind](tx, { value: kind === 'phone_number' ? value : value.toLowerCase() }))[0]
+}
+
+const selectPasswordOf = (kind: Identifier['kind']) =>
+  prepared((db) => db.select().from(passwords).where(isNamedBy[kind](passwords.userId)))
+
+const selectPasswordBy = {
+  email_address: selectPasswordOf('email_address'),
+  phone_number: selectPasswordOf('phone_number'),
+  username: selectPasswordOf('username'),
+}
 
 /**
  * As {@link verifyPassword}, with what was read before. Undefined costs the same work, and fits nothing.

@@ -1,4 +1,4 @@
-import { insertRows, type NewEvent, type Tx } from '../../database/index.ts'
+import { type NewEvent, type Tx, takeLater, writeTogether } from '../../database/index.ts'
 import type { EventBus } from './bus.ts'
 import { isStreamed } from './event-types.ts'
 import { events } from './tables.ts'
@@ -39,10 +39,11 @@ export function emit(tx: Tx, event: NewEvent): void {
 }
 
 /** Most transactions have a few facts to tell, and a statement for each small number of them is kept. */
-function insertFacts(tx: Tx, rows: (typeof events.$inferInsert)[]): Promise<{ id: number }[]> {
-  return rows.length <= 8
-    ? insertRows(tx, events, rows)
-    : tx.db.insert(events).values(rows).returning({ id: events.id })
+async function insertFacts(tx: Tx, rows: (typeof events.$inferInsert)[]): Promise<number[]> {
+  if (rows.length <= 8)
+    return (await writeTogether(tx, [...takeLater(tx), { table: events, rows }], events.id)) as number[]
+  const made = await tx.db.insert(events).values(rows).returning({ id: events.id })
+  return made.map(({ id }) => id)
 }
 
 async function write(tx: Tx): Promise<void> {
@@ -60,7 +61,7 @@ async function write(tx: Tx): Promise<void> {
     const made = await insertFacts(tx, rows)
     tx.afterCommit(() => {
       const bus = buses.get(tx.database)
-      for (const [i, { id }] of made.entries()) bus?.announce({ ...(part[i] as NewEvent), id, instanceId })
+      for (const [i, id] of made.entries()) bus?.announce({ ...(part[i] as NewEvent), id, instanceId })
     })
   }
 }

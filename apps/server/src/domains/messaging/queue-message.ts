@@ -1,5 +1,5 @@
 import { and, eq, isNotNull } from 'drizzle-orm'
-import { type Tx, writeRow } from '../../database/index.ts'
+import { type Tx, writeLater } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
@@ -63,7 +63,7 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
   // Dates and words follow the text: no German time stands in an English sentence.
   const spoken = normalizeLocale(locale).startsWith(text.locale) ? normalizeLocale(locale) : text.locale
   const id = newId('message')
-  await writeRow(tx, messages, {
+  writeLater(tx, messages, {
     id,
     instanceId: tx.instance.id,
     channel,

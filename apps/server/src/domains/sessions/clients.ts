@@ -1,5 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
-import { place, prepared, type Tx, transaction, writeRow } from '../../database/index.ts'
+import { place, prepared, type Tx, transaction, writeLater, writeRow } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { newId } from '../../kernel/ids.ts'
 import { hashToken, newToken } from '../../kernel/secrets.ts'
@@ -88,13 +88,27 @@ export async function issueClientToken(
   clientId: string | null,
   carrier: ClientCarrier,
 ): Promise<NewClientToken> {
+  const { issued, row } = newClientToken(tx, clientId, carrier)
+  await writeRow(tx, clientTokens, row)
+  return issued
+}
+
+/** As {@link issueClientToken}, for a client that the transaction makes: both are written together. */
+export function issueFirstToken(tx: Tx, clientId: string, carrier: ClientCarrier): NewClientToken {
+  const { issued, row } = newClientToken(tx, clientId, carrier)
+  writeLater(tx, clientTokens, row)
+  return issued
+}
+
+function newClientToken(tx: Tx, clientId: string | null, carrier: ClientCarrier) {
   const token = `${carrier === 'dev_browser' ? 'dvb_' : ''}${newToken()}`
   const createdAt = tx.now()
   const expiresAt = new Date(createdAt.getTime() + clientTokenTtlMs)
   const tokenHash = hashToken(token)
-  const row = { tokenHash, instanceId: tx.instance.id, clientId, carrier, createdAt, expiresAt }
-  await writeRow(tx, clientTokens, row)
-  return { token, tokenHash, carrier, expiresAt }
+  return {
+    issued: { token, tokenHash, carrier, expiresAt },
+    row: { tokenHash, instanceId: tx.instance.id, clientId, carrier, createdAt, expiresAt },
+  }
 }
 
 /** Says of a client who was signed in on it at last; what it had under way is over. */

@@ -1,5 +1,5 @@
 import { and, eq, inArray } from 'drizzle-orm'
-import { type Tx, writeRow } from '../../database/index.ts'
+import { type Tx, writeLater, writeRow } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
 import { emit } from '../events/index.ts'
 import { findMembershipsOfUsers } from '../organizations/index.ts'
@@ -7,12 +7,12 @@ import { getUser, noteSignIn, refuseUnwelcome, type UserRecord } from '../users/
 import type { SessionActor } from './actor-tokens.ts'
 import {
   type ClientCarrier,
-  issueClientToken,
+  issueFirstToken,
   type NewClientToken,
   noteClientSession,
   rotateClientToken,
 } from './clients.ts'
-import { rememberDevice } from './devices.ts'
+import { rememberDevice, rememberFirstDevice } from './devices.ts'
 import { closeSessions } from './end-session.ts'
 import type { Client, Session } from './queries.ts'
 import { primeSessions, type Watch } from './session-cache.ts'
@@ -94,15 +94,20 @@ export async function createSession(
     await endEarlier(tx, clientId, user.id)
   }
   const client = isNew ? newClient(session, strategy) : undefined
-  const written = client && writeRow(tx, clients, client)
+  // Whoever acts for somebody neither was them nor makes a device theirs.
+  const isOwner = !input.actor
+  // Nobody knows a new client yet, so what is written of it waits for the commit, and is written at once.
+  if (client) {
+    writeLater(tx, clients, client)
+    writeLater(tx, sessions, session)
+    if (carrier && isOwner) rememberFirstDevice(tx, { userId: user.id, clientId })
+  }
   const [issued, memberships] = await Promise.all([
-    carrier && (isNew ? issueClientToken(tx, clientId, carrier) : rotateClientToken(tx, { clientId, carrier })),
-    client && input.seen && findMembershipsOfUsers(tx, [user.id]),
-    written,
-    writeRow(tx, sessions, session),
-    // Whoever acts for somebody neither was them nor makes a device theirs.
-    !input.actor && noteSignIn(tx, user, input.seen?.passwordHash),
-    carrier && !input.actor && rememberDevice(tx, { userId: user.id, clientId }),
+    carrier && (isNew ? issueFirstToken(tx, clientId, carrier) : rotateClientToken(tx, { clientId, carrier })),
+    client && input.seen && (user.hasMemberships ? findMembershipsOfUsers(tx, [user.id]) : []),
+    !client && writeRow(tx, sessions, session),
+    isOwner && noteSignIn(tx, user, input.seen?.passwordHash),
+    !client && carrier && isOwner && rememberDevice(tx, { userId: user.id, clientId }),
   ])
   const ids = { session_id: session.id, user_id: user.id, client_id: clientId }
   emit(tx, {

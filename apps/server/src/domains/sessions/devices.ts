@@ -1,5 +1,5 @@
 import { and, eq, ne, sql } from 'drizzle-orm'
-import { prepared, type Tx } from '../../database/index.ts'
+import { prepared, type Tx, writeLater } from '../../database/index.ts'
 import { newId } from '../../kernel/ids.ts'
 import { knownDevices } from './tables.ts'
 
@@ -34,6 +34,13 @@ export async function rememberDevice(
   { userId, clientId }: { userId: string; clientId: string },
 ): Promise<void> {
   await insertDevice(tx, { id: newId('device'), instanceId: tx.instance.id, userId, clientId, now: tx.now() })
+}
+
+/** As {@link rememberDevice}, on a client that the transaction makes: both are written together. */
+export function rememberFirstDevice(tx: Tx, { userId, clientId }: { userId: string; clientId: string }): void {
+  const now = tx.now()
+  const row = { id: newId('device'), instanceId: tx.instance.id, userId, clientId, createdAt: now, lastSeenAt: now }
+  writeLater(tx, knownDevices, row)
 }
 
 const insertDevice = prepared((db) =>

@@ -1,5 +1,5 @@
 import { and, eq } from 'drizzle-orm'
-import { insertRow, type Tx } from '../../database/index.ts'
+import { filledRow, type Tx, writeLater } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { secondFactorsOf } from '../credentials/index.ts'
@@ -146,11 +146,9 @@ export async function completeSignIn(
     }),
   ])
   const { userAgent, ipAddress } = browser
-  const [done] = await Promise.all([
-    claimed ?? insertRow(tx, signIns, { ...signIn, ...complete }),
-    standing === 'new' &&
-      user &&
-      warnUser(tx, user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } }),
-  ])
+  const done = claimed ?? filledRow(signIns, { ...signIn, ...complete })
+  if (!claimed) writeLater(tx, signIns, { ...signIn, ...complete })
+  if (standing === 'new' && user)
+    await warnUser(tx, user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } })
   return { signIn: await withDetails(tx, done, user), issued }
 }

@@ -2,7 +2,13 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
-import { findPassword, fitsPassword, isBreached, type StoredPassword } from '../credentials/index.ts'
+import {
+  findPassword,
+  findPasswordByIdentifier,
+  fitsPassword,
+  isBreached,
+  type StoredPassword,
+} from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
 import { type Browser, getClient, watchSessions } from '../sessions/index.ts'
@@ -61,12 +67,19 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   const password = input.password ? String(input.password) : undefined
   using watch = watchSessions(ctx)
   const readAt = ctx.now()
-  const { user, stored } = await transaction(ctx, async (tx) => {
-    await checkMaySignIn(tx, identifier)
-    const user = await findUserByIdentifier(tx, identifier)
-    await refuseSignedIn(tx, browser, user)
-    return { user, stored: user && password !== undefined ? await findPassword(tx, user.id) : undefined }
-  })
+  const { user, stored } = await transaction(
+    ctx,
+    async (tx) => {
+      await checkMaySignIn(tx, identifier)
+      const [user, stored] = await Promise.all([
+        findUserByIdentifier(tx, identifier),
+        password === undefined ? undefined : findPasswordByIdentifier(tx, identifier),
+      ])
+      await refuseSignedIn(tx, browser, user)
+      return { user, stored }
+    },
+    { byKeys: true },
+  )
   // An answer about a password takes the same work whether or not there is an account.
   const proven =
     password === undefined ? undefined : await checkPassword(ctx, { identifier, user, stored, password, from: browser })
@@ -82,11 +95,15 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
     signUpIfMissing: input.signUpIfMissing ?? false,
   }
   if (proven)
-    return await transaction(ctx, (tx) => {
-      const byPassword = { passwordHash: proven.hash, readAt, watch }
-      const signIn = { ...newSignIn(tx, browser, row), user, unwritten: true, byPassword }
-      return completeFirstFactor(tx, browser, signIn, { strategy: 'password' })
-    })
+    return await transaction(
+      ctx,
+      (tx) => {
+        const byPassword = { passwordHash: proven.hash, readAt, watch }
+        const signIn = { ...newSignIn(tx, browser, row), user, unwritten: true, byPassword }
+        return completeFirstFactor(tx, browser, signIn, { strategy: 'password' })
+      },
+      { byKeys: true },
+    )
   const begun = await begin(ctx, browser, row)
   if (!strategy || strategy === 'password') return begun
   const { redirectUrl, publicUrl, rpId } = input
@@ -176,7 +193,7 @@ export async function checkPassword(
   input: {
     identifier: Identifier
     user: UserRecord | undefined
-    /** The user's, if it was read already. */
+    /** The password of whom the identifier names, if it was read already. */
     stored?: StoredPassword | undefined
     password: string
     /** Told to the owner when this attempt locks the account. */
@@ -190,7 +207,11 @@ export async function checkPassword(
       param: 'password',
     })
   countAttempt(ctx.database, `${ctx.instance.id}:password:${identifier.value}`, passwordLimit, ctx.now())
-  const stored = input.stored ?? (user && (await transaction(ctx, (tx) => findPassword(tx, user.id))))
+  // Between two statements an address may have gone from one person to another.
+  const isTheirs = input.stored !== undefined && input.stored.userId === user?.id
+  const stored = isTheirs
+    ? input.stored
+    : user && (await transaction(ctx, (tx) => findPassword(tx, user.id), { byKeys: true }))
   const matches = await fitsPassword(ctx, stored, input.password)
   // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise. Where it is not
   // told who has an account, it answers as an unknown one does; its owner was told of the lock by email.

@@ -61,6 +61,7 @@ export {
   getUser,
   type Identifier,
   identifierOf,
+  isNamedBy,
   type PasskeySummary,
   type PhoneNumber,
   type User,

@@ -41,6 +41,8 @@ export type UserRecord = User & {
   twoFactorEnabled: boolean
   /** Slugs of the features that the person has for themselves. */
   features: string[]
+  /** Whether they are in any organization. */
+  hasMemberships: boolean
 }
 
 /**
@@ -102,6 +104,7 @@ const factors = {
   totpEnabled: sql<boolean>`coalesce((select true from totps t where t.user_id = users.id and t.verified_at is not null limit 1), false)`,
   backupCodeEnabled: sql<boolean>`coalesce((select true from backup_codes b where b.user_id = users.id and b.used_at is null limit 1), false)`,
   hasPhoneNumbers: sql<boolean>`coalesce((select true from phone_numbers n where n.user_id = users.id limit 1), false)`,
+  hasMemberships: sql<boolean>`coalesce((select true from memberships m where m.user_id = users.id limit 1), false)`,
   hasExternalAccounts: sql<boolean>`coalesce((select true from external_accounts x where x.user_id = users.id limit 1), false)`,
   passkeys: sql<PasskeySummary[] | string | null>`(select json_agg(json_build_object('id', k.id, 'name', k.name,
       'lastUsedAt', ${sql.raw(milliseconds('k.last_used_at'))}, 'verifiedAt', ${sql.raw(milliseconds('k.verified_at'))},
@@ -112,6 +115,18 @@ const factors = {
   features: sql<string[] | string | null>`(select json_agg(f.slug order by f.slug) from features f
     where f.enabled and coalesce((select fg.enabled from feature_grants fg
       where fg.feature_id = f.id and fg.user_id = users.id order by fg.source limit 1), f.default_for in ('everyone', 'users')))`,
+}
+
+/**
+ * That a column holds the id of whom an identifier names, by what they have proven: for prepared queries, which take it
+ * as `value`, an address or a username in lower case.
+ */
+export const isNamedBy: Record<Identifier['kind'], (userId: PgColumn) => SQL> = {
+  email_address: (userId) => sql`${userId} = (select e.user_id from email_addresses e
+    where e.email_address = ${sql.placeholder('value')} and e.verified_at is not null limit 1)`,
+  phone_number: (userId) => sql`${userId} = (select n.user_id from phone_numbers n
+    where n.phone_number = ${sql.placeholder('value')} and n.verified_at is not null limit 1)`,
+  username: (userId) => sql`${userId} = (select u.id from users u where u.username_key = ${sql.placeholder('value')})`,
 }
 
 /** @param named says of a column with a user's id which ones are meant */
@@ -144,17 +159,11 @@ type Readers = ReturnType<typeof readersOf>
 
 const byIds = readersOf((userId) => sql`${userId} = any(${sql.placeholder('ids')}::text[])`)
 // Whom an identifier names is asked within the same statements: they travel together.
-const byEmail = readersOf(
-  (userId) => sql`${userId} = (select e.user_id from email_addresses e
-    where e.email_address = ${sql.placeholder('value')} and e.verified_at is not null limit 1)`,
-)
-const byPhone = readersOf(
-  (userId) => sql`${userId} = (select n.user_id from phone_numbers n
-    where n.phone_number = ${sql.placeholder('value')} and n.verified_at is not null limit 1)`,
-)
-const byUsername = readersOf(
-  (userId) => sql`${userId} = (select u.id from users u where u.username_key = ${sql.placeholder('value')})`,
-)
+const readersBy = {
+  email_address: readersOf((userId) => isNamedBy.email_address(userId)),
+  phone_number: readersOf((userId) => isNamedBy.phone_number(userId)),
+  username: readersOf((userId) => isNamedBy.username(userId)),
+}
 
 /** @throws {UsherError} `resource_not_found` */
 export async function getUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
@@ -165,17 +174,17 @@ export async function getUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
 
 /** The user who has proven an address; an unproven claim finds nobody. */
 export function findUserByEmail(ctx: Ctx | Tx, emailAddress: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, byEmail, emailAddress.toLowerCase())
+  return findOne(ctx, readersBy.email_address, emailAddress.toLowerCase())
 }
 
 /** The user who has proven a phone number. @param phoneNumber E.164 */
 export function findUserByPhone(ctx: Ctx | Tx, phoneNumber: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, byPhone, phoneNumber)
+  return findOne(ctx, readersBy.phone_number, phoneNumber)
 }
 
 /** The user with a username, whatever its case. */
 export function findUserByUsername(ctx: Ctx | Tx, username: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, byUsername, username.toLowerCase())
+  return findOne(ctx, readersBy.username, username.toLowerCase())
 }
 
 async function findOne(ctx: Ctx | Tx, readers: Readers, value: string): Promise<UserRecord | undefined> {

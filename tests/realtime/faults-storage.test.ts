@@ -248,6 +248,32 @@ test('R-16 what is damaged on disk is never served silently: nothing behind the 
   await sql.close()
 }, 60_000)
 
+test('R-16 a flipped byte in a snapshot is noticed: writers are sent away, and nothing is served in its place', async () => {
+  const ada = writer(server.wsUrl, 'damaged-snapshot', 'ada')
+  await ada.synced()
+  ada.doc.getText('t').insert(0, 'a long line '.repeat(25_000))
+  const sql = openSql()
+  const folded = async () =>
+    (
+      await sql`select room_id as id from sync_room_snapshots s join sync_rooms r on r.id = s.room_id
+      where r.key = 'damaged-snapshot' and state = 'live'`
+    )[0]?.id
+  for (const end = Date.now() + 10_000; (await folded()) === undefined; await Bun.sleep(50))
+    if (Date.now() > end) throw new Error('it was not folded')
+  ada[Symbol.dispose]()
+  await restart()
+  const id = await folded()
+  await sql`
+    update sync_room_snapshot_chunks set payload = set_byte(payload, length(payload) / 2, get_byte(payload, length(payload) / 2) # 1)
+    where room_id = ${id}`
+  const socket = raw(`${server.wsUrl}/damaged-snapshot`)
+  await socket.opened
+  socket.socket.send(Uint8Array.of(0, 0, 1, 0))
+  expect((await socket.closed).code).toBe(4503)
+  expect(socket.frames.some((frame) => frame[0] === 0)).toBe(false)
+  await sql.close()
+}, 30_000)
+
 // Item 14
 
 test('a hundred first opens load a room once, and what is said while it loads is kept', async () => {

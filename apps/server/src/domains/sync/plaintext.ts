@@ -300,6 +300,8 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       room.compacting = false
     }
     if (outdated) await this.takeSnapshot(room)
+    // What came meanwhile, in a burst that is over perhaps: no other commit will ask.
+    if (!room.gone && this.wantsCompaction(room)) this.compact(room)
   }
 
   everySecond(room: PlaintextRoom, seconds: number, now: number) {

@@ -155,6 +155,8 @@ export async function readSnapshot(sql: SQL, roomId: number): Promise<{ seq: num
         // More than what was announced throws.
         update.set(part, at)
         at += part.length
+        // Given back now: the collector would let a large document pile up once more beside the frame.
+        if (part !== payload) (part.buffer as ArrayBuffer).transfer(0)
       }
     } catch {
       return undefined

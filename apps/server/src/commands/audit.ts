@@ -61,7 +61,9 @@ function readHeads(file: string): Verification['heads'] {
 }
 
 function describe({ chains, entries, problems }: Verification): string {
-  const counted = `${entries.toLocaleString('en-US')} entries in ${chains.toLocaleString('en-US')} logs`
+  const number = (count: number, one: string, many: string) =>
+    `${count.toLocaleString('en-US')} ${count === 1 ? one : many}`
+  const counted = `${number(entries, 'entry', 'entries')} in ${number(chains, 'log', 'logs')}`
   if (problems.length === 0) return `${counted}: every one is as it was written.`
   const lines = problems.map(
     ({ chain, place, id, problem }) => `  ${chain}, place ${place}${id ? `, ${id}` : ''}: ${problem}`,

@@ -65,7 +65,11 @@ export function exportFile(config: Config, flags: Flags): Promise<void> {
     await once(stream, 'close')
     renameSync(partial, out)
     progress.end()
-    console.log(flags.json ? JSON.stringify({ users, file: out }) : `${number(users)} users are in ${out}.`)
+    console.log(
+      flags.json
+        ? JSON.stringify({ users, file: out })
+        : `${number(users)} ${users === 1 ? 'user is' : 'users are'} in ${out}.`,
+    )
   })
 }
 
@@ -139,10 +143,11 @@ function wire(report: ImportReport, rejectsFile: string) {
 
 function describe(report: ImportReport, flags: Flags, rejectsFile: string): string {
   const { imported, rejected, resumedAt, position } = report
-  const verb = flags['dry-run'] ? 'would be imported' : 'are imported'
+  const users = `${number(imported)} ${imported === 1 ? 'user' : 'users'}`
+  const verb = flags['dry-run'] ? 'would be' : imported === 1 ? 'is' : 'are'
   return [
     ...(resumedAt > 0 ? [`An earlier run of this file had done ${number(resumedAt)} of its records.`] : []),
-    `${number(imported)} users ${verb}, ${number(rejected)} of ${number(position)} records rejected.`,
+    `${users} ${verb} imported, ${number(rejected)} of ${number(position)} records rejected.`,
     ...(rejected > 0 ? [`Why is in ${rejectsFile}, by line.`] : []),
   ].join('\n')
 }

@@ -69,8 +69,28 @@ test('serves the SDK files by major and exact version, and nothing outside of th
 
 test('serves the documentation, and no other file', async () => {
   const t = await testInstance()
-  expect((await t.fetch('/docs')).status).toBe(200)
-  for (const path of ['/docs/nothing.md', '/docs/..%2fREADME.md', '/docs/decisions/..%2f..%2fREADME.md', '/docs/x.txt'])
+  const own = /href="(\/docs\/[^"#]+)/g
+  const contents = await (await t.fetch('/docs')).text()
+  const links = [...contents.matchAll(own)].map(([, path]) => path as string)
+  expect(links.length).toBeGreaterThan(25)
+  // Every page, and every page that one of them leads to: what is not served is not linked.
+  const seen = new Set(links)
+  for (const path of seen) {
+    const response = await t.fetch(path)
+    expect([path, response.status]).toEqual([path, 200])
+    const text = await response.text()
+    expect([path, text.match(/href="(?!https?:|#|\/|data:|mailto:)[^"]*"/g)]).toEqual([path, null])
+    for (const [, next] of text.matchAll(own)) seen.add(next as string)
+  }
+  expect((await t.fetch('/docs/images/demo.png')).headers.get('content-type')).toBe('image/png')
+  for (const path of [
+    '/docs/nothing.md',
+    '/docs/images/nothing.png',
+    '/docs/images/..%2f..%2fdemo.png',
+    '/docs/..%2fREADME.md',
+    '/docs/decisions/..%2f..%2fREADME.md',
+    '/docs/x.txt',
+  ])
     expect((await t.fetch(path)).status).toBe(404)
 })
 

@@ -32,7 +32,7 @@ export function referenceRoutes(): Hono<Env> {
 <p class="lead">Of the version that runs here, read off its routers and schemas.</p>
 <ul class="plain stack">${faces.map((face) => {
         const { info } = documentOf(face)
-        return html`<li><a class="card" href="/reference/${face}"><h2>${info.title}</h2><p>${info.description}</p></a></li>`
+        return html`<li><a class="card" href="/reference/${face}"><h2>${info.title}</h2><p>${plain(info.description)}</p></a></li>`
       })}</ul></main>`,
     }),
   )
@@ -49,8 +49,9 @@ function referencePage(face: string, document: OpenApiDocument): Response {
   )
   return page({
     title: `${document.info.title} · Usher`,
+    style: '.prose code,.prose li{overflow-wrap:anywhere}summary{cursor:pointer;padding:3px 0}',
     body: html`${topBar(html`<a href="/reference">Reference</a><a href="/openapi/${face}.json">OpenAPI</a>`)}<main class="prose">
-<h1>${document.info.title}</h1><p class="lead">${document.info.description}</p>
+<h1>${document.info.title}</h1><p class="lead">${plain(document.info.description)}</p>
 <nav aria-label="Groups"><ul>${document.tags.map(({ name }) => html`<li><a href="#${anchor(name)}">${name}</a></li>`)}<li><a href="#objects">Objects</a></li></ul></nav>
 ${document.tags.map(
   ({ name }) => html`<section aria-labelledby="${anchor(name)}"><h2 id="${anchor(name)}">${name}</h2>

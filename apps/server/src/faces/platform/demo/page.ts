@@ -31,6 +31,7 @@ export function demoRoutes(): Hono<Env> {
 <section id="signed-in" class="stack" hidden>
 <h1 data-testid="workspace-name"></h1>
 <p><span class="pill" data-testid="role"></span> <span class="pill" data-testid="read-only" hidden>Read only</span> <span class="muted" data-testid="connection" role="status"></span></p>
+<p class="muted">Make an organization with the switcher at the top and invite somebody: the invitation lies in the <a href="/inbox" target="_blank">inbox</a>. Open it in a private window and edit together.</p>
 <div id="work" class="stack">
 <section class="card stack" aria-labelledby="tasks-title"><h2 id="tasks-title">Tasks</h2>
 <form id="new-task" class="row"><input type="text" name="title" aria-label="New task" placeholder="What is to be done?" maxlength="200" data-testid="task-input"><button class="primary" data-testid="task-add">Add</button></form>

@@ -159,6 +159,17 @@ export default defineConfig({
       await isHere(adasPage.page, bob.id)
       await isHere(bobsPage.page, ada.id)
       await isHere(evesPage.page, eve.id)
+      // A reload has the SDK's script at hand, and React late: what the server drew is still what React finds.
+      await bobsPhone.page.route('**/_next/static/chunks/**', async (route) => {
+        await Bun.sleep(Math.random() * 400)
+        await route.continue()
+      })
+      for (let i = 0; i < 3; i++) {
+        await bobsPhone.page.reload()
+        await isLive(bobsPhone.page)
+      }
+      await bobsPhone.page.unroute('**/_next/static/chunks/**')
+      expect(bobsPhone.problems.filter((problem) => /#418|ydrat/.test(problem))).toEqual([])
       await screenshot(adasPage, 'live-01-here')
       expect(await byTestId(adasPage.page, 'presence-person').count()).toBe(2)
       expect(await byTestId(evesPage.page, 'presence-person').count()).toBe(1)

@@ -2,6 +2,7 @@ import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton } f
 import type { Metadata } from 'next'
 import Link from 'next/link'
 import type { ReactNode } from 'react'
+import { AfterHydration } from '@/live/after-hydration'
 import './globals.css'
 
 export const metadata: Metadata = {
@@ -19,20 +20,24 @@ export default function RootLayout({ children }: { children: ReactNode }) {
               <span aria-hidden="true">●</span> Live
             </Link>
             <Show when="signed-in">
-              <OrganizationSwitcher
-                hidePersonal
-                afterSelectOrganizationUrl="/orgs/:slug"
-                afterCreateOrganizationUrl="/orgs/:slug"
-                afterLeaveOrganizationUrl="/"
-              />
-              <UserButton />
+              <AfterHydration>
+                <OrganizationSwitcher
+                  hidePersonal
+                  afterSelectOrganizationUrl="/orgs/:slug"
+                  afterCreateOrganizationUrl="/orgs/:slug"
+                  afterLeaveOrganizationUrl="/"
+                />
+                <UserButton />
+              </AfterHydration>
             </Show>
             <Show when="signed-out">
-              <SignInButton>
-                <button className="button" type="button">
-                  Sign in
-                </button>
-              </SignInButton>
+              <AfterHydration>
+                <SignInButton>
+                  <button className="button" type="button">
+                    Sign in
+                  </button>
+                </SignInButton>
+              </AfterHydration>
             </Show>
           </header>
           <main>{children}</main>

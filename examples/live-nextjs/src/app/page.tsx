@@ -1,17 +1,20 @@
 import { OrganizationList } from '@clerk/nextjs'
 import { auth } from '@clerk/nextjs/server'
 import Link from 'next/link'
+import { AfterHydration } from '@/live/after-hydration'
 
 export default async function Home() {
   const { userId } = await auth()
   if (userId)
     return (
       <div className="centered">
-        <OrganizationList
-          hidePersonal
-          afterSelectOrganizationUrl="/orgs/:slug"
-          afterCreateOrganizationUrl="/orgs/:slug"
-        />
+        <AfterHydration>
+          <OrganizationList
+            hidePersonal
+            afterSelectOrganizationUrl="/orgs/:slug"
+            afterCreateOrganizationUrl="/orgs/:slug"
+          />
+        </AfterHydration>
       </div>
     )
   return (

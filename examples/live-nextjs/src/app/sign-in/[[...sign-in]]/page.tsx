@@ -1,9 +1,12 @@
 import { SignIn } from '@clerk/nextjs'
+import { AfterHydration } from '@/live/after-hydration'
 
 export default function SignInPage() {
   return (
     <div className="centered">
-      <SignIn />
+      <AfterHydration>
+        <SignIn />
+      </AfterHydration>
     </div>
   )
 }

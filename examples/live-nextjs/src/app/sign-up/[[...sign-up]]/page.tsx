@@ -1,9 +1,12 @@
 import { SignUp } from '@clerk/nextjs'
+import { AfterHydration } from '@/live/after-hydration'
 
 export default function SignUpPage() {
   return (
     <div className="centered">
-      <SignUp />
+      <AfterHydration>
+        <SignUp />
+      </AfterHydration>
     </div>
   )
 }

@@ -1,3 +1,5 @@
+import { isTooDeep } from '../../kernel/json.ts'
+
 /** What is said of JSON that everybody can rely on. */
 type JsonFault = 'malformed' | 'too_deep' | 'repeated_name' | 'not_a_number'
 
@@ -8,8 +10,7 @@ type JsonFault = 'malformed' | 'too_deep' | 'repeated_name' | 'not_a_number'
  * @param maxDepth levels of arrays and objects
  */
 export function readJson(text: string, maxDepth: number): { value: unknown } | { fault: JsonFault } {
-  const fault = depthFault(text, maxDepth)
-  if (fault) return { fault }
+  if (isTooDeep(text, maxDepth)) return { fault: 'too_deep' }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -18,23 +19,6 @@ export function readJson(text: string, maxDepth: number): { value: unknown } | {
   }
   if (/[eE]|\d{300}/.test(text) && !isFiniteThroughout(value)) return { fault: 'not_a_number' }
   return hasRepeatedName(text) ? { fault: 'repeated_name' } : { value }
-}
-
-/** Looked at before parsing: what nests without an end is never built. */
-function depthFault(text: string, maxDepth: number): JsonFault | undefined {
-  let depth = 0
-  let inString = false
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (inString) {
-      if (c === 92) i++
-      else if (c === 34) inString = false
-    } else if (c === 34) inString = true
-    else if (c === 123 || c === 91) {
-      if (++depth > maxDepth) return 'too_deep'
-    } else if (c === 125 || c === 93) depth--
-  }
-  return undefined
 }
 
 function isFiniteThroughout(value: unknown): boolean {

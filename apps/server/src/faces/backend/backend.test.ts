@@ -225,3 +225,28 @@ test('J4 a secret key that a page sends is refused, whatever page, route and key
     }
   expect((await call(t, 'GET', `/users/${userId}`)).status).toBe(200)
 })
+
+test('K10 a body that nests without an end is refused before it is built, by every face', async () => {
+  const { t, userId, make } = await filled()
+  const key = (await make('/machines', { name: 'Cron' })).secret_key
+  const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`
+  const send = async (method: string, path: string, body: string, bearer?: string) => {
+    const headers = { 'content-type': 'application/json', ...(bearer && { authorization: `Bearer ${bearer}` }) }
+    const response = await t.fetch(path, { method, headers, body })
+    return [path, response.status, ((await response.json()) as Json).errors?.[0]?.code]
+  }
+  const startedAt = performance.now()
+  // Anybody's, a machine's, and the application's own.
+  const deep = nested(100_000)
+  for (const [method, path, body, bearer] of [
+    ['POST', '/v1/client/sign_ups', `{"email_address":"eve@example.com","unsafe_metadata":{"a":${deep}}}`],
+    ['POST', '/m2m_tokens', `{"claims":{"a":${deep}}}`, key],
+    ['POST', '/api_keys', `{"name":"CI","subject":"${userId}","claims":{"a":${deep}}}`, t.secretKey],
+    ['PATCH', `/v1/users/${userId}/metadata`, `{"public_metadata":{"a":${deep}}}`, t.secretKey],
+  ] as const)
+    expect(await send(method, path, body, bearer)).toEqual([path, 400, 'request_body_invalid'])
+  expect(performance.now() - startedAt).toBeLessThan(5000)
+  const path = `/v1/users/${userId}/metadata`
+  const kept = await send('PATCH', path, `{"public_metadata":{"a":${nested(150)}}}`, t.secretKey)
+  expect(kept).toEqual([path, 200, undefined])
+})

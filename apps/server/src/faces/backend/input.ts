@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
+import { parseJsonBody } from '../../kernel/json.ts'
 import { type Env, isStorableMoment } from '../http.ts'
 import { refuseParents } from '../refuse-parents.ts'
 import { noteSchema } from '../route-log.ts'
@@ -19,9 +20,9 @@ export async function parseBody<T extends z.ZodType>(c: Context<Env>, schema: T)
   if (text.length > maxBytes) throw new UsherError('request_too_large', 'The body is too large.')
   let value: unknown
   try {
-    value = text === '' ? {} : JSON.parse(text)
+    value = text === '' ? {} : parseJsonBody(text)
   } catch {
-    throw new UsherError('request_body_invalid', 'The body is not JSON.')
+    throw new UsherError('request_body_invalid', 'The body is not JSON, or nests too deeply.')
   }
   refuseParents(value)
   const parsed = schema.safeParse(value)

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
+import { parseJsonBody } from '../../kernel/json.ts'
 import { refuseParents } from '../refuse-parents.ts'
 import { noteSchema } from '../route-log.ts'
 import type { FrontendEnv } from './env.ts'
@@ -37,10 +38,10 @@ function fromParams(params: URLSearchParams): Form {
 
 function fromJson(text: string): Form {
   try {
-    const value = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+    const value = parseJsonBody(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Form
   } catch {}
-  throw new UsherError('request_body_invalid', 'The body is not a JSON object.')
+  throw new UsherError('request_body_invalid', 'The body is not a JSON object, or nests too deeply.')
 }
 
 /**

@@ -66,9 +66,10 @@ async function startKernelClient(room: string, sub: string, { receiveBuffer = 0,
     saw,
     state,
     say: async (word: string) => {
+      const before = happened.length
       child.stdin.write(`${word}\n`)
       child.stdin.flush()
-      await until(() => saw(word), word)
+      await until(() => happened.slice(before).some(({ event }) => event === word), word)
     },
     /** Its kernel says goodbye for it. */
     kill: async () => {
@@ -142,7 +143,7 @@ test('somebody who reads a byte a second costs a bounded amount, disturbs nobody
       await Bun.sleep(Math.max(0, forMs / times - (performance.now() - startedAt)))
     }
   }
-  await write(3000, long ? 20_000 : 6000)
+  await write(3000, long ? 15_000 : 6000)
   for (const one of slow) expect(one.state().received).toBeLessThan(5000)
   expect(growth).toBeLessThan(slow.length * 5e6 + 60e6)
   expect(worstMs).toBeLessThan(2000)
@@ -151,20 +152,13 @@ test('somebody who reads a byte a second costs a bounded amount, disturbs nobody
   await until(() => slow.every((one) => one.state().keys === keys), 'whole', 20_000)
   expect(slow.map((one) => one.saw('closed'))).toEqual(slow.map(() => false))
   if (long) {
-    // For minutes: cut off, told why, and nobody else is.
+    // For minutes: cut off with 4509, which somebody so slow never comes to read, and nobody else is.
     for (const one of slow) await one.say('trickle')
     await write(3000, 170_000)
     const metrics = await (await fetch(`http://127.0.0.1:${port()}/metrics`)).text()
-    console.log(
-      metrics
-        .split('\n')
-        .filter((line) => line.startsWith('usher_realtime_closes_total'))
-        .join('\n'),
-    )
-    expect(metrics).toMatch(new RegExp(`usher_realtime_closes_total\\{[^}]*4509[^}]*\\} ${slow.length}`))
+    expect(metrics).toContain(`usher_realtime_closes_total{plane="sync",reason="slow_consumer"} ${slow.length}`)
     await Promise.all(slow.map((one) => one.say('read')))
     await until(() => slow.every((one) => one.saw('closed')), 'closed', 30_000)
-    expect(slow.map((one) => one.happened.find(({ event }) => event === 'close')?.code)).toEqual(slow.map(() => 4509))
   }
   using again = await join('trickle', 'eve')
   expect(stateOf(again.doc)).toBe(stateOf(ada.doc))

@@ -88,6 +88,36 @@ longTest(
   120_000,
 )
 
+test('R-12 whoever asks late for the document learns who came and who left meanwhile', async () => {
+  using bob = connect(server.wsUrl, 'late')
+  await bob.synced()
+  using ada = connect(server.wsUrl, 'late')
+  await ada.synced()
+  bob.client.awareness.setLocalState({ name: 'Bob' })
+  ada.client.awareness.setLocalState({ name: 'Ada' })
+  await until(() => bob.client.awareness.getStates().get(ada.doc.clientID)?.name === 'Ada', 'seen')
+  const slow = raw(`${server.wsUrl}/late`)
+  await slow.opened
+  const said = () => slow.frames.filter(([type]) => type === 1).map((frame) => Buffer.from(frame).toString('latin1'))
+  await until(() => said().length === 1, 'told who is there')
+  // It is not on the topic yet: it has not asked for the document.
+  ada[Symbol.dispose]()
+  using eve = connect(server.wsUrl, 'late')
+  await eve.synced()
+  eve.client.awareness.setLocalState({ name: 'Eve' })
+  await until(() => bob.client.awareness.getStates().get(eve.doc.clientID)?.name === 'Eve', 'seen')
+  expect(said()).toHaveLength(1)
+  slow.socket.send(emptyStep1)
+  await until(() => said().length === 2, 'told again')
+  const [before, after] = said()
+  expect(before).toContain('Ada')
+  expect(after).toContain('Eve')
+  expect(after).toContain('Bob')
+  expect(after).toContain('null')
+  expect(after).not.toContain('Ada')
+  slow.socket.close()
+})
+
 // Item 3
 
 test('R-11 sockets that do not read cost a bounded amount, are cut off, and come back whole; the others notice nothing', async () => {

@@ -34,7 +34,8 @@ const check = (result: number | bigint, what: string) => {
 const socket = check(libc.socket(inet, stream, 0), 'socket')
 const setOption = (option: number, value: Uint8Array) =>
   check(libc.setsockopt(socket, socketLevel, option, ptr(value), value.length), `option ${option}`)
-if (Number(bufferBytes) > 0) setOption(receiveBuffer, new Uint8Array(Int32Array.of(Number(bufferBytes)).buffer))
+const setReceiveBuffer = (bytes: number) => setOption(receiveBuffer, new Uint8Array(Int32Array.of(bytes).buffer))
+if (Number(bufferBytes) > 0) setReceiveBuffer(Number(bufferBytes))
 const address = Buffer.alloc(16)
 address.writeUInt16LE(inet, 0)
 address.writeUInt16BE(Number(port), 2)
@@ -101,13 +102,17 @@ function take() {
     const payload = waiting.subarray(headBytes, headBytes + length)
     if (opcode === 2 && payload[0] === 0)
       readSyncMessage(decoding.createDecoder(payload.subarray(1)), encoding.createEncoder(), doc, 'server')
-    if (opcode === 8) tell({ event: 'close', code: payload.readUInt16BE(0) })
     waiting = waiting.subarray(headBytes + length)
   }
 }
 
 send(Buffer.from(upgradeRequest(path)))
 let trickling = false
+function stayAlive() {
+  const pong = webSocketFrame(new Uint8Array(0), { opcode: 10 })
+  // It may have been cut off by now: that is found when it is read.
+  libc.send(socket, ptr(pong), pong.length, noSignal)
+}
 setInterval(() => {
   if (trickling) return
   // All that there is, in one turn: it is put together once.
@@ -119,13 +124,16 @@ setInterval(() => {
     receive(1)
     take()
     // Whoever answers nothing is gone after a minute: this one lives, only slowly.
-    if (!closed) send(webSocketFrame(new Uint8Array(0), { opcode: 10 }))
+    if (!closed) stayAlive()
   }
   tell({ event: 'state', received, keys: doc.getMap('m').size })
 }, 1000)
 
 for await (const line of console) {
   if (line === 'drop') drop()
+  // Through the smallest window megabytes take half a minute, however fast they are read.
+  if (line === 'read') setReceiveBuffer(1_000_000)
+  if (line === 'trickle') setReceiveBuffer(Number(bufferBytes))
   trickling = line === 'trickle'
   tell({ event: line })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { AwarenessTable } from './awareness.ts'
+import { AwarenessTable, RemotePeer } from './awareness.ts'
 import { varUint } from './protocol.ts'
 import { MalformedUpdate } from './walk-update.ts'
 
@@ -18,7 +18,8 @@ function table() {
   const awareness = new AwarenessTable<object>()
   return {
     awareness,
-    apply: (payload: Uint8Array, owner: object) => awareness.apply(payload, owner, 0, 4096, same),
+    apply: (payload: Uint8Array, owner: object, isFirst = false, sameOwner = same) =>
+      awareness.apply(payload, owner, 0, 4096, sameOwner, () => true, isFirst),
   }
 }
 
@@ -49,6 +50,59 @@ test('Y-7 a closed connection takes its clients along, and their next word bring
   // What others repeat of it is no sign of life.
   expect(apply(message(entry(1, 5, '{}')), b)).toBe('none')
   expect(apply(message(entry(1, 6, '{}')), b)).toBe('changed')
+})
+
+test('R-10 a neighbour that repeats what somebody says does not become them, whoever is heard first', () => {
+  for (const sameOwner of [same, () => true]) {
+    const { awareness, apply } = table()
+    apply(message(entry(2, 1, '{}')), b, true, sameOwner)
+    // b repeats what it heard of a in its browser, and then a comes itself.
+    expect(apply(message(entry(1, 1, '{"x":1}')), b, false, sameOwner)).toBe('changed')
+    expect(apply(message(entry(1, 1, '{"x":1}')), a, true, sameOwner)).toBe('none')
+    awareness.takeChanges()
+    apply(message(entry(1, 2, '{"x":2}')), b, false, sameOwner)
+    apply(message(entry(1, 2, '{"x":2}')), a, false, sameOwner)
+    expect(Array.from(awareness.takeChanges() as Uint8Array)).toEqual([1, 1, 2, 7, ...Buffer.from('{"x":2}')])
+    expect(apply(message(entry(1, 2, 'null')), b, false, sameOwner)).toBe('none')
+    expect(awareness.leave(b, 0)).toBe(true)
+    expect(Array.from(awareness.encodeAll() as Uint8Array)).toEqual([1, 1, 2, 7, ...Buffer.from('{"x":2}')])
+    expect(awareness.leave(a, 0)).toBe(true)
+    expect(awareness.encodeAll()).toBeUndefined()
+    // Whom b repeats now it speaks for, until they are back.
+    apply(message(entry(1, 3, '{"x":3}')), b, false, sameOwner)
+    expect(awareness.leave(b, 0)).toBe(true)
+  }
+})
+
+test('R-10 the new connection of somebody whose old one is not known to be dead counts once that is gone', () => {
+  const { awareness, apply } = table()
+  apply(message(entry(1, 3, '{"from":"a"}')), a, true)
+  expect(apply(message(entry(1, 3, '{"from":"a"}')), b, true)).toBe('none')
+  expect(apply(message(entry(1, 7, '{"from":"b"}')), b)).toBe('none')
+  expect(apply(message(entry(1, 5, '{"from":"c"}')), { name: 'c' })).toBe('none')
+  awareness.takeChanges()
+  expect(awareness.leave(a, 0)).toBe(true)
+  expect(Array.from(awareness.takeChanges() as Uint8Array)).toEqual([1, 1, 7, 12, ...Buffer.from('{"from":"b"}')])
+  // Who waited and went is not waited for.
+  expect(apply(message(entry(1, 9, '{"from":"a"}')), a)).toBe('none')
+  awareness.leave(a, 0)
+  expect(awareness.leave(b, 0)).toBe(true)
+  expect(awareness.encodeAll()).toBeUndefined()
+})
+
+test('R-N3 a client id of another node is not claimed by repeating it', () => {
+  const [here, there] = [table(), table()]
+  there.awareness.tracksOwn = true
+  there.apply(message(entry(1, 3, '{"x":1}')), a, true)
+  const told = there.awareness.takeOwnChanges(() => 'ada') as Uint8Array
+  expect(here.awareness.applyOfNode('there', told, 0, 4096)).toBe(true)
+  expect(here.apply(message(entry(1, 3, '{"x":1}')), b, true)).toBe('none')
+  expect(here.apply(message(entry(1, 4, '{"stolen":true}')), b)).toBe('none')
+  expect(here.awareness.leave(b, 0)).toBe(false)
+  // The same person may: they have moved to this node.
+  expect(here.apply(message(entry(1, 3, '{"x":1}')), b, true, () => true)).toBe('none')
+  expect(here.awareness.leaveAll((owner) => owner instanceof RemotePeer, 0)).toBe(false)
+  expect(here.awareness.encodeAll()).toBeDefined()
 })
 
 test('an unchanged renewal is told apart from a change', () => {

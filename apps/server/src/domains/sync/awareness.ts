@@ -7,7 +7,11 @@ type Presence<Owner> = {
   state: string | undefined
   /** The connection that announced it; undefined once that is gone. */
   owner: Owner | undefined
+  /** The owner speaks for itself: it is nobody who repeats what a neighbour told it. */
+  isClaimed: boolean
   at: number
+  /** What another connection said under this id, which counts once the owner is gone: its own next one, perhaps. */
+  next?: { clock: number; state: string; owner: Owner; isClaimed: boolean } | undefined
 }
 
 const maxClientsAFrame = 32
@@ -36,6 +40,8 @@ export type AwarenessChange = 'none' | 'renewed' | 'changed'
 export class AwarenessTable<Owner extends object> {
   /** Whether there are other nodes to be told. */
   tracksOwn = false
+  /** Grows with everything that is told to those who are in the room. */
+  version = 0
   private readonly clients = new Map<number, Presence<Owner | RemotePeer>>()
   private readonly changed = new Set<number>()
   private readonly renewed = new Set<number>()
@@ -46,6 +52,8 @@ export class AwarenessTable<Owner extends object> {
    * Takes in a client's message.
    *
    * @param mayChange asked once before anything changes: is there room in the sender's rate?
+   * @param isFirst the first that the connection says: a client alone in it is the connection's own, because every client
+   *   begins with itself. Tabs of one browser also tell each other, and repeat that here, sometimes before who is meant
    * @param sameOwner whether two connections are the same principal, which may take over a client id of its own
    * @throws {MalformedUpdate} for what would make a peer's reader throw
    */
@@ -56,18 +64,38 @@ export class AwarenessTable<Owner extends object> {
     maxBytes: number,
     sameOwner: (a: Owner | RemotePeer, b: Owner | RemotePeer) => boolean,
     mayChange: () => boolean = () => true,
+    isFirst = false,
   ): AwarenessChange {
     let result: AwarenessChange = 'none'
     let asked = false
-    for (const { client, clock, state } of parse(payload, maxBytes)) {
+    const entries = parse(payload, maxBytes)
+    const isOwnWord = isFirst && entries.length === 1
+    for (const { client, clock, state } of entries) {
       const held = this.clients.get(client)
-      if (held ? !this.accepts(held, clock, state, owner, sameOwner) : state === undefined) continue
+      const isSame = state !== undefined && held?.clock === clock && held.state === state
+      if (isOwnWord && isSame && held.owner && !held.isClaimed && mayClaim(held.owner, owner, sameOwner)) {
+        held.owner = owner
+        held.isClaimed = true
+        if (this.tracksOwn) this.own.add(client)
+        continue
+      }
+      // A neighbour that repeats what somebody said does not become them; one that lost the server tells its neighbours
+      // that everybody is gone.
+      const isRepeated = !isOwnWord && held?.isClaimed === true && held.owner !== undefined && held.owner !== owner
+      if (isRepeated && state === undefined) continue
+      if (held ? !this.accepts(held, clock, state, owner, sameOwner) : state === undefined) {
+        if (held?.owner && held.owner !== owner && state !== undefined && clock > (held.next ?? held).clock)
+          held.next = { clock, state, owner, isClaimed: isOwnWord }
+        continue
+      }
       if (!held && this.clients.size >= maxClients) continue
       // Echoes ended above and cost nothing; what would really change something counts as one message.
       if (!asked && !mayChange()) return result
       asked = true
       const unchanged = state !== undefined && held?.state === state
-      this.clients.set(client, { clock, state, owner: state ? owner : undefined, at: now })
+      const speaker = isRepeated ? held.owner : owner
+      const isClaimed = isOwnWord || (held?.isClaimed === true && speaker === held.owner)
+      this.clients.set(client, { clock, state, owner: state ? speaker : undefined, isClaimed, at: now })
       if (this.tracksOwn) this.own.add(client)
       if (unchanged) {
         this.renewed.add(client)
@@ -103,12 +131,15 @@ export class AwarenessTable<Owner extends object> {
    */
   leaveAll(goes: (owner: Owner | RemotePeer) => boolean, now: number): boolean {
     let left = false
-    for (const [client, { owner, clock }] of this.clients) {
+    for (const [client, held] of this.clients) {
+      const { owner, clock } = held
+      if (held.next && goes(held.next.owner)) held.next = undefined
       if (owner === undefined || !goes(owner)) continue
-      this.clients.set(client, { clock, state: undefined, owner: undefined, at: now })
+      const gone = { clock, state: undefined, owner: undefined, isClaimed: false }
+      this.clients.set(client, { ...(held.next ?? gone), at: now })
       this.changed.add(client)
       // Whoever was elsewhere is gone from everywhere, and each node notices by itself.
-      if (this.tracksOwn && !(owner instanceof RemotePeer)) this.own.add(client)
+      if (this.tracksOwn && (held.next || !(owner instanceof RemotePeer))) this.own.add(client)
       left = true
     }
     return left
@@ -129,7 +160,8 @@ export class AwarenessTable<Owner extends object> {
       if (!held && (state === undefined || this.clients.size >= maxClients)) continue
       if (held && !isLater(held, clock, state, held.owner instanceof RemotePeer && held.owner.nodeId === nodeId))
         continue
-      this.clients.set(client, { clock, state, owner: state ? peers.get(users[i] ?? null) : undefined, at: now })
+      const owner = state ? peers.get(users[i] ?? null) : undefined
+      this.clients.set(client, { clock, state, owner, isClaimed: false, at: now })
       // Renewals too, and at once: they have waited on the other node already.
       this.changed.add(client)
       changed = true
@@ -165,6 +197,7 @@ export class AwarenessTable<Owner extends object> {
   /** What changed since the last call, ready to send; undefined when nothing did. */
   takeChanges(): Uint8Array | undefined {
     const payload = this.encode(this.changed)
+    this.version++
     for (const client of this.changed) this.renewed.delete(client)
     this.changed.clear()
     return payload
@@ -182,6 +215,11 @@ export class AwarenessTable<Owner extends object> {
     const present: number[] = []
     for (const [client, { state }] of this.clients) if (state) present.push(client)
     return this.encode(present)
+  }
+
+  /** Everybody who is here or has left of late, for somebody who did not hear what was told for a while. */
+  encodeRecent(): Uint8Array | undefined {
+    return this.encode(this.clients.keys())
   }
 
   sweep(now: number): void {
@@ -202,6 +240,15 @@ export class AwarenessTable<Owner extends object> {
     }
     return n === 0 ? undefined : Buffer.concat([Uint8Array.from(varUint(n)), ...parts])
   }
+}
+
+/** Somebody on another node is known by who they are alone; here a neighbour may have spoken for them. */
+function mayClaim<Owner extends object>(
+  holder: Owner | RemotePeer,
+  owner: Owner,
+  sameOwner: (a: Owner | RemotePeer, b: Owner | RemotePeer) => boolean,
+): boolean {
+  return !(holder instanceof RemotePeer) || sameOwner(holder, owner)
 }
 
 /** A client may leave without a new clock, by its own word. */

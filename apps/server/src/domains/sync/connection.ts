@@ -80,6 +80,8 @@ export class Connection {
   /** The topic of its keepalives. */
   keepaliveTopic = ''
   laggingSince = 0
+  /** Of the room's presence, as it was when this connection was told of it last. */
+  presenceVersion = 0
 
   uncommittedFrames = 0
   uncommittedBytes = 0

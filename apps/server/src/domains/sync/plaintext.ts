@@ -46,6 +46,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   entered(connection: Connection, room: PlaintextRoom) {
     connection.keepaliveTopic = keepaliveTopics[this.connectionCount++ % keepaliveTopics.length] as string
     connection.socket?.send(step1Frame(room.durable.encodeVector()))
+    connection.presenceVersion = room.awareness.version
     const present = room.awareness.encodeAll()
     if (present) connection.socket?.send(awarenessFrame(present))
   }
@@ -143,13 +144,16 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   private takePresence(connection: Connection, room: PlaintextRoom, payload: Uint8Array) {
     const { limits } = this.parts
     const now = performance.now()
+    const isFirst = connection.presence === undefined
     connection.presence ??= new Bucket(limits.awarenessPerSecond, now)
-    const change = room.awareness.apply(payload, connection, now, limits.awarenessBytes, samePrincipal, () => {
+    const mayChange = () => {
       const bucket = connection.presence as Bucket
       if (bucket.take(1, limits.awarenessPerSecond, limits.awarenessPerSecond, now) === 0) return true
       bucket.take(-1, limits.awarenessPerSecond, limits.awarenessPerSecond, now)
       return false
-    })
+    }
+    const { awarenessBytes } = limits
+    const change = room.awareness.apply(payload, connection, now, awarenessBytes, samePrincipal, mayChange, isFirst)
     if (change === 'changed') this.scheduleAwareness(room)
   }
 

@@ -2,7 +2,7 @@ import { countSyncFrames } from '../../kernel/metrics.ts'
 import type { Connection } from './connection.ts'
 import type { DocumentWorker } from './document-worker-client.ts'
 import type { PlaintextRoom } from './plaintext-room.ts'
-import { emptyStep2Frame, updateFrame } from './protocol.ts'
+import { awarenessFrame, emptyStep2Frame, updateFrame } from './protocol.ts'
 import type { Room } from './room.ts'
 
 /** Below this everything is sent: computing a difference would cost more than the bytes. */
@@ -27,6 +27,7 @@ export function serveState(
   if (!room || connection.serving) return
   connection.serving = true
   connection.stepped = false
+  if (connection.subscribed) connection.presenceVersion = room.awareness.version
   unsubscribe(connection)
   if (vector.size === 0 || !room.snapshot || room.bytes < diffFrom) {
     connection.position = -1
@@ -72,6 +73,9 @@ export function continueServing(connection: Connection) {
   if (socket.getBufferedAmount() > bufferedAtMost) return
   connection.serving = false
   sendDeferred(connection)
+  // Who came and went between its opening and now was told to those on the topic.
+  const recent = connection.presenceVersion === room.awareness.version ? undefined : room.awareness.encodeRecent()
+  if (recent) socket.send(awarenessFrame(recent))
   // It has been given all of that, or will be.
   room.outbox.flush()
   socket.subscribe(room.topic)

@@ -4,7 +4,6 @@ export {
   giveDocumentKeys,
   refuseDocumentKey,
   rotateDocumentKey,
-  withdrawKeys,
 } from './document-keys.ts'
 export {
   Epoch,
@@ -35,3 +34,4 @@ export {
 } from './own-vault.ts'
 export { advancePairing, createPairing, getPairing, type Pairing, takePairing } from './pairings.ts'
 export type { Reader } from './readers.ts'
+export { withdrawKeys } from './withdraw-keys.ts'

@@ -2,7 +2,7 @@ import { and, eq, isNotNull } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { isHeld } from './document-keys.ts'
+import { isHeld } from './key-rows.ts'
 import { findReaders } from './readers.ts'
 import { vaultDocumentKeys, vaultDocuments } from './tables.ts'
 

@@ -2,7 +2,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { EventBus, UsherEvent } from '../events/index.ts'
 import { changesRights } from '../sync/index.ts'
-import { deleteDocumentKeys, withdrawKeys } from './document-keys.ts'
+import { deleteDocumentKeys, withdrawKeys } from './withdraw-keys.ts'
 
 const retries = 5
 const retryMs = 200

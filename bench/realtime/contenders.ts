@@ -40,9 +40,15 @@ export const liftedLimits = [
 
 const here = join(import.meta.dir, '..')
 
-async function startPeer(name: string, command: string[], path: (room: string) => string, dialect: Dialect) {
+async function startPeer(
+  name: string,
+  command: string[],
+  path: (room: string) => string,
+  dialect: Dialect,
+  env: Record<string, string> = {},
+) {
   const port = await freePort()
-  const server = startServer(command, { env: { PORT: String(port), HOST: '127.0.0.1' }, cwd: here })
+  const server = startServer(command, { env: { PORT: String(port), HOST: '127.0.0.1', ...env }, cwd: here })
   await waitForPort(port, server)
   return contender(name, server, port, path, dialect)
 }
@@ -99,3 +105,13 @@ export const startWsRelay = () =>
 
 export const startBareBun = () =>
   startPeer('bare Bun', [process.execPath, join(here, 'peers/bare-publish.ts')], (room) => `/${room}`, 'y-websocket')
+
+/** @param postgres path of its socket */
+export const startBareCommits = (postgres: string) =>
+  startPeer(
+    'bare Bun with that statement',
+    [process.execPath, join(here, 'peers/bare-commits.ts')],
+    (room) => `/${room}`,
+    'y-websocket',
+    { POSTGRES: postgres },
+  )

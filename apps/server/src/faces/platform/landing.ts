@@ -17,6 +17,7 @@ NEXT_PUBLIC_CLERK_TELEMETRY_DISABLED=1
 NEXT_PUBLIC_CLERK_KEYLESS_DISABLED=1`
   return page({
     title: `Usher · ${instance.settings.applicationName}`,
+    style: '.grid{grid-template-columns:repeat(auto-fit,minmax(180px,1fr))}',
     body: html`${topBar(html`<a href="/healthz">Health</a>`)}<main>
 <h1>Usher is running</h1>
 <p class="lead">Sign-in, organizations, roles and realtime documents for <strong>${instance.settings.applicationName}</strong>, on your own machine.</p>

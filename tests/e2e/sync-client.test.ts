@@ -93,6 +93,8 @@ describe.skipIf(!chromiumPath)('the client in a browser', () => {
     const t = await testInstance()
     const { channel, ada, bob } = await chat(t)
     const people = { ada: await signedIn(t, ada.id), bob: await signedIn(t, bob.id) }
+    // Tokens are for the page that asks.
+    for (const { browser } of Object.values(people)) browser.origin = app.url.origin
     tokenOf = (who) => people[who as keyof typeof people].token()
     const query = { channel, url: `ws://${t.host}/realtime` }
     const [one, two] = await Promise.all([browser.newContext(), browser.newContext()])

@@ -42,7 +42,7 @@ test('a frame of a quiet room leaves at once', () => {
   expect(room.published.at(-1)).toEqual(['socket 0', 1])
 })
 
-test('frames of a very busy room leave together, in their order, a few milliseconds later', async () => {
+test('R-20 frames of a very busy room leave together, in their order, a few milliseconds later', async () => {
   const room = testRoom(200)
   passSecond(room, 2000)
   room.outbox.flush()

@@ -124,6 +124,8 @@ async function main() {
 main().catch((error) => {
   const expected =
     error instanceof ConfigError || error instanceof UsherError || error?.code?.startsWith('ERR_PARSE_ARGS')
-  console.error(expected ? error.message : error)
+  // Bun's own message has an excerpt of the source around it.
+  if (error?.code === 'EADDRINUSE') console.error(`${error.message} Choose another one: --port N`)
+  else console.error(expected ? error.message : error)
   process.exit(1)
 })

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { loadConfig } from '../../apps/server/src/config.ts'
+import { Channel } from '../../apps/server/src/domains/channels/channel.ts'
 import { serve } from '../../apps/server/src/serve.ts'
 import { postgresBin, startPostgres } from '../support/postgres.ts'
 import { redisServer, startRedis } from '../support/redis.ts'
@@ -88,6 +89,21 @@ test.skipIf(!postgresBin || !redisServer)(
           expect(new Set(messages(b).map(({ data }) => data))).toEqual(new Set(messages(a).map(({ data }) => data)))
         for (const socket of [a, b]) socket.texts.length = 0
       }
+
+      // R-N9: what a later version of a node says, this one passes over; nobody is sent away by it.
+      for (const ch of ['short:1', 'gone:1']) {
+        const { topic } = new Channel(id, ch, 'none')
+        for (const later of ['{"typing":["ada"]}', '{"epoch":7,"offset":"x"}', '[]', 'null', 'no JSON'])
+          one.runtime.cluster.publish(topic, later)
+        a.say({ t: 'pub', ch, name: 'n', data: 'after' })
+        await until(
+          () => messages(b).some((message) => message.ch === ch && message.data === 'after'),
+          'heard after that',
+        )
+      }
+      expect(b.texts.filter(({ t }) => t === 'role')).toEqual([])
+      expect(messages(b)).toHaveLength(2)
+      for (const socket of [a, b]) socket.texts.length = 0
 
       // Redis vanishes: later, and nothing lost. It comes back empty: as before.
       const across = async (first: number, ms: number) => {

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, count, desc, eq, gt, isNotNull, isNull, lte, sql } from 'drizzle-orm'
 import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
@@ -26,9 +26,10 @@ const maxClaimsBytes = 4096
 /** Seconds. Where a JWT is verified without asking, nothing but its end ends it. */
 export const maxJwtTtl = 24 * 3600
 /** Names that say who a token is of and for whom, in whatever kind of token. */
-const reservedClaims = new Set(
-  'iss sub aud exp nbf iat jti scope scopes scp sid sts azp act client_id org_id o v fva per fea pla'.split(' '),
-)
+const reservedClaims = new Set([
+  ...'iss sub aud exp nbf iat jti scope scopes scp sid sts azp act client_id o v fva per fea pla'.split(' '),
+  ...'org_id org_slug org_role org_permissions'.split(' '),
+])
 const purpose = (machineId: string) => `m2m_token:${machineId}`
 
 export type CreateM2mTokenInput = {
@@ -36,7 +37,10 @@ export type CreateM2mTokenInput = {
   /** Absent or null: as long as the machine's tokens usually live. */
   secondsUntilExpiration?: number | null | undefined
   claims?: Record<string, unknown> | null | undefined
-  /** One that was made before will do if it has the same claims and lives for so long. Opaque tokens only. */
+  /**
+   * One that was made before will do if it has the same claims and lives for so long, and no longer than a new one would.
+   * Opaque tokens only.
+   */
   minRemainingTtlSeconds?: number | undefined
 }
 
@@ -136,7 +140,7 @@ function newRow(tx: Tx, machineId: string, claims: Record<string, unknown> | nul
 async function findReusable(tx: Tx, input: NewToken & { minRemainingTtlSeconds: number }) {
   // Many that ask at once get one token.
   await takeTurn(tx, `m2m tokens of ${input.machineId}`)
-  const until = new Date(tx.now().getTime() + input.minRemainingTtlSeconds * 1000)
+  const later = (seconds: number) => new Date(tx.now().getTime() + seconds * 1000)
   const [row] = await tx.db
     .select()
     .from(m2mTokens)
@@ -145,7 +149,9 @@ async function findReusable(tx: Tx, input: NewToken & { minRemainingTtlSeconds: 
         eq(m2mTokens.machineId, input.machineId),
         isNotNull(m2mTokens.sealedToken),
         isNull(m2mTokens.revokedAt),
-        gt(m2mTokens.expiresAt, until),
+        gt(m2mTokens.expiresAt, later(input.minRemainingTtlSeconds)),
+        // Whoever asks for a short life does not get a year, because another process once did.
+        lte(m2mTokens.expiresAt, later(input.ttl)),
         input.claims === null
           ? isNull(m2mTokens.claims)
           : sql`${m2mTokens.claims} = ${JSON.stringify(input.claims)}::text::jsonb`,

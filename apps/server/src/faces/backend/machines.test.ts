@@ -337,3 +337,18 @@ test('a machine that is deleted while it makes tokens leaves none behind', async
   }
   expect(await transaction(t.ctx(), (tx) => tx.db.$count(m2mTokens))).toBe(0)
 })
+
+test('J10 a token that is given out again lives no longer than was asked for, and none says what a session says', async () => {
+  const t = await testInstance()
+  const { key } = await machine(t, 'Cron')
+  const year = await newToken(t, key, { seconds_until_expiration: 365 * 86_400, min_remaining_ttl_seconds: 0 })
+  const asked = { seconds_until_expiration: 60, min_remaining_ttl_seconds: 30 }
+  const short = await newToken(t, key, asked)
+  expect(short.id).not.toBe(year.id)
+  expect((await newToken(t, key, asked)).id).toBe(short.id)
+  for (const name of ['org_id', 'org_role', 'org_slug', 'org_permissions'])
+    for (const token_format of formats) {
+      const refused = await call(t, 'POST', '/m2m_tokens', { token_format, claims: { [name]: 'org:admin' } }, key)
+      expect([name, refused.status]).toEqual([name, 422])
+    }
+})

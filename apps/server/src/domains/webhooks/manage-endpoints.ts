@@ -70,7 +70,7 @@ export async function createWebhookEndpoint(
     })
     const cursor = await findHead(tx)
     await tx.db.insert(webhookLanes).values({ endpointId: id, run: 0, instanceId: tx.instance.id, cursor })
-    emit(tx, { type: 'webhookEndpoint.created', subject: id, data: {} })
+    emit(tx, { type: 'webhookEndpoint.created', subject: id, data: { host: new URL(url).host } })
     return { endpoint: await getWebhookEndpoint(tx, id), secret }
   })
 }
@@ -105,8 +105,9 @@ export async function updateWebhookEndpoint(
     // Whoever mends an endpoint wants to see it work now, not after the pause.
     const resumed = url !== undefined || (changesState && !input.disabled)
     if (resumed) await endPause(tx, input.id)
-    emit(tx, { type: 'webhookEndpoint.updated', subject: input.id, data: { resumed } })
-    return getWebhookEndpoint(tx, input.id)
+    const changed = await getWebhookEndpoint(tx, input.id)
+    emit(tx, { type: 'webhookEndpoint.updated', subject: input.id, data: { host: new URL(changed.url).host, resumed } })
+    return changed
   })
 }
 
@@ -139,12 +140,12 @@ async function endPause(tx: Tx, id: string): Promise<void> {
 /** Deletes an endpoint with its log. @throws {UsherError} `resource_not_found` */
 export async function deleteWebhookEndpoint(ctx: Ctx | Tx, id: string): Promise<void> {
   return transaction(ctx, async (tx) => {
-    const gone = await tx.db
+    const [gone] = await tx.db
       .delete(webhookEndpoints)
       .where(eq(webhookEndpoints.id, id))
-      .returning({ id: webhookEndpoints.id })
-    if (gone.length === 0) throw notFound()
-    emit(tx, { type: 'webhookEndpoint.deleted', subject: id, data: {} })
+      .returning({ url: webhookEndpoints.url })
+    if (!gone) throw notFound()
+    emit(tx, { type: 'webhookEndpoint.deleted', subject: id, data: { host: new URL(gone.url).host } })
   })
 }
 

@@ -25,7 +25,8 @@ export async function createPortalLink(ctx: Ctx | Tx): Promise<{ url: string; ex
   return transaction(ctx, async (tx) => {
     const expiresAt = new Date(tx.now().getTime() + linkTtlMs)
     const subjectId = tx.instance.id
-    const { token } = await createOneTimeToken(tx, { kind: 'webhook_portal', subjectId, expiresAt })
+    const { id, token } = await createOneTimeToken(tx, { kind: 'webhook_portal', subjectId, expiresAt })
+    emit(tx, { type: 'webhookPortal.linkCreated', subject: id, data: {} })
     return { url: `${tx.publicUrl}/webhooks/portal/open#${token}`, expiresAt }
   })
 }
@@ -41,7 +42,7 @@ export async function openPortal(
   linkToken: unknown,
 ): Promise<{ session: PortalSession; token: string }> {
   return transaction(ctx, async (tx) => {
-    await consumeOneTimeToken(tx, 'webhook_portal', linkToken)
+    const link = await consumeOneTimeToken(tx, 'webhook_portal', linkToken)
     const token = newToken()
     const now = tx.now()
     const session = {
@@ -52,7 +53,7 @@ export async function openPortal(
       endedAt: null,
     }
     await tx.db.insert(webhookPortalSessions).values({ ...session, tokenHash: hashToken(token) })
-    emit(tx, { type: 'webhookPortal.opened', subject: session.id, data: {} })
+    emit(tx, { type: 'webhookPortal.opened', subject: session.id, data: { link_id: link.id } })
     return { session, token }
   })
 }
@@ -87,6 +88,7 @@ export async function closeAllPortals(ctx: Ctx | Tx): Promise<void> {
   if (ctx.actor.type !== 'backend') throw new UsherError('forbidden', 'Only the application may do this.')
   await transaction(ctx, async (tx) => {
     await revokeTokensOf(tx, 'webhook_portal', tx.instance.id)
+    emit(tx, { type: 'webhookPortal.linksRevoked', subject: tx.instance.id, data: {} })
     await end(tx)
   })
 }

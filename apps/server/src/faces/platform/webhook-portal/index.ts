@@ -28,6 +28,8 @@ import { endpointsPage, newEndpointPage, overPage, unlockPage } from './pages.ts
 
 const base = '/webhooks/portal'
 const maxFormBytes = 64 * 1024
+/** Forms that one session may send. */
+const formLimit = { max: 60, windowMs: 60_000 }
 
 type PortalEnv = Env & { Variables: Env['Variables'] & { portal: PortalSession } }
 type PortalContext = Context<PortalEnv>
@@ -203,15 +205,25 @@ function cookieOf(c: PortalContext) {
   }
 }
 
-function ctxOf(c: PortalContext) {
+/** @param session whose doing it is, so that the audit log tells one link's holder from another's */
+function ctxOf(c: PortalContext, session?: PortalSession) {
   const request = { ip: c.env.ip, userAgent: c.req.header('user-agent') }
-  return createCtx(c.var.runtime, c.var.instance, { type: 'system', job: 'webhook portal' }, c.var.log, request)
+  return createCtx(
+    c.var.runtime,
+    c.var.instance,
+    { type: 'system' as const, job: session ? `webhook portal ${session.id}` : 'webhook portal' },
+    c.var.log,
+    request,
+  )
 }
 
 const requireSession: MiddlewareHandler<PortalEnv> = async (c, next) => {
-  const ctx = ctxOf(c)
-  const session = await findPortalSession(ctx, getCookie(c, cookieOf(c).name))
+  const session = await findPortalSession(ctxOf(c), getCookie(c, cookieOf(c).name))
   if (!session) return overPage(new UsherError('authentication_invalid', 'The portal is not open in this browser.'))
+  const ctx = ctxOf(c, session)
+  // Each test makes the server call an address of their choice.
+  if (c.req.method === 'POST')
+    countAttempt(ctx.database, `${ctx.instance.id}:portal:${session.id}`, formLimit, ctx.now())
   c.set('ctx', ctx)
   c.set('portal', session)
   await next()

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { eq } from 'drizzle-orm'
 import { transaction } from '../../../database/index.ts'
+import { listEvents, type StreamEvent } from '../../../domains/events/index.ts'
 import { deleteWhatIsOver } from '../../../domains/upkeep/index.ts'
 import { oneTimeTokens } from '../../../domains/verifications/tables.ts'
 import { webhookEndpoints, webhookPortalSessions } from '../../../domains/webhooks/tables.ts'
@@ -140,4 +141,45 @@ test('endpoints are added, changed, tried and deleted by forms, and only by thos
   expect((await other.fetch(`${base}${path}`, { headers: { cookie: theirs } })).status).toBe(404)
   expect((await send(`${path}/delete`)).headers.get('location')).toBe(base)
   expect(await transaction(t.ctx(), (tx) => tx.db.$count(webhookEndpoints))).toBe(0)
+})
+
+test('J11 what a link leads to is told with the link, the session and the host, without secrets, and has an end', async () => {
+  const t = await testInstance()
+  const token = await newLink(t)
+  const cookie = cookieOf(await open(t, token))
+  const send = (path: string, form: Record<string, string> = {}) => post(t, path, form, { cookie })
+  await send('/endpoints', { url: `${literal}?key=private` })
+  const [endpoint] = await transaction(t.ctx(), (tx) => tx.db.select().from(webhookEndpoints))
+  const path = `/endpoints/${endpoint?.id}`
+  const secret = (await (await send(`${path}/secret`)).text()).match(/whsec_[A-Za-z0-9+/=]+/)?.[0] ?? ''
+  await send(path, { url: 'https://93.184.215.15/elsewhere' })
+  await send(`${path}/delete`)
+  await t.fetch('/v1/webhooks/svix', { method: 'DELETE', secretKey: true })
+
+  const [session] = await transaction(t.ctx(), (tx) => tx.db.select().from(webhookPortalSessions))
+  let told: StreamEvent[] = []
+  // They get their place in the stream a moment after the commit.
+  for (let i = 0; i < 100 && told.length < 7; i++) {
+    await Bun.sleep(50)
+    const { data } = await transaction(t.ctx(), (tx) => listEvents(tx, { limit: 500 }))
+    told = data.filter(({ type }) => type.startsWith('webhook'))
+  }
+  const by = `webhook portal ${session?.id}`
+  expect(told.map(({ type, actor, data }) => [type, data.host, (actor as { job?: string }).job])).toEqual([
+    ['webhookPortal.linkCreated', undefined, undefined],
+    ['webhookPortal.opened', undefined, 'webhook portal'],
+    ['webhookEndpoint.created', '93.184.215.14', by],
+    ['webhookEndpoint.updated', '93.184.215.15', by],
+    ['webhookEndpoint.deleted', '93.184.215.15', by],
+    ['webhookPortal.linksRevoked', undefined, undefined],
+    ['webhookPortal.closed', undefined, undefined],
+  ])
+  expect(told[1]?.data.link_id).toBe(told[0]?.subject as string)
+  for (const private_ of [token, cookie.split('=')[1] ?? '', secret, 'private'])
+    expect(JSON.stringify(told)).not.toContain(private_)
+
+  const again = await opened(t)
+  const statuses = []
+  for (let i = 0; i < 61; i++) statuses.push((await post(t, '/endpoints/none/test', {}, { cookie: again })).status)
+  expect([statuses.filter((status) => status === 404).length, statuses.at(-1)]).toEqual([60, 429])
 })

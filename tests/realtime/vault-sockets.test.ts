@@ -217,7 +217,8 @@ describe('a key is replaced', () => {
     const began = performance.now()
     expect(await ada.keys.share()).toEqual([bob.userId])
     await until(() => waiting.text.toString() === 'for bob, too', 'read')
-    expect(performance.now() - began).toBeLessThan(2000)
+    // Asked again by itself it would have been three seconds and more.
+    expect(performance.now() - began).toBeLessThan(2900)
     for (const one of devices) one.destroy()
   })
 })

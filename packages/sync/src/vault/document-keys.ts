@@ -148,8 +148,8 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
     }
   }
 
-  async function rotate(reason: RotationReason): Promise<void> {
-    const from = (await load()).epoch
+  /** @param from the epoch that has to end: should it have ended by now, there is nothing to do */
+  async function rotate(reason: RotationReason, from: number): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const answer = attempt === 1 && ring ? ring : await load()
       // Somebody else was faster: what was asked for has happened.
@@ -185,7 +185,7 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
     const { rotation_due: due } = answer
     if (due === null) return answer
     if (rotates && answer.access === 'write' && held.has(answer.epoch)) {
-      await rotate(due).catch((error) => {
+      await rotate(due, answer.epoch).catch((error) => {
         if (strict && due === 'removal') throw error
       })
       return ring ?? answer
@@ -242,7 +242,7 @@ export function vaultDocumentKeys(vault: Vault, docId: string, options: Document
         await take(await api('POST', '/document_keys', { doc_id: docId, grants: all.slice(at, at + grantsPerRequest) }))
       return people.map(({ userId }) => userId)
     },
-    rotate,
+    rotate: async (reason) => rotate(reason, (await load()).epoch),
     async readers() {
       const { readers } = await load()
       return readers.map((reader) => ({ userId: reader.user_id, hasKey: reader.has_key }))

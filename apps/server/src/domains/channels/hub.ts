@@ -10,7 +10,7 @@ import { Channel, type Held, type Keeping } from './channel.ts'
 import { channelLimits } from './limits.ts'
 import { encodeBody, type Message, messageFrame, type Sender } from './message.ts'
 import type { Subscription } from './peer.ts'
-import { Presence } from './presence.ts'
+import { Presences } from './presences.ts'
 import { findChannel, findHeads, readAfter, readBefore } from './store.ts'
 import { ChannelWriter } from './writer.ts'
 
@@ -45,7 +45,6 @@ const day = 86_400_000
 /** While nodes cannot hear each other, and now and then when they can. */
 const reconcileMs = 500
 const reconcileSeldomMs = 5000
-const sharedPresenceMs = 10_000
 
 /**
  * The channels of this node: who is in them, what is said, in which order. It trusts its callers: who may do what is
@@ -61,8 +60,8 @@ export class ChannelHub {
   private readonly cluster: Cluster
   private readonly log: Log
   private readonly timers: ReturnType<typeof setInterval>[]
-  private readonly stale = new Set<Channel>()
-  private presenceTimer: ReturnType<typeof setTimeout> | undefined
+  /** Who shows that they are in the channels. */
+  readonly presences: Presences
   private readonly forgetCluster: () => void
   private reconciledAt = 0
   private isReconciling = false
@@ -71,6 +70,12 @@ export class ChannelHub {
     this.sql = sql
     this.cluster = cluster
     this.log = log
+    this.presences = new Presences({
+      cluster,
+      log,
+      channels: () => this.channels.values(),
+      publish: (topic, text) => this.publish(topic, text),
+    })
     this.writer = new ChannelWriter(connect(1), log, (seconds, messages) => {
       realtimeCommitSeconds.observe({ plane: 'realtime' }, seconds)
       realtimeAcks.inc({ plane: 'realtime' }, messages)
@@ -81,7 +86,7 @@ export class ChannelHub {
     const forgetDoubts = cluster.onDoubt(() => {
       this.reconciledAt = Number.NEGATIVE_INFINITY
     })
-    const forgetNodes = cluster.onNodeGone((nodeId) => this.forgetNode(nodeId))
+    const forgetNodes = cluster.onNodeGone((nodeId) => this.presences.forgetNode(nodeId))
     this.forgetCluster = () => {
       forgetChanges()
       forgetDoubts()
@@ -93,7 +98,6 @@ export class ChannelHub {
         const everyMs = cluster.complete ? reconcileSeldomMs : reconcileMs
         if (cluster.isShared && performance.now() - this.reconciledAt >= everyMs) void this.reconcile()
       }, reconcileMs),
-      setInterval(() => void this.readSharedPresence(), sharedPresenceMs),
     ]
     for (const timer of this.timers) timer.unref()
   }
@@ -105,7 +109,7 @@ export class ChannelHub {
   /** Stores what waits. Nothing is taken after that. */
   async stop(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer)
-    clearTimeout(this.presenceTimer)
+    this.presences.stop()
     this.forgetCluster()
     for (const channel of this.channels.values()) this.drop(channel)
     await this.writer.stop()
@@ -209,11 +213,7 @@ export class ChannelHub {
 
   private drop(channel: Channel) {
     for (const end of channel.ends) end()
-    if (channel.presence && this.cluster.isShared) {
-      this.cluster.withdraw(channel.presenceTopic)
-      this.cluster.publish(channel.presenceTopic, '[]')
-    }
-    this.stale.delete(channel)
+    this.presences.drop(channel)
     const key = `${channel.instanceId} ${channel.name}`
     if (this.channels.get(key) === channel) this.channels.delete(key)
   }
@@ -412,7 +412,7 @@ export class ChannelHub {
       peer.socket.unsubscribe(channel.topic)
       peer.socket.unsubscribe(channel.presenceTopic)
     }
-    if (channel.presence?.remove(peer, graceMs, performance.now())) this.tell(channel)
+    if (channel.presence?.remove(peer, graceMs, performance.now())) this.presences.tell(channel)
   }
 
   /** Says something to everybody in a channel, here and elsewhere, that has no place in its order. */
@@ -433,78 +433,6 @@ export class ChannelHub {
     return this.channels.get(`${instanceId} ${name}`)
   }
 
-  // Presence
-
-  presenceOf(channel: Channel): Presence {
-    if (!channel.presence) {
-      channel.presence = new Presence()
-      if (this.cluster.isShared) {
-        const heard = this.cluster.subscribe(channel.presenceTopic, (bytes, nodeId) => {
-          channel.presence?.setRemote(nodeId, JSON.parse(Buffer.from(bytes).toString('utf8')))
-          this.tell(channel, false)
-        })
-        channel.ends.push(heard.end)
-        void heard.active.then(() => this.readPresence(channel))
-      }
-    }
-    return channel.presence
-  }
-
-  /** Tells what changed, together with what changes in the next moment. @param isOwn whether others have to know */
-  tell(channel: Channel, isOwn = true): void {
-    this.stale.add(channel)
-    if (isOwn && this.cluster.isShared && channel.presence) {
-      const members = JSON.stringify(channel.presence.share())
-      if (members === '[]') this.cluster.withdraw(channel.presenceTopic)
-      else this.cluster.share(channel.presenceTopic, members)
-      channel.announcePresence = true
-    }
-    this.presenceTimer ??= setTimeout(() => {
-      this.presenceTimer = undefined
-      const channels = [...this.stale]
-      this.stale.clear()
-      for (const each of channels) this.tellNow(each)
-    }, channelLimits.presenceTickMs)
-  }
-
-  private tellNow(channel: Channel) {
-    if (!channel.presence) return
-    if (channel.announcePresence) {
-      channel.announcePresence = false
-      this.cluster.publish(channel.presenceTopic, JSON.stringify(channel.presence.share()))
-    }
-    const change = channel.presence.change()
-    if (!change) return
-    this.publish(channel.presenceTopic, JSON.stringify({ t: 'presence', ch: channel.name, ...change }))
-  }
-
-  private forgetNode(nodeId: string) {
-    for (const channel of this.channels.values()) {
-      channel.presence?.setRemote(nodeId, [])
-      if (channel.presence) this.tell(channel, false)
-    }
-  }
-
-  private async readSharedPresence(): Promise<void> {
-    if (!this.cluster.isShared) return
-    for (const channel of [...this.channels.values()]) if (channel.presence) await this.readPresence(channel)
-  }
-
-  /** What other nodes share: it is how those that died are noticed. */
-  private async readPresence(channel: Channel): Promise<void> {
-    const shared = await this.cluster.readShared(channel.presenceTopic)
-    for (const [nodeId, bytes] of shared) {
-      try {
-        channel.presence?.setRemote(nodeId, JSON.parse(Buffer.from(bytes).toString('utf8')))
-      } catch (error) {
-        // Of another version, or of whoever writes to that Redis: no reason to end this process.
-        this.log.warn({ err: error, nodeId }, 'what another node shares could not be read')
-      }
-    }
-    if (this.cluster.connected) channel.presence?.keepRemotes(new Set(shared.keys()))
-    this.tell(channel, false)
-  }
-
   // Once a second
 
   private sweep() {
@@ -512,7 +440,7 @@ export class ChannelHub {
     const wall = Date.now()
     let bytes = 0
     for (const channel of [...this.channels.values()]) {
-      if (channel.presence?.expire(now)) this.tell(channel)
+      if (channel.presence?.expire(now)) this.presences.tell(channel)
       channel.dropBefore(wall - channelLimits.ringMs)
       for (const [key, { at }] of channel.keys) {
         if (at > wall - channelLimits.ringMs) break

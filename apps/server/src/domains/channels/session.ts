@@ -5,29 +5,13 @@ import type { ChannelType } from '../instances/index.ts'
 import type { CloseReason } from '../sync/index.ts'
 import type { Held } from './channel.ts'
 import { checkEvent } from './check-event.ts'
+import { type ChannelErrorCode, type ChannelFrame, can, isDeeperThan, isId, sinceOf } from './frames.ts'
 import type { ChannelHub, Since } from './hub.ts'
 import type { ChannelVerdict, Judgement } from './judge-channels.ts'
 import { channelLimits } from './limits.ts'
 import { isChannelName, isEventName } from './names.ts'
 import type { Peer, Subscription } from './peer.ts'
 import type { Rights } from './rules.ts'
-
-/** Why something that a client asked for was not done. */
-export type ChannelErrorCode =
-  | 'malformed'
-  | 'forbidden'
-  | 'not_subscribed'
-  | 'already_subscribed'
-  | 'too_many_channels'
-  | 'too_large'
-  | 'unknown_event'
-  | 'invalid_data'
-  | 'not_available'
-  | 'rate_limited'
-  | 'conflict'
-  | 'unavailable'
-
-export type ChannelFrame = { t: string; [key: string]: unknown }
 
 type Options = {
   hub: ChannelHub
@@ -183,7 +167,7 @@ export class ChannelSession {
     let page = since && (await hub.recover(channel, since))
     if (this.isOver(subscription)) return
     let position = page && since ? since.offset : channel.delivered
-    const presence = subscription.wantsPresence ? hub.presenceOf(channel) : undefined
+    const presence = subscription.wantsPresence ? hub.presences.of(channel) : undefined
     const { id } = frame
     this.peer.send({
       t: 'subbed',
@@ -411,10 +395,10 @@ export class ChannelSession {
     const { data = null } = frame
     if (!channel || !hasPresence || !this.rightsOf(subscription).presence)
       return this.refuse(frame, 'not_available', 'nobody is shown in this channel')
-    const presence = hub.presenceOf(channel)
+    const presence = hub.presences.of(channel)
     const now = performance.now()
     if (data === null) {
-      if (presence.remove(this.peer, 0, now)) hub.tell(channel)
+      if (presence.remove(this.peer, 0, now)) hub.presences.tell(channel)
       return
     }
     if (typeof data !== 'object' || Array.isArray(data) || Object.keys(data).length > channelLimits.presenceKeys)
@@ -432,27 +416,6 @@ export class ChannelSession {
       return this.refuse(frame, 'rate_limited', 'too many changes of presence', { retryAfterMs: 1000 })
     }
     presence.set(this.peer, data, now)
-    hub.tell(channel)
+    hub.presences.tell(channel)
   }
-}
-
-const isId = (id: unknown): id is number | string =>
-  (typeof id === 'number' && Number.isFinite(id)) || (typeof id === 'string' && id.length <= 128)
-
-/** @returns null for something that is no place */
-function sinceOf(value: unknown): Since | undefined | null {
-  if (value === undefined || value === null) return undefined
-  if (typeof value !== 'object') return null
-  const { epoch, offset } = value as Record<string, unknown>
-  if (typeof epoch !== 'string' || epoch.length > 64) return null
-  return Number.isSafeInteger(offset) && (offset as number) >= 0 ? { epoch, offset: offset as number } : null
-}
-
-function can({ publish, history, presence }: Rights): string[] {
-  return [...(publish ? ['pub'] : []), ...(history ? ['history'] : []), ...(presence ? ['presence'] : [])]
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return levels === 0 || Object.values(value).some((part) => isDeeperThan(part, levels - 1))
 }

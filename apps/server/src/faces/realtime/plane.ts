@@ -16,6 +16,7 @@ import { realtimeBytes, realtimeCloses, realtimeFrames } from '../../kernel/metr
 import { ipKey } from '../../kernel/rate-limit.ts'
 import { tokenOf } from '../sync/credentials.ts'
 import type { Admitted, Credential, Refused } from './admit.ts'
+import { idsOf, isSamePerson, userOf } from './principals.ts'
 import { RealtimeSocket } from './socket.ts'
 
 type Options = {
@@ -447,23 +448,6 @@ function tokenIn(message: string): string | undefined {
   const { t, token } = read.value as Record<string, unknown>
   return t === 'auth' && typeof token === 'string' && token.length > 0 ? token : undefined
 }
-
-function isSamePerson(a: ChannelPrincipal | undefined, b: ChannelPrincipal): boolean {
-  if (!a || a.instanceId !== b.instanceId || a.kind !== b.kind) return false
-  if (a.kind === 'document' && b.kind === 'document' && a.docId !== b.docId) return false
-  return userOf(a) === userOf(b)
-}
-
-/** What somebody's place rests on, beside the channels that they are in. */
-function idsOf(principal: Exclude<ChannelPrincipal, { kind: 'backend' }>): (string | undefined)[] {
-  if (principal.kind === 'session') return [principal.userId, principal.sessionId]
-  if (principal.kind === 'external') return [principal.userId]
-  const { userId, sessionId, organizationId } = principal.principal
-  return [userId, sessionId, organizationId]
-}
-
-/** Null: the application's server. */
-const userOf = (principal: ChannelPrincipal) => (principal.kind === 'backend' ? null : principal.userId)
 
 function answer(status: number, message: string, headers: Record<string, string> = {}): Response {
   return new Response(`${message}\n`, {

@@ -15,7 +15,7 @@ type Job = { task: HashTask; done: (result: string | boolean) => void; fail: (er
  * While many wait, a thread is given several at once and answers them together. What follows a hash then runs for some of
  * them in a row, out of caches that the next hash, which goes through 19 MiB, leaves to nobody.
  */
-const maxTogether = 4
+const maxTogether = 8
 /** So many wait for each one more that is given at once: what the first of them loses by it, it hardly notices. */
 const waitingForOneMore = 4
 

@@ -37,7 +37,26 @@ test('a bad configuration stops the start and names every problem', async () => 
   expect(code).toBe(1)
   expect(stdout).toBe('')
   for (const name of ['USHER_PORT', 'DATABASE_URL', 'LOG_LEVEL']) expect(stderr).toContain(name)
+  expect(stderr).toContain('from 0 to 65535')
 })
+
+test.each([{ command: ['start'] }, { command: ['sync-server', 'start', '--token', 'one that is long enough'] }])(
+  '$command on a port that is taken says so in one line, and leaves no database behind',
+  async ({ command }) => {
+    using directory = temporaryDirectory()
+    using other = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
+    const { code, stderr, stdout } = await runUsher([...command, '--port', `${other.port}`, '--data', directory.path])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toContain('--port N')
+    expect(
+      stderr
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('{')),
+    ).toHaveLength(1)
+    expect([...new Bun.Glob('**/postmaster.pid').scanSync(directory.path)]).toEqual([])
+  },
+)
 
 test('unknown commands and flags are refused with the usage', async () => {
   expect(await runUsher(['fly'])).toMatchObject({ code: 1 })

@@ -11,10 +11,13 @@ import { type Keyring, parseKeyring } from './kernel/secrets.ts'
 
 const optionalUrl = (protocol: RegExp) => z.url({ protocol }).optional()
 
+const portRange = 'has to be a number from 0 to 65535 (also as --port)'
+const port = z.coerce.number(portRange).int(portRange).min(0, portRange).max(65535, portRange)
+
 /** The environment as the operator writes it. An empty value counts as absent. */
 const Environment = z.object({
   /** The one port that serves everything. 0 takes a free one. */
-  USHER_PORT: z.coerce.number().int().min(0).max(65535).default(3913),
+  USHER_PORT: port.default(3913),
   /** Address to listen on. Loopback unless told otherwise: a container sets 0.0.0.0. */
   USHER_LISTEN: z.string().default('127.0.0.1'),
   /** Where the embedded database and generated secrets live. */

@@ -12,6 +12,7 @@ import { openRealtimePlane } from './faces/realtime/index.ts'
 import { openSyncPlane } from './faces/sync/index.ts'
 import { type AnySocketData, websocketOf } from './faces/websocket.ts'
 import { randomBase62 } from './kernel/ids.ts'
+import { listen } from './kernel/listen.ts'
 import { createCtx, openRuntime, type Runtime } from './runtime.ts'
 
 export type RunningServer = {
@@ -37,9 +38,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   const sync = openSyncPlane(runtime)
   const realtime = openRealtimePlane(runtime)
   const senders = transportsOf(config).map((transport) => new MessageSender(runtime.database, transport, runtime.log))
-  for (const sender of senders) sender.start()
   const upkeep = new Upkeep({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'upkeep' }) })
-  if (options.upkeep !== false) upkeep.start()
   const audit = new AuditRecorder({ ...runtime, ctxOf: (i) => createCtx(runtime, i, { type: 'system', job: 'audit' }) })
   const webhooks = new WebhookDispatcher({
     ...runtime,
@@ -51,7 +50,7 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
     post: runtime.webhookPost,
   })
   let draining = false
-  const server = Bun.serve<AnySocketData>({
+  const server = await listen<AnySocketData>(() => closeRuntime(runtime), {
     port: config.port,
     hostname: config.listen,
     // A sign-in holds no connection open; sockets have their own timeouts.
@@ -75,7 +74,11 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
   runtime.publicUrl = config.publicUrl ?? `http://localhost:${port}`
   runtime.bus.start()
   runtime.sequencer.start(runtime.bus)
-  if (options.upkeep !== false) audit.start()
+  for (const sender of senders) sender.start()
+  if (options.upkeep !== false) {
+    upkeep.start()
+    audit.start()
+  }
   webhooks.start()
   return {
     runtime,
@@ -93,11 +96,15 @@ export async function serve(config: Config, options: { upkeep?: boolean } = {}):
       await audit.stop()
       await webhooks.stop()
       await runtime.sequencer.stop()
-      await runtime.cluster.close()
-      await runtime.node?.leave()
-      await runtime.database.close()
+      await closeRuntime(runtime)
     },
   }
+}
+
+async function closeRuntime({ cluster, node, database }: Runtime): Promise<void> {
+  await cluster.close()
+  await node?.leave()
+  await database.close()
 }
 
 /**

@@ -14,6 +14,7 @@ import { createSyncPlane, type SocketData } from './faces/sync/plane.ts'
 import { openGate, type StaticGate, standaloneInstance, staticGate } from './faces/sync/static-gate.ts'
 import { openCluster } from './kernel/cluster/index.ts'
 import { createEgress } from './kernel/egress.ts'
+import { listen } from './kernel/listen.ts'
 import { createLog, type Log } from './kernel/log.ts'
 import { refusals, watchPlane } from './kernel/metrics.ts'
 
@@ -66,7 +67,12 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
   const countRefusal = (code: string) => refusals.inc({ code })
   const plane = createSyncPlane({ engine, gate, log, onText, onClosed, countRefusal })
   const endWatch = watchPlane('sync', () => engine.stats)
-  const server = Bun.serve<SocketData>({
+  const close = async () => {
+    await cluster.close()
+    await node.leave()
+    await database.close()
+  }
+  const server = await listen<SocketData>(close, {
     port: config.port,
     hostname: config.listen,
     maxRequestBodySize: 64 * 1024,
@@ -96,9 +102,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
       await channels.stop()
       endWatch()
       await server.stop(true)
-      await cluster.close()
-      await node.leave()
-      await database.close()
+      await close()
     },
   }
 }

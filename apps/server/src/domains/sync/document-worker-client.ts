@@ -5,7 +5,7 @@ const budgetMs = 30_000
 const idleMs = 10_000
 
 /** Copied at once for the worker; more would be felt by those who wait for the event loop. */
-const partBytes = 512 * 1024
+const partBytes = 1024 * 1024
 const partUpdates = 2000
 
 type Pending = { resolve: (result: DocumentResult | undefined) => void; timer: ReturnType<typeof setTimeout> }

@@ -3,7 +3,7 @@ import { place, prepared, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
-import { getUser, type User, type UserRecord } from './queries.ts'
+import { findUsers, getUser, type User, type UserRecord } from './queries.ts'
 import { users } from './tables.ts'
 
 type Lockable = Pick<User, 'locked' | 'lockedUntil'>
@@ -98,7 +98,8 @@ export async function noteSignIn(
       ? await noteIfWelcome(tx, values)
       : await noteIfUnchanged(tx, { ...values, passwordHash, twoFactorEnabled: user.twoFactorEnabled })
   if (noted) return
-  refuseUnwelcome(await getUser(tx, user.id), tx.now())
+  const [now] = await findUsers(tx, [user.id])
+  if (now) refuseUnwelcome(now, tx.now())
   throw new UsherError('conflict', 'This account changed a moment ago. Please try again.')
 }
 

@@ -70,18 +70,18 @@ if (!env.USHER_TEST_NGINX) missing.push('nginx: the test of a production server 
 if (!env.USHER_TEST_REDIS) missing.push('Redis: the tests of several nodes (Debian: apt install redis-server)')
 if (!env.USHER_TEST_FAKETIME) missing.push('libfaketime: the tests of leaping clocks (Debian: apt install libfaketime)')
 
-const groups = only.length > 0 ? [only] : allGroups()
+const groups = only.length > 0 ? { first: [only], beside: [], browsers: [] } : allGroups()
 if (ci && only.length === 0) {
   countCheck('format and lint', [join(root, 'node_modules/.bin/biome'), 'ci', '.'])
   countCheck('types', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
 }
-// Most tests wait more than they work, so three groups share two cores; browsers and builds have them to themselves.
-const isBrowsers = ([path]) => path.startsWith('tests/e2e')
-await inTurn(
-  groups.filter((group) => !isBrowsers(group)),
-  { atOnce: availableParallelism() > 1 ? 3 : 1 },
-)
-await inTurn(groups.filter(isBrowsers))
+// Most tests wait more than they work, so three groups share two cores. Browsers and builds work, and what they show has
+// to be there in time: one group runs beside them, and no more.
+const several = availableParallelism() > 1
+await inTurn(groups.first, { atOnce: several ? 3 : 1, together: several && groups.first.length > 1 })
+const beside = inTurn(groups.beside, { together: several })
+if (!several) await beside
+await Promise.all([inTurn(groups.browsers), beside])
 
 for (const what of missing) say(`skipped for want of ${what}`)
 if (ci && totals.skip > 0) {
@@ -113,12 +113,11 @@ function allGroups() {
   const sockets = testFiles('tests/realtime')
   const [waiting, ...more] = [0, 1, 2].map((n) => sockets.filter((_, i) => i % 3 === n))
   const [domains, faces] = serverGroups()
-  return [
-    ...[waiting, domains, more[0], ['tests/program'], faces, more[1]],
-    ...folders.map((dir) => [dir]),
-    ['packages'],
-    ['tests/e2e'],
-  ]
+  return {
+    first: [waiting, domains, more[0], ['tests/program'], faces],
+    beside: [more[1], ...folders.map((dir) => [dir]), ['packages']],
+    browsers: [['tests/e2e']],
+  }
 }
 
 function testFiles(folder) {
@@ -135,10 +134,10 @@ function serverGroups() {
   return [others, [`${source}/faces`]]
 }
 
-async function inTurn(groups, { atOnce = 1 } = {}) {
+async function inTurn(groups, { atOnce = 1, together = false } = {}) {
   const waiting = [...groups]
   const work = async () => {
-    for (let group = waiting.shift(); group; group = waiting.shift()) await runGroup(group, { together: atOnce > 1 })
+    for (let group = waiting.shift(); group; group = waiting.shift()) await runGroup(group, { together })
   }
   await Promise.all(Array.from({ length: atOnce }, work))
 }

@@ -11,7 +11,6 @@ const limits: Record<string, string> = {
   'frontend GET /v1/organizations/{id}/enterprise_connections': 'the list is always empty',
   'frontend GET /v1/client/sign_ups/{id}/enterprise_connections': 'the list is always empty',
   'frontend GET /.well-known/openid-configuration': 'issuer and keys only, there is no OAuth server yet',
-  'backend PATCH /v1/email_addresses/{id}': 'an address cannot be made unverified',
 }
 
 const priorities = ['P0', 'P1', 'P2']

@@ -288,6 +288,12 @@ everyMethodOf('emailAddresses', () => clerk.emailAddresses, {
     expect(made.verification?.status).toBe('unverified')
     const changed = await clerk.emailAddresses.updateEmailAddress(made.id, { verified: true, primary: true })
     expect(changed.verification?.status).toBe('verified')
+    expect((await clerk.users.getUser(userId)).primaryEmailAddressId).toBe(made.id)
+    const doubted = await clerk.emailAddresses.updateEmailAddress(made.id, { verified: false })
+    expect(doubted.verification?.status).toBe('unverified')
+    expect((await clerk.users.getUser(userId)).primaryEmailAddressId).not.toBe(made.id)
+    const both = clerk.emailAddresses.updateEmailAddress(made.id, { verified: false, primary: true })
+    await expect(both).rejects.toMatchObject({ status: 422 })
   },
   deleteEmailAddress: async () => {
     const { id: userId } = await newUser()

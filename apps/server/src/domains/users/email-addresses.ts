@@ -88,6 +88,37 @@ export async function verifyEmailAddress(
 }
 
 /**
+ * Takes back that an address is proven: nobody signs in by it, and whoever proves it next owns it. Another proven address
+ * becomes the primary one in its place, if there is one.
+ *
+ * @throws {UsherError} `resource_not_found`
+ */
+export async function unverifyEmailAddress(ctx: Ctx | Tx, id: string): Promise<EmailAddress> {
+  return transaction(ctx, async (tx) => {
+    const { userId } = await getEmailAddress(tx, id)
+    const [owner] = await tx.db.select().from(users).where(eq(users.id, userId)).for('update')
+    const [unverified] = await tx.db
+      .update(emailAddresses)
+      .set({ verifiedAt: null, verificationStrategy: null, updatedAt: tx.now() })
+      .where(eq(emailAddresses.id, id))
+      .returning()
+    if (!unverified) throw new UsherError('resource_not_found', 'There is no such email address.')
+    if (owner?.primaryEmailAddressId === id) {
+      const [next] = await tx.db
+        .select({ id: emailAddresses.id })
+        .from(emailAddresses)
+        .where(and(eq(emailAddresses.userId, userId), isNotNull(emailAddresses.verifiedAt)))
+        .orderBy(emailAddresses.createdAt)
+        .limit(1)
+      const change = { primaryEmailAddressId: next?.id ?? null, updatedAt: tx.now() }
+      await tx.db.update(users).set(change).where(eq(users.id, userId))
+    }
+    emit(tx, { type: 'user.updated', subject: userId, data: { user_id: userId } })
+    return unverified
+  })
+}
+
+/**
  * Removes an address. The primary one stays, because it is how the person is reached.
  *
  * @throws {UsherError} `resource_not_found` or `identification_deletion_failed`

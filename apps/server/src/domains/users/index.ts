@@ -5,6 +5,7 @@ export {
   getEmailAddress,
   isGmailboxTaken,
   replaceEmailAddresses,
+  unverifyEmailAddress,
   verifyEmailAddress,
 } from './email-addresses.ts'
 export {

@@ -8,6 +8,7 @@ import {
   findUsers,
   getUser,
   mergeUserMetadata,
+  unverifyEmailAddress,
   verifyEmailAddress,
 } from './index.ts'
 
@@ -39,6 +40,31 @@ test('of two who claim an address, the first to prove it owns it', async () => {
   await expect(deleteEmailAddress(ctx, winner?.id as string)).rejects.toMatchObject({
     code: 'identification_deletion_failed',
   })
+})
+
+test('an address of which the proof was taken back signs nobody in, and belongs to whoever proves it next', async () => {
+  const ctx = (await testInstance()).ctx()
+  const addresses = ['first@example.com', 'second@example.com']
+  const ada = await createUser(ctx, {
+    emailAddresses: addresses.map((emailAddress) => ({ emailAddress, verifiedBy: 'email_code' as const })),
+  })
+  const idOf = (address: string) => ada.emailAddresses.find((e) => e.emailAddress === address)?.id as string
+  const [first, second] = addresses.map(idOf) as [string, string]
+  expect(ada.primaryEmailAddressId).toBe(first)
+  expect(await unverifyEmailAddress(ctx, first)).toMatchObject({ verifiedAt: null, verificationStrategy: null })
+  expect(await findUserByEmail(ctx, 'first@example.com')).toBeUndefined()
+  expect((await getUser(ctx, ada.id)).primaryEmailAddressId).toBe(second)
+  const bob = await createUser(ctx, {
+    emailAddresses: [{ emailAddress: 'first@example.com', verifiedBy: 'email_code' }],
+  })
+  expect((await findUserByEmail(ctx, 'first@example.com'))?.id).toBe(bob.id)
+  await expect(verifyEmailAddress(ctx, { id: first, verifiedBy: 'admin' })).rejects.toMatchObject({
+    code: 'form_identifier_exists',
+  })
+  await unverifyEmailAddress(ctx, second)
+  expect((await getUser(ctx, ada.id)).primaryEmailAddressId).toBeNull()
+  const foreign = (await testInstance()).ctx()
+  await expect(unverifyEmailAddress(foreign, second)).rejects.toMatchObject({ code: 'resource_not_found' })
 })
 
 test('a user whose address is taken is not created at all', async () => {

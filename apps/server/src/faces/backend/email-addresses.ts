@@ -7,6 +7,7 @@ import {
   getEmailAddress,
   getUser,
   setPrimaryEmailAddress,
+  unverifyEmailAddress,
   verifyEmailAddress,
 } from '../../domains/users/index.ts'
 import { parseEmailAddress } from '../../domains/verifications/index.ts'
@@ -43,11 +44,12 @@ export function emailAddressRoutes(): Hono<Env> {
   routes.patch('/email_addresses/:id', async (c) => {
     const id = c.req.param('id')
     const input = await parseBody(c, UpdateInput)
-    if (input.verified === false)
-      throw new UsherError('not_implemented', 'An address cannot be made unverified.', { param: 'verified' })
+    if (input.verified === false && input.primary)
+      throw new UsherError('form_param_value_invalid', 'The primary address has to be verified.', { param: 'primary' })
     const changed = await transaction(c.var.ctx, async (tx) => {
       const known = await getEmailAddress(tx, id)
       if (input.verified && !known.verifiedAt) await verifyEmailAddress(tx, { id, verifiedBy: 'admin' })
+      if (input.verified === false && known.verifiedAt) await unverifyEmailAddress(tx, id)
       if (input.primary) await setPrimaryEmailAddress(tx, { userId: known.userId, emailAddressId: id })
       return getEmailAddress(tx, id)
     })

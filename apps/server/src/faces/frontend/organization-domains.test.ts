@@ -83,6 +83,18 @@ test('people of a verified domain are suggested the organization, ask to join an
   expect(mine.body.response).toMatchObject({ total_count: 1, data: [{ role: 'org:member' }] })
   expect((await suggestions(bob)).total_count).toBe(0)
   expect(await mailsTo(t, 'bob@acme.example')).toHaveLength(1)
+
+  // Whoever is turned down stays outside, and is not let in afterwards.
+  const [asked] = (await suggestions(early)).data
+  await early.browser.post(early.at(`/me/organization_suggestions/${asked.id}/accept`))
+  const { data } = (await ada.browser.get(ada.at(requests, '&status=pending'))).body.response
+  const turnDown = () => ada.browser.post(ada.at(`${requests}/${data[0].id}/reject`))
+  expect((await early.browser.post(early.at(`${requests}/${data[0].id}/reject`))).status).toBe(404)
+  expect((await turnDown()).body.response).toMatchObject({ id: data[0].id, status: 'rejected' })
+  expect((await turnDown()).status).toBe(404)
+  expect((await ada.browser.post(ada.at(`${requests}/${data[0].id}/accept`))).status).toBe(404)
+  const theirs = await early.browser.get(early.at('/me/organization_memberships'))
+  expect(theirs.body.response.total_count).toBe(0)
 })
 
 test('one domain is proven by its record, and says so to whoever asks', async () => {
@@ -116,6 +128,10 @@ test('one domain is proven by its record, and says so to whoever asks', async ()
     expect((await ada.browser.get(ada.at(`${path}/${id}`))).body.response.ownership_verification.status).toBe(
       'verified',
     )
+    const remove = () => ada.browser.send('DELETE', ada.at(`${path}/${id}`))
+    expect((await remove()).body.response).toMatchObject({ object: 'organization_domain', id, deleted: true })
+    expect((await remove()).status).toBe(404)
+    expect((await ada.browser.get(ada.at(path))).body.response.total_count).toBe(0)
   } finally {
     runtime.dns = before
     dns.close()

@@ -2,8 +2,9 @@ import { expect, test } from 'bun:test'
 import { Secret, TOTP } from 'otpauth'
 import { transaction } from '../../database/index.ts'
 import { createBackupCodes, importTotp } from '../../domains/credentials/index.ts'
+import { addPhoneNumber, setPhoneSecondFactor } from '../../domains/users/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { claimsOf, mailedCode, TestBrowser } from './testing.ts'
+import { claimsOf, mailedCode, mailsTo, TestBrowser } from './testing.ts'
 
 const ada = 'ada@example.com'
 const password = 'correct horse battery'
@@ -134,6 +135,29 @@ test('both factors are asked for where both are wanted, and nobody verifies for 
     const late = await browser.post(`${path}/attempt_second_factor`, { strategy: 'backup_code', code: codes[1] ?? '' })
     expect(codeOf(late)).toBe('verification_expired')
   })
+})
+
+test('a number that was set up receives the code of a confirmation, and no other number does', async () => {
+  const { t, browser, userId, path } = await withAda({
+    phoneNumber: { use: 'optional' },
+    secondFactors: { phoneCode: true },
+  })
+  const number = await addPhoneNumber(t.ctx(), { userId, phoneNumber: '+12025550142', verifiedBy: 'admin' })
+  await setPhoneSecondFactor(t.ctx(), { id: number.id, reservedForSecondFactor: true })
+  const plain = await addPhoneNumber(t.ctx(), { userId, phoneNumber: '+12025550143', verifiedBy: 'admin' })
+  await browser.post(path, { level: 'second_factor' })
+  const prepare = (id: string) =>
+    browser.post(`${path}/prepare_second_factor`, { strategy: 'phone_code', phone_number_id: id })
+  expect((await prepare(plain.id)).status).toBe(422)
+  const prepared = await prepare(number.id)
+  expect(prepared.body.response.second_factor_verification).toMatchObject({
+    strategy: 'phone_code',
+    status: 'unverified',
+  })
+  const [text] = await mailsTo(t, '+12025550142')
+  const attempt = { strategy: 'phone_code', code: text?.text.match(/\b\d{6}\b/)?.[0] ?? '424242' }
+  const done = await browser.post(`${path}/attempt_second_factor`, attempt)
+  expect(done.body.response).toMatchObject({ status: 'complete', session: { factor_verification_age: [0, 0] } })
 })
 
 test('where a second factor is demanded, a session counts only once one is set up', async () => {

@@ -55,7 +55,6 @@ export function publish(
     case 'encrypted': {
       const header = Buffer.alloc(32)
       header.set([0x55, 0x31, 1, 0])
-      header.writeUInt32BE(1, 4)
       header.set(writer.session, 8)
       header.writeBigUInt64BE(BigInt(writer.counter), 24)
       return frame(Buffer.concat([Buffer.from([2, ...varUint(writer.counter + 1)]), header, content, Buffer.alloc(16)]))

@@ -64,16 +64,15 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   await instances.start()
   const bus = new EventBus(database, log, { cluster })
   announceOn(database, bus)
-  // Settings that were not read would hold until the next change, so that a failed reading is repeated.
-  const readAgain = () => {
-    instances.reload().catch((error) => {
+  // Settings that were not read would hold until the next change, so that a failed reading is repeated. Keys and sockets
+  // are judged by them when an event says that they changed, so that they are read before anybody hears of it.
+  const readAgain = (): Promise<void> =>
+    instances.reload().catch(async (error) => {
       log.error({ err: error }, 'the instances could not be read again')
-      setTimeout(readAgain, retryMs).unref()
+      await Bun.sleep(retryMs)
+      if (!bus.isStopped) await readAgain()
     })
-  }
-  bus.subscribe((event) => {
-    if (event.type.startsWith('instance.')) readAgain()
-  })
+  bus.before = (event) => (event.type.startsWith('instance.') ? readAgain() : undefined)
   useBreachedPasswords(config.breachedPasswords)
   const egressGuard = createEgressGuard({ allow: config.egressAllow })
   const egress = createEgress({ guard: egressGuard })

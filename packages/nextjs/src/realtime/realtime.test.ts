@@ -249,7 +249,7 @@ test('a session that ended meanwhile is 4401, and a server that is away 4503', a
 })
 
 test('the end of the token ends the actor, unless there is a new one of the same session', async () => {
-  const auth = await enter(usher, { token: await sessionToken({ exp: 1 }) })
+  const auth = await enter(usher, { token: await sessionToken({ exp: 3 }) })
   const notices: number[] = []
   auth.onExpiring((inMs) => notices.push(inMs))
   const { renew, actor } = present(usher, auth)
@@ -257,10 +257,10 @@ test('the end of the token ends the actor, unless there is a new one of the same
   expect(await renew(await sessionToken({ o: { id: 'org_2' } }))).toBe(false)
   expect(await renew('x')).toBe(false)
   const before = auth.expiresAt
-  expect(await renew(await sessionToken({ exp: 2 }))).toBe(true)
+  expect(await renew(await sessionToken({ exp: 4 }))).toBe(true)
   expect(auth.expiresAt).toBeGreaterThan(before)
   expect(actor.userId).toBe('user_1')
-  await until(() => auth.ended !== undefined, 3000)
+  await until(() => auth.ended !== undefined, 6000)
   expect(auth.ended).toBe('expired')
 })
 

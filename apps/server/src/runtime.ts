@@ -64,15 +64,16 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   await instances.start()
   const bus = new EventBus(database, log, { cluster })
   announceOn(database, bus)
-  // Settings that were not read would hold until the next change, so that a failed reading is repeated. Keys and sockets
-  // are judged by them when an event says that they changed, so that they are read before anybody hears of it.
-  const readAgain = (): Promise<void> =>
-    instances.reload().catch(async (error) => {
+  // Settings that were not read would hold until the next change, so that a failed reading is repeated.
+  const readAgain = () => {
+    instances.reload().catch((error) => {
       log.error({ err: error }, 'the instances could not be read again')
-      await Bun.sleep(retryMs)
-      if (!bus.isStopped) await readAgain()
+      setTimeout(readAgain, retryMs).unref()
     })
-  bus.before = (event) => (event.type.startsWith('instance.') ? readAgain() : undefined)
+  }
+  bus.subscribe((event) => {
+    if (event.type.startsWith('instance.')) readAgain()
+  })
   useBreachedPasswords(config.breachedPasswords)
   const egressGuard = createEgressGuard({ allow: config.egressAllow })
   const egress = createEgress({ guard: egressGuard })
@@ -103,7 +104,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     const instance = instances.find(id)
     return instance && createCtx(runtime, instance, { type: 'system', job: 'vault' })
   }
-  new VaultKeeper({ bus, ctxOf, log })
+  new VaultKeeper({ bus, ctxOf, log, readSettings: () => instances.reload() })
   return runtime
 }
 

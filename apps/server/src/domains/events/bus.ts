@@ -61,12 +61,6 @@ export class EventBus {
     this.cluster = cluster
   }
 
-  /**
-   * What must be done before anybody hears of an event, where there is something: whoever judged by the event otherwise
-   * would judge by what held before it.
-   */
-  before: (event: UsherEvent) => Promise<void> | undefined = () => undefined
-
   subscribe(listener: Listener): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
@@ -76,12 +70,6 @@ export class EventBus {
   deliver(event: UsherEvent): void {
     if (this.seen.has(event.id)) return
     this.seen.set(event.id, Date.now())
-    const done = this.before(event)
-    if (done) done.then(() => this.tell(event))
-    else this.tell(event)
-  }
-
-  private tell(event: UsherEvent): void {
     for (const listener of this.listeners) {
       try {
         listener(event)
@@ -104,10 +92,6 @@ export class EventBus {
   start(): void {
     this.bell = this.cluster?.subscribe(bell, () => this.look())
     this.timer = setTimeout(() => this.look(), pollMs)
-  }
-
-  get isStopped(): boolean {
-    return this.stopped
   }
 
   stop(): void {

@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm'
+import { escapeLike } from './escape-like.ts'
 
 /** Three letters or digits in a row: a trigram that an index can be asked for. */
 const trigram = /[\p{L}\p{N}]{3}/u
@@ -10,7 +11,7 @@ const trigram = /[\p{L}\p{N}]{3}/u
  * longer than the rows do. The planner does not know that, so an expression keeps the index from it.
  */
 export function contains(column: string, text: string): SQL {
-  const pattern = `%${text.replace(/[\\%_]/g, '\\$&')}%`
+  const pattern = `%${escapeLike(text)}%`
   return trigram.test(text)
     ? sql`${sql.raw(column)} like lower(${pattern})`
     : sql`${sql.raw(column)} || '' like lower(${pattern})`

@@ -1,6 +1,6 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import { type Tx, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
@@ -23,7 +23,7 @@ type Named = { id: PgColumn; key: PgColumn; name: PgColumn; createdAt: PgColumn 
 /** The condition that a search makes. */
 export function matching(table: Named, query: string | undefined): SQL | undefined {
   if (!query) return undefined
-  const pattern = `%${query.replace(/[\\%_]/g, '\\$&')}%`
+  const pattern = `%${escapeLike(query)}%`
   return or(eq(table.id, query), ilike(table.name, pattern), ilike(table.key, pattern))
 }
 

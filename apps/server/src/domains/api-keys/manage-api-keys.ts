@@ -1,5 +1,5 @@
 import { and, count, desc, eq, gt, ilike, isNull, or, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
@@ -26,7 +26,7 @@ export async function listApiKeys(ctx: Ctx | Tx, input: ListApiKeysInput): Promi
     const subject = await requireSubject(tx, input.subject, 'read')
     const where = and(
       eq(apiKeys.subject, idOf(subject)),
-      input.query ? ilike(apiKeys.name, `%${input.query.replace(/[\\%_]/g, '\\$&')}%`) : undefined,
+      input.query ? ilike(apiKeys.name, `%${escapeLike(input.query)}%`) : undefined,
       input.includeInvalid
         ? undefined
         : and(

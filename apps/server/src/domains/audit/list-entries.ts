@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gt, gte, ilike, lt, lte, or, type SQL, sql } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { requirePermission } from '../organizations/index.ts'
@@ -100,11 +100,11 @@ function matching(tx: Tx, chain: string, filter: AuditFilter): SQL | undefined {
 
 const isAction = (action: string) =>
   action.endsWith('.*')
-    ? ilike(auditEntries.action, `${escaped(action.slice(0, -1))}%`)
+    ? ilike(auditEntries.action, `${escapeLike(action.slice(0, -1))}%`)
     : eq(auditEntries.action, action)
 
 function contains(query: string): SQL | undefined {
-  const pattern = `%${escaped(query)}%`
+  const pattern = `%${escapeLike(query)}%`
   return or(
     ilike(auditEntries.action, pattern),
     sql`${auditEntries.actor}::text ilike ${pattern}`,
@@ -112,5 +112,3 @@ function contains(query: string): SQL | undefined {
     sql`${auditEntries.data}::text ilike ${pattern}`,
   )
 }
-
-const escaped = (text: string) => text.replace(/[\\%_]/g, '\\$&')

@@ -3,10 +3,11 @@ import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { emit } from '../events/index.ts'
 import { organizations } from '../organizations/tables.ts'
 import { users } from '../users/tables.ts'
-import { type Feature, getFeature, requireApplication } from './manage-features.ts'
+import { type Feature, getFeature } from './manage-features.ts'
 import { featureGrants, features } from './tables.ts'
 
 /** Who has a feature: one organization or one person. */

@@ -1,9 +1,10 @@
 import { asc, count, eq, ilike, or } from 'drizzle-orm'
-import { type Tx, takeTurn, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { emit } from '../events/index.ts'
 import { features } from './tables.ts'
 
@@ -25,7 +26,7 @@ export async function listFeatures(
   ctx: Ctx | Tx,
   input: Pagination & { query?: string | undefined },
 ): Promise<Page<Feature>> {
-  const pattern = input.query && `%${input.query.replace(/[\\%_]/g, '\\$&')}%`
+  const pattern = input.query && `%${escapeLike(input.query)}%`
   const where = pattern ? or(ilike(features.name, pattern), ilike(features.slug, pattern)) : undefined
   return transaction(ctx, async (tx) => {
     const data = await tx.db
@@ -119,12 +120,6 @@ export async function deleteFeature(ctx: Ctx | Tx, idOrSlug: string): Promise<Fe
     emit(tx, { type: 'feature.deleted', subject: known.id, data: { slug: known.slug } })
     return known
   })
-}
-
-/** What an application offers and to whom is decided by the application. @throws {UsherError} `forbidden` */
-export function requireApplication({ actor }: Ctx | Tx): void {
-  if (actor.type !== 'backend' && actor.type !== 'system')
-    throw new UsherError('forbidden', 'Only the application may do this.')
 }
 
 /** The middle part of permissions: the same characters, and never one that the system's own have. */

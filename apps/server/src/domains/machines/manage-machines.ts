@@ -1,11 +1,11 @@
 import { asc, count, desc, eq, ilike, inArray, or } from 'drizzle-orm'
-import { type Tx, takeTurn, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { emit } from '../events/index.ts'
-import { requireApplication } from './require-application.ts'
 import { addScopes, findScopedMachines } from './scopes.ts'
 import { insertSecretKey } from './secret-keys.ts'
 import { machines } from './tables.ts'
@@ -108,7 +108,7 @@ export async function listMachines(
   input: Pagination & { query?: string | undefined; order?: MachineOrder | undefined },
 ): Promise<Page<Machine>> {
   requireApplication(ctx)
-  const pattern = input.query && `%${input.query.replace(/[\\%_]/g, '\\$&')}%`
+  const pattern = input.query && `%${escapeLike(input.query)}%`
   const where = pattern ? or(ilike(machines.name, pattern), ilike(machines.id, pattern)) : undefined
   const { by, descending } = input.order ?? { by: 'created_at', descending: true }
   const column = by === 'name' ? machines.name : machines.createdAt

@@ -2,8 +2,8 @@ import { and, asc, eq, inArray } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { emit } from '../events/index.ts'
-import { requireApplication } from './require-application.ts'
 import { machineScopes, machines } from './tables.ts'
 
 export type MachineScope = typeof machineScopes.$inferSelect

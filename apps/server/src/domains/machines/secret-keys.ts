@@ -3,9 +3,9 @@ import { type Database, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId, randomBase62 } from '../../kernel/ids.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { hashToken, seal, unseal } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
-import { requireApplication } from './require-application.ts'
 import { machineSecretKeys, machines } from './tables.ts'
 
 /** `ak_` and 43 characters that carry 256 bits. */

@@ -1,5 +1,5 @@
 import { and, asc, count, eq, ilike, inArray, type SQL, sql } from 'drizzle-orm'
-import { type Tx, takeTurn, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -59,7 +59,7 @@ export async function listGroups(ctx: Ctx | Tx, input: ListGroupsInput): Promise
     await requireReader(tx, input.organizationId)
     const where = and(
       eq(groups.organizationId, input.organizationId),
-      input.query ? ilike(groups.name, `%${input.query.replace(/[\\%_]/g, '\\$&')}%`) : undefined,
+      input.query ? ilike(groups.name, `%${escapeLike(input.query)}%`) : undefined,
       input.userId
         ? sql`exists (select 1 from group_members gm join memberships m on m.id = gm.membership_id
             where gm.group_id = ${groups.id} and m.user_id = ${input.userId})`

@@ -1,6 +1,6 @@
 import { and, asc, count, desc, eq, ilike } from 'drizzle-orm'
 import type { Metadata } from '../../database/columns.ts'
-import { type Tx, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -140,7 +140,7 @@ export async function listInvitations(ctx: Ctx | Tx, input: ListInvitationsInput
   return transaction(ctx, async (tx) => {
     const where = and(
       input.status && eq(invitations.status, input.status),
-      input.query ? ilike(invitations.emailAddress, `%${input.query.replace(/[\\%_]/g, '\\$&')}%`) : undefined,
+      input.query ? ilike(invitations.emailAddress, `%${escapeLike(input.query)}%`) : undefined,
     )
     const order = [sign === '-' ? desc(column) : asc(column), invitations.id]
     const data = await tx.db

@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, ilike, inArray, type SQL } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { escapeLike, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -73,7 +73,7 @@ export function listWaitlist(ctx: Ctx | Tx, input: ListWaitlistInput): Promise<P
     throw new UsherError('form_param_value_invalid', 'The waitlist cannot be ordered by that.', { param: 'order_by' })
   const where: SQL | undefined = and(
     input.status && eq(waitlistEntries.status, input.status),
-    input.query ? ilike(waitlistEntries.emailAddress, `%${input.query.replace(/[\\%_]/g, '\\$&')}%`) : undefined,
+    input.query ? ilike(waitlistEntries.emailAddress, `%${escapeLike(input.query)}%`) : undefined,
   )
   return transaction(ctx, async (tx) => {
     const entries = await tx.db

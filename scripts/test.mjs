@@ -62,6 +62,7 @@ const env = {
   USHER_TEST_FAKETIME: findFaketime() ?? '',
 }
 const totals = { pass: 0, fail: 0, skip: 0 }
+const failures = []
 const missing = []
 if (!env.USHER_TEST_CHROMIUM) missing.push('Chromium: the browser tests (Debian: apt install chromium)')
 if (!env.USHER_TEST_POSTGRES_BIN)
@@ -83,6 +84,7 @@ const beside = inTurn(groups.beside, { together: several })
 if (!several) await beside
 await Promise.all([inTurn(groups.browsers), beside])
 
+for (const failure of failures) console.error(`\nusher: this failed\n${failure}`)
 for (const what of missing) say(`skipped for want of ${what}`)
 if (ci && totals.skip > 0) {
   say(`${totals.skip} tests were skipped, and in CI nothing may be`)
@@ -163,8 +165,8 @@ function runGroup(paths, { together = false } = {}) {
     const said = []
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
-        if (together) said.push(chunk)
-        else process.stderr.write(chunk)
+        said.push(chunk)
+        if (!together) process.stderr.write(chunk)
         text = (text + chunk).slice(-20_000)
       })
     }
@@ -177,8 +179,22 @@ function runGroup(paths, { together = false } = {}) {
       const counted = { pass: count('pass'), fail: count('fail'), skip: count('skip') + count('todo') }
       if (code !== 0 && counted.fail === 0) counted.fail = 1
       for (const key of Object.keys(totals)) totals[key] += counted[key]
+      if (counted.fail > 0) failures.push(...failuresIn(nameOf(paths), Buffer.concat(said).toString()))
       resolve()
     })
+  })
+}
+
+/** Each failed test with what was printed before it, so that the end of a long log tells what happened. */
+function failuresIn(name, output) {
+  const linesBefore = 60
+  const lines = output.split('\n')
+  const failed = lines.flatMap((line, at) => (line.startsWith('(fail)') ? [at] : []))
+  if (failed.length === 0) return [`${name}\n${lines.slice(-linesBefore).join('\n')}`]
+  return failed.map((at) => {
+    const before = lines.slice(Math.max(0, at - linesBefore), at)
+    const lastOther = before.findLastIndex((line) => /^\((pass|fail|skip|todo)\)/.test(line))
+    return `${name}\n${[...before.slice(lastOther + 1), lines[at]].join('\n')}`
   })
 }
 

@@ -86,7 +86,7 @@ test('the whole story through the server SDK: roles, people, an organization, an
   const left = await clerk.users.getOrganizationMembershipList({ userId: bob.id })
   expect(left.totalCount).toBe(0)
   await clerk.organizations.revokeOrganizationInvitation({ organizationId: organization.id, invitationId: invited.id })
-}, 30_000)
+}, 60_000)
 
 test('users: create, get, list, count, update, metadata, ban, delete', async () => {
   const user = await person('Carol')

@@ -45,7 +45,7 @@ async function open(
   query: Record<string, string>,
 ): Promise<{ page: Page; problems: string[] }> {
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(30_000)
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(error.message))
   await page.goto(`http://localhost:${app.port}/?${new URLSearchParams({ url: server.wsUrl, ...query })}`)

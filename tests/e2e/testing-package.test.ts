@@ -62,7 +62,7 @@ beforeAll(async () => {
   context = await browser.newContext({ ignoreHTTPSErrors: true })
   context.on('request', (request) => visited.push(new URL(request.url()).host))
   page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(30_000)
 }, 90_000)
 
 afterAll(async () => {

@@ -45,7 +45,7 @@ const address = (query: Record<string, string>) => `http://localhost:${app.port}
 
 async function open(context: BrowserContext, query: Record<string, string>): Promise<Page> {
   const page = await context.newPage()
-  page.setDefaultTimeout(15_000)
+  page.setDefaultTimeout(30_000)
   await page.goto(address(query))
   await page.waitForSelector('body[data-ready]')
   return page

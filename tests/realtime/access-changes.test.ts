@@ -72,7 +72,7 @@ test('I8 a role of a group opens a document, and its end closes the socket withi
     using socket = await open()
     await closedBy(socket, () => removeGroupMember(ctx, { ...group, userId }))
   }
-}, 30_000)
+}, 60_000)
 
 test('a permission without a role, and the feature that it belongs to, open and close sockets', async () => {
   const t = await testInstance()
@@ -95,4 +95,4 @@ test('a permission without a role, and the feature that it belongs to, open and 
     using socket = await open()
     await closedBy(socket, () => removeMemberPermission(ctx, mine))
   }
-}, 30_000)
+}, 60_000)

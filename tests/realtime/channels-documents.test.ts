@@ -49,7 +49,7 @@ test('C-1 C-6 a document has a channel of its own on its own socket: readers hea
   expect(await backend.ask({ t: 'pub', ch, name: 'saved' })).toMatchObject({ t: 'ack', offset: 2 })
   expect(await reader.heard('msg')).toMatchObject({ name: 'saved', from: { user: null } })
   backend.socket.close()
-}, 30_000)
+}, 60_000)
 
 test('C-1 without an identity plane a document has its channel too', async () => {
   await using server = await startSyncServer({ args: ['--port', '0'] })
@@ -62,4 +62,4 @@ test('C-1 without an identity plane a document has its channel too', async () =>
   expect(await a.heard('msg')).toMatchObject({ name: 'hello', from: { user: null } })
   expect((await a.heard('presence')).join).toMatchObject([{ user: null, data: { name: 'A' } }])
   for (const socket of [a, b]) socket.socket.close()
-}, 30_000)
+}, 60_000)

@@ -67,7 +67,7 @@ test('C-1 a document’s token opens its own channel at /realtime, as the docume
   await until(() => bobs.closing?.code === 4404 && adas.closing?.code === 4404, 'closed')
   using late = channels(t, (await createSyncTokenForBackend(t.ctx(), granted)).token)
   expect((await late.closed).code).toBe(4404)
-}, 30_000)
+}, 60_000)
 
 test('T-11 K2 a document’s token in the query opens as many channels’ sockets as documents', async () => {
   const t = await testInstance()
@@ -149,4 +149,4 @@ test('T-20 T-25 people of another issuer are in the channels of the documents th
   await set({ rules: [] })
   expect((await ada.closed).code).toBe(4001)
   expect((await bob.closed).code).toBe(4001)
-}, 30_000)
+}, 60_000)

@@ -48,4 +48,4 @@ test('C-2 one definition gives the types of the client and what the server check
   realtime.destroy()
   const silent = { '~standard': { version: 1 as const, vendor: 'none' } }
   expect(() => defineChannels({ x: { pattern: 'org:{org_id}:x:*', events: { e: silent } } })).toThrow(TypeError)
-}, 30_000)
+}, 60_000)

@@ -88,7 +88,7 @@ describe('an encrypted document', () => {
     await until(() => eve.state.status === 'stopped', 'stopped')
     expect(eve.state).toMatchObject({ reason: 'wrong_key' })
     expect(eve.text.toString()).toBe('')
-  }, 20_000)
+  }, 60_000)
 
   test('E-8 what was not acknowledged is sent again as it was, and once', async () => {
     const room = newRoom()

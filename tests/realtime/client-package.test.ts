@@ -10,7 +10,7 @@ const folder = temporaryDirectory()
 let server: SyncServerProcess
 beforeAll(async () => {
   server = await startSyncServer()
-}, 30_000)
+}, 60_000)
 afterAll(async () => {
   await server?.stop()
   folder[Symbol.dispose]()
@@ -85,4 +85,4 @@ export const used: typeof useDocument = useDocument
   )
   const checked = Bun.spawnSync([join(root, 'node_modules/.bin/tsc'), '-p', folder.path])
   expect(checked.stdout.toString()).toBe('')
-}, 30_000)
+}, 60_000)

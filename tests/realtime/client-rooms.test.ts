@@ -91,7 +91,7 @@ test('a document is of one kind: who speaks the other protocol is refused', asyn
   using stock = stockClient(server.wsUrl, room)
   await stock.closed()
   expect(stock.closes[0]?.code).toBe(4409)
-}, 20_000)
+}, 60_000)
 
 test('a long log is folded by its members, and who comes later begins there', async () => {
   const room = newRoom()
@@ -145,7 +145,7 @@ test('of many who begin a document with a passphrase one is first, and all write
   for (const member of members) await until(() => member.text.toString() === 'xxxx', 'the same')
   expect(members.flatMap(({ problems }) => problems)).toEqual([])
   for (const { destroy } of members) destroy()
-}, 20_000)
+}, 60_000)
 
 test('any CRDT: Loro documents are merged by their members', async () => {
   /** A Loro document as this package takes it. */

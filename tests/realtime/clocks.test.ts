@@ -76,7 +76,7 @@ describe.skipIf(!faketime)('clocks', () => {
     expect(await codeFor(await token(-10))).toBe(4001)
     expect(await codeFor(await token(120, { nbf: issuer.now() + 4 }))).toBe('in')
     expect(await codeFor(await token(120, { nbf: issuer.now() + 60 }))).toBe(4001)
-  }, 30_000)
+  }, 60_000)
 
   test('T-6 a leap of the wall clock neither ends a connection before its token nor lets it live on', async () => {
     const open = async (seconds: number) => {
@@ -106,7 +106,7 @@ describe.skipIf(!faketime)('clocks', () => {
       lasting.socket.close()
     }
     await leapTo(0)
-  }, 40_000)
+  }, 60_000)
 
   test('R-13 documents go on while the clock leaps to and fro: numbers without gaps, nothing lost, presence kept', async () => {
     await leapTo(0)
@@ -134,7 +134,7 @@ describe.skipIf(!faketime)('clocks', () => {
     await reader.synced()
     expect(stateOf(reader.doc)).toBe(stateOf(ada.doc))
     for (const one of members) one[Symbol.dispose]()
-  }, 30_000)
+  }, 60_000)
 })
 
 test('a client whose own clock leaps stays; one that is set back still notices a server that went silent', async () => {
@@ -183,4 +183,4 @@ test('a client whose own clock leaps stays; one that is set back still notices a
     connection.destroy()
     await silent.stop(true)
   }
-}, 20_000)
+}, 60_000)

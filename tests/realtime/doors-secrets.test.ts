@@ -137,7 +137,7 @@ test('D14 T-13 a token that was made for the page of one application opens no so
   talks.say({ t: 'auth', token: jwt })
   for (const socket of [edits, talks]) expect((await socket.heard('err')).code).toBe('unauthenticated')
   expect([edits.closing, talks.closing]).toEqual([undefined, undefined])
-}, 30_000)
+}, 60_000)
 
 test('D8 claims of an application’s own making, in a template or in the session token, give nothing more at a socket', async () => {
   const { t, organization } = w
@@ -212,7 +212,7 @@ test('D8 claims of an application’s own making, in a template or in the sessio
   for (const ch of [`org:${organization.id}:chat:1`, `user:${w.userId}:notifications`, `doc:${docId}`])
     expect([ch, await sub(ch)]).toEqual([ch, expect.objectContaining({ t: 'err', code: 'forbidden' })])
   expect(await sub(`user:${userId}:notifications`)).toMatchObject({ t: 'subbed', can: ['history'] })
-}, 30_000)
+}, 60_000)
 
 async function findSession(sessionId: string) {
   const found = await findSessionState(w.t.ctx(), sessionId)
@@ -267,4 +267,4 @@ test('D16 what sockets hand out is drawn by chance, says nothing of others, and 
   } finally {
     dice.mockRestore()
   }
-}, 30_000)
+}, 60_000)

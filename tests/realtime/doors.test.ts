@@ -165,7 +165,7 @@ test('K14 who was removed resumes nothing with a token that has not ended, where
   waiting.say({ t: 'auth', token: byMessage })
   for (const ends of [old.closed, late.closed, sealed.closed, waiting.closed]) expect((await ends).code).toBe(4403)
   expect(waiting.frames.concat(late.frames, sealed.frames, old.frames).filter((f) => f[0] !== 2)).toEqual([])
-}, 30_000)
+}, 60_000)
 
 test('K7 a document is an instance and an id: no other spelling leads to it, and none to another tenant’s', async () => {
   const [t, other] = [await testInstance(), await testInstance()]
@@ -194,7 +194,7 @@ test('K7 a document is an instance and an id: no other spelling leads to it, and
   for (const path of refused) expect([path, await end(path)]).toEqual([path, 'refused'])
   const none = [`${docId}/`, `/${docId}`, `${docId}%00`, `${docId}%E2%80%AE`, `${docId}${'x'.repeat(10_000)}`]
   for (const path of none) expect([path, await end(path)]).toEqual([path, 'http'])
-}, 30_000)
+}, 60_000)
 
 test('K13 a crowd that comes at once is let in as far as there is room; tokens are made meanwhile', async () => {
   const t = await testInstance()

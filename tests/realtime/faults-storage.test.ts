@@ -272,7 +272,7 @@ test('R-16 a flipped byte in a snapshot is noticed: writers are sent away, and n
   expect((await socket.closed).code).toBe(4503)
   expect(socket.frames.some((frame) => frame[0] === 0)).toBe(false)
   await sql.close()
-}, 30_000)
+}, 60_000)
 
 // Item 14
 

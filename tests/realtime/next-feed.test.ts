@@ -82,4 +82,4 @@ test('K4 a socket of a Next.js application hears of the end of its session withi
   } finally {
     await front.stop(true)
   }
-}, 40_000)
+}, 60_000)

@@ -67,7 +67,7 @@ test('K8 shared tokens are replaced without a restart: the old one holds beside 
   expect(await stopped).toBe(0)
   const { stdout, stderr } = server.output()
   for (const token of [first, second, third]) expect(stdout + stderr).not.toContain(token)
-}, 30_000)
+}, 60_000)
 
 test('K8 a stand-alone server does not start with credentials that would leave the door open', async () => {
   using directory = temporaryDirectory()

@@ -162,7 +162,7 @@ describe('level 3', () => {
     const revoked = raw(`${wsUrl(t)}/${docId}?token=${good}`, { headers: as(t) })
     expect((await revoked.closed).code).toBe(4401)
     expect((await t.server.runtime.database.systemSql`select from sync_rooms where key = ${docId}`).length).toBe(0)
-  }, 30_000)
+  }, 60_000)
 
   test('Y-8 the third refusal of one credential in a minute is an HTTP 401', async () => {
     const t = await testInstance()
@@ -196,7 +196,7 @@ describe('level 3', () => {
     expect(b.closes).toEqual([])
     await bob.setPermissions([])
     expect(await elapsed(() => b.closes[0]?.code === 4403)).toBeLessThan(1000)
-  }, 30_000)
+  }, 60_000)
 
   test.each([
     ['a revoked session', 'revokeSession', 4401],
@@ -254,7 +254,7 @@ describe('level 3', () => {
     expect(performance.now() - start).toBeLessThan(13_000)
     using again = open(t, docId, await ada.token(docId))
     await again.synced()
-  }, 20_000)
+  }, 60_000)
 
   test('what the application’s server granted ends with the membership, and has to be asked for again after a role change', async () => {
     const t = await testInstance()
@@ -276,7 +276,7 @@ describe('level 3', () => {
     await bob.leave()
     await until(() => again.closes[0]?.code === 4403, 'closed', 1000)
     expect(g.closes).toEqual([])
-  }, 20_000)
+  }, 60_000)
 
   test('K1 cookies alone never open a socket; foreign, null and missing origins are refused', async () => {
     const t = await testInstance()
@@ -294,7 +294,7 @@ describe('level 3', () => {
     expect(await upgradeStatus(`${url}?token=${token}`, origin('http://localhost.evil.example'))).toBe(403)
     using withToken = open(t, docId, token)
     await withToken.synced()
-  }, 20_000)
+  }, 60_000)
 
   test('the bearer subprotocol is accepted and never repeated', async () => {
     const t = await testInstance()

@@ -37,7 +37,7 @@ export async function newPerson(browser: Browser, name: string): Promise<Person>
     if (message.type() === 'error') problems.push(`${message.text()} (${message.location().url})`)
   })
   page.on('pageerror', (error) => problems.push(error.message))
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(30_000)
   return { name, page, context, problems }
 }
 

@@ -27,7 +27,7 @@ test('the embedded cluster starts, is found again by its pid file, keeps its fil
   expect(statSync(join(dir, 'run')).mode & 0o077).toBe(0)
   await first.stop()
   expect(() => process.kill(first.pid, 0)).toThrow()
-}, 30_000)
+}, 60_000)
 
 test('a postmaster that dies is launched again and has everything that was committed', async () => {
   const cluster = await startEmbeddedCluster(dir)
@@ -52,7 +52,7 @@ test('a postmaster that dies is launched again and has everything that was commi
   expect(await after`select n from kept`).toHaveLength(1)
   await after.close()
   await cluster.stop()
-}, 30_000)
+}, 60_000)
 
 test('a data directory of another major version is refused with the way to upgrade', async () => {
   writeFileSync(join(dir, 'postgres', 'PG_VERSION'), '17\n')

@@ -97,7 +97,7 @@ test('in every table, a query without a filter shows nothing of another instance
     await emptyEveryTable(owner, b.ctx().instance.id, tables)
     await owner.close()
   }
-}, 30_000)
+}, 60_000)
 
 test('what belongs to the installation is seen by no instance', async () => {
   const t = await testInstance()

@@ -169,7 +169,7 @@ test('a provider that answers nothing delays neither emails nor the texts that i
   await until(async () => (await rowsOf(t)).filter((m) => m.state === 'sent').length === 28)
   release(new Response('', { status: 500 }))
   await mail.stop()
-}, 30_000)
+}, 60_000)
 
 test('SMTP: an answer for good is not asked for twice', async () => {
   const t = await testInstance('production')

@@ -302,7 +302,7 @@ test('twelve hundred people of a domain are brought to it together, and those of
   await imported(1200, 1201)
   const late = await listSuggestions(ada.ctx(), { ...page, userId: 'user_imported1200' })
   expect(late.totalCount).toBe(1)
-}, 30_000)
+}, 60_000)
 
 test('what is switched off for the instance brings nobody, whatever a domain chose before', async () => {
   const { t, ada, key } = await withDomain('automatic_suggestion')
@@ -348,4 +348,4 @@ test('nobody’s address is refused because an organization, a domain or a perso
   })
   const [third, end] = await Promise.all([joins(24), outcome(deleteOrganization(t.ctx(), organizationId))])
   expect([third, end]).toEqual([arrived, 'done'])
-}, 30_000)
+}, 60_000)

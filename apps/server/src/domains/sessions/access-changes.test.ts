@@ -82,7 +82,7 @@ test('every change of roles, groups, permissions and features is in the next tok
     await step()
     expect([name, ...(await holds())]).toEqual([name, ...expected])
   }
-}, 20_000)
+}, 60_000)
 
 test('minting asks the database for nothing, with groups and features too', async () => {
   const t = await testInstance()
@@ -131,7 +131,7 @@ test('a token takes 2,500 characters at most, says that it is partial, and never
   const withCustom = await mint()
   expect(withCustom.length).toBeLessThanOrEqual(4000)
   expect(claimsOf(withCustom)).toMatchObject({ acc: 'partial', note: expect.any(String) })
-}, 30_000)
+}, 60_000)
 
 test('D8 an application’s own claims do not say what somebody holds', async () => {
   const t = await testInstance()

@@ -61,7 +61,7 @@ test('writers at the same time leave neither gaps nor overlaps, in whatever orde
     expect(stored.tail.map(({ seq }) => seq)).toEqual(Array.from({ length: 320 }, (_, i) => i + 1))
   }
   await Promise.all(drivers.map((driver) => driver.close()))
-}, 20_000)
+}, 60_000)
 
 test('a snapshot replaces what it contains, in chunks and compressed, and an older one does not replace it', async () => {
   const { sql, id, load, append } = await room()

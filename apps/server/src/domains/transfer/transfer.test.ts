@@ -429,7 +429,7 @@ test('among thousands one is found by each identifier through an index, under ro
     const byAddress = await planOf(`select id from email_addresses where email_address = 'p77@example.com'`)
     for (const plan of [byName, byAddress]) expect(plan).toMatch(/Index Cond[^}]*(username_key|email_address) = /)
   })
-}, 30_000)
+}, 60_000)
 
 /** What the database does by itself after a while: it plans by what it knows of the tables. Only their owner may. */
 async function analyze(t: TestInstance): Promise<void> {

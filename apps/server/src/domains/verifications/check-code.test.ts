@@ -29,7 +29,7 @@ test('A8 parallel guesses get five comparisons and no more', async () => {
   expect(outcomes.filter((o) => o === 'accepted').length).toBeLessThanOrEqual(1)
   if (outcomes.at(-1) !== 'accepted')
     await expect(checkCode(t.ctx(), { ...subject, code })).rejects.toMatchObject({ code: 'verification_failed' })
-}, 30_000)
+}, 60_000)
 
 test('A8 the right code is refused after five wrong ones, one after the other', async () => {
   const { t, code } = await withCode()

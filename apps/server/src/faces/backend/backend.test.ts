@@ -120,7 +120,7 @@ test('I7 the key of one instance reaches nothing of another, and changes nothing
     if (status === 404 || status >= 500) lost.push([method, path, status])
   }
   expect(lost).toEqual([])
-}, 20_000)
+}, 60_000)
 
 test('without a secret key that is known, no route of the server API answers', async () => {
   const ids = await filled()
@@ -193,7 +193,7 @@ test('parallel requests: one user, one invitation and one membership each, howev
   const { id } = await make('/users', { email_address: ['gus@example.com'], skip_password_requirement: true })
   const member = { user_id: id, role: 'org:member' }
   expect(await statuses(`/organizations/${organizationId}/memberships`, member)).toEqual([1, true])
-}, 20_000)
+}, 60_000)
 
 test('a sign-in token signs in once; revoked it does not; its organization is active for members only', async () => {
   const { t, make, userId } = await filled()

@@ -62,4 +62,4 @@ test('lists and single things of the browser API answer in the shapes that the S
     data: [{ public_user_data: { user_id: userId } }],
     total_count: 1,
   })
-}, 30_000)
+}, 60_000)

@@ -248,7 +248,7 @@ test('where accounts are not told, nothing that somebody set up or that befell t
   await removePassword(t.ctx(), { userId: bob.userId })
   expect(await shape('bob@example.com')).toEqual(nobodys)
   expect((await mailsTo(t, 'bob@example.com')).some((m) => m.template === 'reset_password_code')).toBe(false)
-}, 30_000)
+}, 60_000)
 
 test('A8 whoever took over a session guesses at the password no faster than at a sign-in, and is not kept out of it', async () => {
   const { t } = await withAda({ lockout: { enabled: true, maxAttempts: 5, minutes: 30 } })
@@ -264,7 +264,7 @@ test('A8 whoever took over a session guesses at the password no faster than at a
   const elsewhere = await new TestBrowser(t).post('/client/sign_ins', { identifier: ada, password })
   expect(elsewhere.body.errors[0].code).toBe('user_locked')
   expect((await browser.get(path(''))).status).toBe(200)
-}, 30_000)
+}, 60_000)
 
 test('whoever has a number and no mailbox vouches for a new device by it', async () => {
   const { t, browser } = await withAda({ clientTrust: true, phoneNumber: { use: 'optional' } })

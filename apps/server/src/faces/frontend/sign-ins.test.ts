@@ -153,7 +153,7 @@ test('A1 no order of steps sets a password without the mailed code', async () =>
   expect(begun.status).toBe(200)
   const other = await browser.post('/client/sign_ins', { identifier: ada, password })
   expect(other.body.response.status).toBe('complete')
-}, 30_000)
+}, 60_000)
 
 test('A4 a reset is spent once, also by fifty requests in parallel', async () => {
   const { t, browser } = await withAda()

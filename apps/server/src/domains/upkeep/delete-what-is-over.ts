@@ -33,9 +33,7 @@ const tasks: ((tx: Tx, limit: number) => Promise<number>)[] = [
 ]
 
 /**
- * Deletes what is over in an instance: codes, one-time tokens, sign-ins, sign-ups, client tokens, sessions and clients
- * that nothing is left of, old messages, pictures whose owner is gone, old events, the log of webhooks and old messages
- * of channels. Each batch is a transaction of its own.
+ * Deletes what is over in an instance, table by table. Each batch is a transaction of its own.
  *
  * @param options.mayGoOn asked before each batch, so that a server that stops need not wait
  * @returns how many rows went

@@ -1,5 +1,5 @@
-import { and, inArray, lt, or, sql } from 'drizzle-orm'
-import type { Tx } from '../../database/index.ts'
+import { and, lt, or, sql } from 'drizzle-orm'
+import { deleteSome, type Tx } from '../../database/index.ts'
 import { oneTimeTokens, textMessageCounts, verificationCodes } from './tables.ts'
 
 /** For a day the answer is still why a code or a token is refused; then there is none. */
@@ -13,29 +13,14 @@ const retentionMs = 86_400_000
  */
 export async function deleteOverVerifications(tx: Tx, limit: number): Promise<number> {
   const before = new Date(tx.now().getTime() - retentionMs)
-  const oldCodes = tx.db
-    .select({ id: verificationCodes.id })
-    .from(verificationCodes)
-    .where(lt(verificationCodes.expiresAt, before))
-    .limit(limit)
-  const codes = await tx.db
-    .delete(verificationCodes)
-    .where(inArray(verificationCodes.id, oldCodes))
-    .returning({ id: verificationCodes.id })
-  const oldTokens = tx.db
-    .select({ id: oneTimeTokens.id })
-    .from(oneTimeTokens)
-    .where(or(lt(oneTimeTokens.expiresAt, before), spentRefresh(before)))
-    .limit(limit)
-  const tokens = await tx.db
-    .delete(oneTimeTokens)
-    .where(inArray(oneTimeTokens.id, oldTokens))
-    .returning({ id: oneTimeTokens.id })
+  const codes = await deleteSome(tx, verificationCodes, lt(verificationCodes.expiresAt, before), limit)
+  const over = or(lt(oneTimeTokens.expiresAt, before), spentRefresh(before))
+  const tokens = await deleteSome(tx, oneTimeTokens, over, limit)
   const counts = await tx.db
     .delete(textMessageCounts)
     .where(lt(textMessageCounts.windowStart, new Date(before.getTime() - retentionMs)))
     .returning({ scope: textMessageCounts.scope })
-  return codes.length + tokens.length + counts.length
+  return codes + tokens + counts.length
 }
 
 /** A browser uses up many of these in the life of its session. */

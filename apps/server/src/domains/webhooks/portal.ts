@@ -1,5 +1,5 @@
-import { and, eq, gt, inArray, isNull, lt } from 'drizzle-orm'
-import { type Tx, transaction } from '../../database/index.ts'
+import { and, eq, gt, isNull, lt } from 'drizzle-orm'
+import { deleteSome, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
@@ -21,7 +21,7 @@ export type PortalSession = Omit<typeof webhookPortalSessions.$inferSelect, 'tok
  * @throws {UsherError} `forbidden` for anybody but the application
  */
 export async function createPortalLink(ctx: Ctx | Tx): Promise<{ url: string; expiresAt: Date }> {
-  if (ctx.actor.type !== 'backend') throw new UsherError('forbidden', 'Only the application may do this.')
+  requireSecretKey(ctx)
   return transaction(ctx, async (tx) => {
     const expiresAt = new Date(tx.now().getTime() + linkTtlMs)
     const subjectId = tx.instance.id
@@ -29,6 +29,11 @@ export async function createPortalLink(ctx: Ctx | Tx): Promise<{ url: string; ex
     emit(tx, { type: 'webhookPortal.linkCreated', subject: id, data: {} })
     return { url: `${tx.publicUrl}/webhooks/portal/open#${token}`, expiresAt }
   })
+}
+
+/** Who is in the portal is the system to what they do there, and must not make links for others. */
+function requireSecretKey({ actor }: Ctx | Tx): void {
+  if (actor.type !== 'backend') throw new UsherError('forbidden', 'Only the application may do this.')
 }
 
 /**
@@ -85,7 +90,7 @@ export async function closePortal(ctx: Ctx | Tx, id: string): Promise<void> {
 
 /** Ends all sessions of the portal and makes open links worthless. Endpoints stay. @throws {UsherError} `forbidden` */
 export async function closeAllPortals(ctx: Ctx | Tx): Promise<void> {
-  if (ctx.actor.type !== 'backend') throw new UsherError('forbidden', 'Only the application may do this.')
+  requireSecretKey(ctx)
   await transaction(ctx, async (tx) => {
     await revokeTokensOf(tx, 'webhook_portal', tx.instance.id)
     emit(tx, { type: 'webhookPortal.linksRevoked', subject: tx.instance.id, data: {} })
@@ -103,15 +108,6 @@ async function end(tx: Tx, id?: string): Promise<void> {
 }
 
 /** @returns how many sessions that ran out were deleted */
-export async function deleteOverPortalSessions(tx: Tx, limit: number): Promise<number> {
-  const over = tx.db
-    .select({ id: webhookPortalSessions.id })
-    .from(webhookPortalSessions)
-    .where(lt(webhookPortalSessions.expiresAt, tx.now()))
-    .limit(limit)
-  const gone = await tx.db
-    .delete(webhookPortalSessions)
-    .where(inArray(webhookPortalSessions.id, over))
-    .returning({ id: webhookPortalSessions.id })
-  return gone.length
+export function deleteOverPortalSessions(tx: Tx, limit: number): Promise<number> {
+  return deleteSome(tx, webhookPortalSessions, lt(webhookPortalSessions.expiresAt, tx.now()), limit)
 }

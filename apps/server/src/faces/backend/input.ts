@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
 import { parseJsonBody } from '../../kernel/json.ts'
 import { type Env, isStorableMoment } from '../http.ts'
+import { readText } from '../read-text.ts'
 import { refuseParents } from '../refuse-parents.ts'
 import { noteSchema } from '../route-log.ts'
 
@@ -16,8 +17,7 @@ const maxBytes = 1024 * 1024
  */
 export async function parseBody<T extends z.ZodType>(c: Context<Env>, schema: T): Promise<z.infer<T>> {
   noteSchema(c, schema)
-  const text = await c.req.text()
-  if (text.length > maxBytes) throw new UsherError('request_too_large', 'The body is too large.')
+  const text = await readText(c, maxBytes)
   let value: unknown
   try {
     value = text === '' ? {} : parseJsonBody(text)

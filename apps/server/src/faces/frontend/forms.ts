@@ -2,12 +2,15 @@ import type { Context } from 'hono'
 import type { z } from 'zod'
 import { UsherError } from '../../kernel/errors.ts'
 import { parseJsonBody } from '../../kernel/json.ts'
+import { readText } from '../read-text.ts'
 import { refuseParents } from '../refuse-parents.ts'
 import { noteSchema } from '../route-log.ts'
 import type { FrontendEnv } from './env.ts'
 
 /** Form bodies are small; what is larger is no form of ours. */
 const maxBytes = 256 * 1024
+/** Far more than any form has, lists included. */
+const maxFields = 2000
 
 export type Form = Record<string, unknown>
 
@@ -19,20 +22,24 @@ export type Form = Record<string, unknown>
  */
 export async function readForm(c: Context<FrontendEnv>): Promise<Form> {
   const type = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase()
-  const text = await c.req.text()
-  if (text.length > maxBytes) throw new UsherError('request_too_large', 'The body is too large.')
+  const text = await readText(c, maxBytes)
   if (text === '') return {}
   if (type === 'application/x-www-form-urlencoded') return fromParams(new URLSearchParams(text))
   if (type === 'application/json') return fromJson(text)
   throw new UsherError('request_body_invalid', 'The body must be a form or JSON.')
 }
 
+/** One look at each field: asked for by name, each name would cost a look at all of them. */
 function fromParams(params: URLSearchParams): Form {
-  const form: Form = Object.create(null)
-  for (const key of new Set(params.keys())) {
-    const values = params.getAll(key)
-    form[key] = values.length > 1 ? values : values[0]
+  if (params.size > maxFields) throw new UsherError('request_body_invalid', 'The form has too many fields.')
+  const lists: Record<string, string[]> = Object.create(null)
+  for (const [name, value] of params) {
+    const list = lists[name]
+    if (list) list.push(value)
+    else lists[name] = [value]
   }
+  const form: Form = Object.create(null)
+  for (const name in lists) form[name] = lists[name]?.length === 1 ? lists[name][0] : lists[name]
   return form
 }
 

@@ -16,7 +16,11 @@ import { failExternalAccount, getUser, linkExternalAccount } from '../../domains
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { html, page } from '../platform/page.ts'
+import { readText } from '../read-text.ts'
 import { callerAddress, type FrontendEnv, noteIssued, requireBrowser } from './context.ts'
+
+/** What a provider answers with is a code and a few words. */
+const maxFormBytes = 64 * 1024
 
 /** Where providers send browsers back to. */
 export function oauthCallbackRoutes(): Hono<FrontendEnv> {
@@ -32,7 +36,7 @@ export function oauthCallbackRoutes(): Hono<FrontendEnv> {
   })
   // Some providers answer with a form, which a browser sends across sites without cookies: asked again, it brings them.
   routes.post('/oauth_callback', async (c) => {
-    const form = new URLSearchParams(await c.req.text())
+    const form = new URLSearchParams(await readText(c, maxFormBytes))
     const query = new URLSearchParams()
     for (const name of ['state', 'code', 'error', 'iss', 'user']) {
       const value = form.get(name)

@@ -3,7 +3,10 @@ import { followEmailLink, type LinkOutcome, openEmailLink } from '../../domains/
 import type { EmailLink } from '../../domains/verifications/index.ts'
 import { nameDevice } from '../../kernel/describe-device.ts'
 import { type Html, html, page } from '../platform/page.ts'
+import { readText } from '../read-text.ts'
 import { callerAddress, type FrontendEnv, limitByAddress, noteIssued } from './context.ts'
+
+const maxFormBytes = 16 * 1024
 
 /** `/v1/verify`: the links of emails that prove an address. */
 export function emailLinkRoutes(): Hono<FrontendEnv> {
@@ -18,7 +21,7 @@ export function emailLinkRoutes(): Hono<FrontendEnv> {
     return opened.step === 'use' ? follow(c, token) : confirm(token ?? '', opened.link)
   })
   routes.post('/verify', limitByAddress, async (c) => {
-    const form = new URLSearchParams(await c.req.text())
+    const form = new URLSearchParams(await readText(c, maxFormBytes))
     return follow(c, form.get('token'))
   })
   return routes

@@ -10,8 +10,10 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance } from '../http.ts'
+import { readText } from '../read-text.ts'
 import { html, page } from './page.ts'
 
+const maxFormBytes = 64 * 1024
 const Request = z.object({
   redirect_uri: z.url({ protocol: /^https?$/ }),
   state: z.string().min(1).max(500),
@@ -36,7 +38,7 @@ export function demoProviderRoutes(): Hono<Env> {
   })
   routes.post('/demo-provider/:provider', resolveInstance, async (c) => {
     const { ctx } = open(c)
-    const form = Object.fromEntries(new URLSearchParams(await c.req.text()))
+    const form = Object.fromEntries(new URLSearchParams(await readText(c, maxFormBytes)))
     const request = parseRequest(ctx, c, form)
     const location =
       form.deny === undefined ? await approveDemoSignIn(ctx, request, accountOf(form)) : denyDemoSignIn(ctx, request)

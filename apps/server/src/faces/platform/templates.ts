@@ -11,10 +11,13 @@ import {
 import { UsherError } from '../../kernel/errors.ts'
 import { createCtx } from '../../runtime.ts'
 import { type Env, resolveInstance } from '../http.ts'
+import { readText } from '../read-text.ts'
 import { emailDocument } from './inbox.ts'
 import { type Html, html, page, topBar } from './page.ts'
 import { sameOriginOnly } from './same-origin.ts'
 
+/** As much as the server API takes. */
+const maxFormBytes = 1024 * 1024
 const languageNames = new Intl.DisplayNames('en', { type: 'language' })
 const bar = topBar(html`<a href="/inbox">Inbox</a><a href="/templates/email">Templates</a><a href="/demo">Demo</a>`)
 
@@ -131,7 +134,7 @@ const languageTab = (tag: string, locale: string, address: string) =>
 const codes = (names: string[]) => names.map((name, i) => html`${i > 0 ? ', ' : ''}<code>{{${name}}}</code>`)
 
 async function formOf(c: Context<Env>) {
-  const form = new URLSearchParams(await c.req.text())
+  const form = new URLSearchParams(await readText(c, maxFormBytes))
   const field = (name: string) => form.get(name) ?? ''
   return { locale: field('locale'), subject: field('subject'), body: field('body'), revert: form.has('revert') }
 }

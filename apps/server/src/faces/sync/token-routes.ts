@@ -8,8 +8,13 @@ import {
   type SyncToken,
 } from '../../domains/sync/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { parseJsonBody } from '../../kernel/json.ts'
 import { publicUrlOf } from '../../runtime.ts'
 import { type Env, jsonResponse } from '../http.ts'
+import { readText } from '../read-text.ts'
+
+/** A document's id and little else. */
+const maxBodyBytes = 16 * 1024
 
 const SessionBody = z.strictObject({ doc_id: z.string() })
 const BackendBody = z.strictObject({
@@ -53,10 +58,19 @@ function present(c: Context<Env>, { token, docId, access, expiresAt }: SyncToken
 }
 
 async function parseBody<T extends z.ZodType>(c: Context<Env>, schema: T): Promise<z.infer<T>> {
+  const text = await readText(c, maxBodyBytes)
   const isForm = c.req.header('content-type')?.startsWith('application/x-www-form-urlencoded')
-  const body = await (isForm ? c.req.parseBody() : c.req.json().catch(() => undefined))
+  const body = isForm ? Object.fromEntries(new URLSearchParams(text)) : jsonOf(text)
   if (body === undefined) throw new UsherError('request_body_invalid', 'The body is not JSON.')
   return parse(schema, body)
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return parseJsonBody(text)
+  } catch {
+    return undefined
+  }
 }
 
 function parse<T extends z.ZodType>(schema: T, value: unknown): z.infer<T> {

@@ -22,6 +22,7 @@ import { countAttempt, ipKey } from '../../../kernel/rate-limit.ts'
 import { createCtx } from '../../../runtime.ts'
 import { type Env, resolveInstance, toUsherError } from '../../http.ts'
 import { presentEvents } from '../../presenters/webhook-event.ts'
+import { readText } from '../../read-text.ts'
 import { sameOriginOnly } from '../same-origin.ts'
 import { endpointPage, type Shown } from './endpoint-page.ts'
 import { endpointsPage, newEndpointPage, overPage, unlockPage } from './pages.ts'
@@ -188,9 +189,7 @@ function inputOf(form: URLSearchParams) {
 }
 
 async function formOf(c: PortalContext): Promise<URLSearchParams> {
-  const text = await c.req.text()
-  if (text.length > maxFormBytes) throw new UsherError('request_too_large', 'The form is too large.')
-  return new URLSearchParams(text)
+  return new URLSearchParams(await readText(c, maxFormBytes))
 }
 
 /**

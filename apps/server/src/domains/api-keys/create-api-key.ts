@@ -3,6 +3,7 @@ import { type Tx, takeTurn, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isUniqueViolation, UsherError } from '../../kernel/errors.ts'
 import { newId, randomBase62 } from '../../kernel/ids.ts'
+import { checkName } from '../../kernel/plain-name.ts'
 import { hashToken, seal } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
 import { checkClaims, checkScopes, expiryOf } from './check-input.ts'
@@ -44,12 +45,13 @@ export async function createApiKey(
     const isPerson = tx.actor.type === 'user'
     const scopes = checkScopes(subject, isPerson ? [] : (input.scopes ?? []))
     const claims = checkClaims(isPerson ? null : (input.claims ?? null))
+    const name = checkName(input.name)
     const now = tx.now()
     const expiresAt = expiryOf(now, input.secondsUntilExpiration ?? null)
     const createdBy = tx.actor.type === 'user' ? tx.actor.userId : (input.createdBy ?? null)
     const creatorMembershipId = await findMembershipId(tx, subject, createdBy)
     await takeTurn(tx, `api keys of ${idOf(subject)}`)
-    await makeRoom(tx, subject, input.name)
+    await makeRoom(tx, subject, name)
     const id = newId('apiKey')
     const secret = `ak_${randomBase62(43)}`
     try {
@@ -57,7 +59,7 @@ export async function createApiKey(
         id,
         instanceId: tx.instance.id,
         ...subject,
-        name: input.name,
+        name,
         description: input.description || null,
         secretHash: hashToken(secret),
         sealedSecret: tx.instance.settings.apiKeys.readableSecrets
@@ -76,7 +78,7 @@ export async function createApiKey(
       if (isUniqueViolation(error, 'api_keys_name')) throw nameTaken()
       throw error
     }
-    emit(tx, { type: 'apiKey.created', subject: id, data: factsOf({ ...subject, name: input.name, createdBy }) })
+    emit(tx, { type: 'apiKey.created', subject: id, data: factsOf({ ...subject, name, createdBy }) })
     return { apiKey: await getRow(tx, id), secret }
   })
 }

@@ -4,6 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
+import { checkName } from '../../kernel/plain-name.ts'
 import { requireApplication } from '../../kernel/require-application.ts'
 import { emit } from '../events/index.ts'
 import { addScopes, findScopedMachines } from './scopes.ts'
@@ -45,7 +46,7 @@ export async function createMachine(
     await tx.db.insert(machines).values({
       id,
       instanceId: tx.instance.id,
-      name: input.name,
+      name: checkName(input.name),
       defaultTokenTtl: checkTtl(input.defaultTokenTtl ?? defaultTtl, 'default_token_ttl'),
       createdAt: now,
       updatedAt: now,
@@ -68,7 +69,7 @@ export async function updateMachine(
     const [changed] = await tx.db
       .update(machines)
       .set({
-        ...(name !== undefined && { name }),
+        ...(name !== undefined && { name: checkName(name) }),
         ...(defaultTokenTtl !== undefined && { defaultTokenTtl: checkTtl(defaultTokenTtl, 'default_token_ttl') }),
         updatedAt: tx.now(),
       })

@@ -2,6 +2,7 @@ import { and, eq, ne } from 'drizzle-orm'
 import { type Tx, takeTurn } from '../../database/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
+import { isOneLine, isVisible } from '../../kernel/plain-name.ts'
 import { organizations } from './tables.ts'
 
 /** Slugs that would be taken for something else in an application's addresses. */
@@ -62,19 +63,6 @@ const lookAlikes: Record<string, string> = {
   ɡ: 'g',
 }
 
-/**
- * Invisible characters and those that turn the direction of writing: a name with them reads as another one. The
- * joiners that Indic and Persian words need are left to scripts that need them.
- */
-const invisible = new RegExp(
-  [
-    '[\\p{Co}\\p{Cn}\\u00ad\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b\\u200e\\u200f]',
-    '[\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0e\\ufeff\\uffa0\\u{e0000}-\\u{e0fff}]',
-    // The joiner that shows nothing combines with what stands before it, so it is no part of a class.
-    '\\u034f',
-  ].join('|'),
-  'u',
-)
 const scripts = [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Greek}/u, /\p{Script=Armenian}/u]
 
 const normalize = (name: string) => name.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim()
@@ -96,12 +84,12 @@ export function parseName(name: string): string {
   if (trimmed === '') throw new UsherError('form_param_nil', 'Enter a name.', { param: 'name' })
   if (trimmed.length > 256)
     throw new UsherError('form_param_max_length_exceeded', 'A name has 256 characters at most.', { param: 'name' })
-  if (/[\p{Cc}\p{Cs}]/u.test(trimmed))
+  if (!isOneLine(trimmed))
     throw new UsherError('form_param_format_invalid', 'A name is one line of text.', { param: 'name' })
   const mixed = trimmed
     .split(/[^\p{L}\p{M}]+/u)
     .some((word) => scripts.filter((script) => script.test(word)).length > 1)
-  if (mixed || invisible.test(trimmed)) throw misleading()
+  if (mixed || !isVisible(trimmed)) throw misleading()
   return trimmed
 }
 

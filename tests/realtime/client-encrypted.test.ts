@@ -6,9 +6,11 @@ import {
   type ConnectOptions,
   connect,
   type DocumentKeys,
+  type DocumentStorage,
   encryptedWebSocket,
   fixedDocumentKey,
   indexedDbStorage,
+  type OpenStorage,
   passphraseKeys,
   type SyncProblem,
 } from '@usher/sync'
@@ -197,6 +199,56 @@ describe('an encrypted document', () => {
     using bob = client(room, { key: keys })
     await bob.whenSynced()
     expect(bob.text.toString()).toBe('sealed offline')
+  })
+
+  test('E-8 what has to be sealed anew survives the end of a tab: without the new key, and refused for a moment', async () => {
+    const held = new Map([[0, secret]])
+    const keys: DocumentKeys = {
+      current: async () =>
+        [...held].map(([epoch, key]) => ({ epoch, key })).at(-1) as { epoch: number; key: Uint8Array },
+      get: async (epoch) => held.get(epoch),
+    }
+    const storage = indexedDbStorage({ database: newRoom() })
+    const refuse = {
+      409: (room: string) => server.setEpoch(room, 1),
+      503: (room: string) => {
+        server.room(room).nack = { code: 503, times: 1, retryAfterMs: 60_000 }
+      },
+    }
+    for (const [code, refuses] of Object.entries(refuse)) {
+      const room = newRoom()
+      held.delete(1)
+      let isKilled = false
+      /** A tab that is killed writes nothing any more. */
+      const ofTab: OpenStorage = async (name) =>
+        new Proxy(await storage(name), {
+          get: (place, method: keyof DocumentStorage) => (isKilled ? () => new Promise(() => {}) : place[method]),
+        })
+      const ada = client(room, { key: keys, storage: ofTab })
+      await ada.whenSynced()
+      await write(ada, 'first ')
+      server.room(room).nacked = 0
+      refuses(room)
+      ada.text.insert(ada.text.length, `refused with ${code}`)
+      if (code === '503') await until(() => server.room(room).nacked > 0, 'refused')
+      await Bun.sleep(100)
+      // Before there is a key to seal it with, or time for another try.
+      isKilled = true
+      ada.destroy()
+      held.set(1, new Uint8Array(32).fill(9))
+      using again = client(room, { key: keys, storage })
+      await again.restored
+      expect(again.text.toString()).toBe(`first refused with ${code}`)
+      await Promise.all([again.whenSynced(), again.whenSaved()])
+      using bob = client(room, { key: keys })
+      await bob.whenSynced()
+      expect(bob.text.toString()).toBe(`first refused with ${code}`)
+      // Nothing of it is left to be sent another time.
+      const place = await storage(`${server.url}/${room}`)
+      const endsAt = Date.now() + 10_000
+      while ((await place.load()).outbox.length > 0 && Date.now() < endsAt) await Bun.sleep(10)
+      expect((await place.load()).outbox).toEqual([])
+    }
   })
 
   test('what the server cannot take now comes later; what it never takes is told', async () => {

@@ -9,8 +9,10 @@ export type FakeRoom = {
   epoch: number
   params: Uint8Array
   sockets: Set<Bun.ServerWebSocket<Data>>
-  /** Code that the next appends are refused with. */
-  nack: { code: number; times: number }
+  /** Code that the next appends are refused with, and when to try again. */
+  nack: { code: number; times: number; retryAfterMs?: number }
+  /** How many were refused. */
+  nacked: number
   /** Nothing is acknowledged, or given back, while it is true. */
   mute: boolean
   access: 0 | 1
@@ -29,6 +31,7 @@ export function startLogServer() {
       params: new Uint8Array(),
       sockets: new Set(),
       nack: { code: 0, times: 0 },
+      nacked: 0,
       mute: false,
       access: 1 as const,
     }
@@ -88,7 +91,8 @@ export function startLogServer() {
       )
     if (mine.nack.times > 0) {
       mine.nack.times--
-      return answer(0x84, cseq, mine.nack.code, 10)
+      mine.nacked++
+      return answer(0x84, cseq, mine.nack.code, mine.nack.retryAfterMs ?? 10)
     }
     const epoch = new DataView(envelope.buffer, envelope.byteOffset).getUint32(4)
     if (epoch < mine.epoch) return answer(0x84, cseq, 409, 0)

@@ -22,10 +22,13 @@ const contentOverhead = 41
 /** Appends that may be under way at once. */
 const inFlight = 100
 
+/** Before the id of what lies on this device and has to be sealed anew: as it is it has no place in its session any more. */
+const unsealed = 'again '
+
+type Sealed = { id: string; envelope: Uint8Array }
+
 /** Sealed, and not known to be durable. Sent again as it is, so that a repetition is an exact one (E-8). */
-type Outgoing = {
-  id: string
-  envelope: Uint8Array
+type Outgoing = Sealed & {
   epoch: number
   /** Its number on this connection, once it is sent; infinite for what is not sent as it is. */
   cseq: number | undefined
@@ -39,6 +42,12 @@ export class EncryptedOutbox {
   private cseq = 0
   private outbox: Outgoing[] = []
   private batch: Uint8Array[] = []
+  /** Ids under which what is in the batch lies on this device, where it had to be sealed anew or could not be sealed. */
+  private batchIds: string[] = []
+  /** What of a batch lies there. */
+  private readonly kept = new WeakSet<Uint8Array>()
+  /** What lay there at the start. */
+  private restored: Sealed[] = []
   private sealing = 0
   private owesState = false
   private timer: ReturnType<typeof setTimeout> | undefined
@@ -51,7 +60,8 @@ export class EncryptedOutbox {
   }
 
   get isEmpty(): boolean {
-    return this.batch.length === 0 && this.sealing === 0 && this.outbox.length === 0 && !this.owesState
+    const isWaiting = this.batch.length > 0 || this.restored.length > 0 || this.owesState
+    return !isWaiting && this.sealing === 0 && this.outbox.length === 0
   }
 
   /** A change, to be sealed with those that follow at once. */
@@ -82,14 +92,13 @@ export class EncryptedOutbox {
   }
 
   restore(waiting: readonly { id: string; bytes: Uint8Array }[]): void {
-    const restored = waiting.map(({ id, bytes }) => ({
-      id,
-      envelope: bytes,
-      epoch: parseEnvelope(bytes).epoch,
-      cseq: undefined,
-      limit: undefined,
-    }))
-    this.outbox = [...restored, ...this.outbox]
+    const sealed = waiting.map(({ id, bytes: envelope }) => ({ id, envelope }))
+    const isUnsealed = ({ id }: Sealed) => id.startsWith(unsealed)
+    this.restored = sealed.filter(isUnsealed)
+    const asTheyAre = sealed
+      .filter((one) => !isUnsealed(one))
+      .map((one) => ({ ...one, epoch: parseEnvelope(one.envelope).epoch, cseq: undefined, limit: undefined }))
+    this.outbox = [...asTheyAre, ...this.outbox]
   }
 
   opened(): void {
@@ -121,7 +130,9 @@ export class EncryptedOutbox {
     const { contentType } = state.host.crdt
     const limit = state.welcome?.envelopeBytes ?? usualEnvelopeBytes
     const updates = this.updates(unpaddedLength(limit - overhead, state.host.padding) - contentOverhead)
+    const ids = this.batchIds
     this.batch = []
+    this.batchIds = []
     this.sealing += updates.length
     this.sealed = this.sealed.then(async () => {
       for (const [i, data] of updates.entries())
@@ -141,13 +152,46 @@ export class EncryptedOutbox {
           this.send()
         } catch {
           // No key at the moment: later, in the same order.
-          this.sealing -= updates.length - i
-          this.batch = [...updates.slice(i), ...this.batch]
+          const left = updates.slice(i)
+          const leftIds = await this.keep(left, ids)
+          this.sealing -= left.length
+          this.batch = [...left, ...this.batch]
+          this.batchIds = [...leftIds, ...this.batchIds]
           if (!state.destroyed) this.timer ??= setTimeout(() => this.seal(), 2_000)
-          break
+          state.host.changed()
+          return
         }
+      if (ids.length > 0) state.write((storage) => storage.forget(ids))
       state.host.changed()
     })
+  }
+
+  /**
+   * Keeps on this device, under the key that there is, what cannot be sealed for the others yet.
+   *
+   * @param before ids under which some of it lies there
+   * @returns ids under which all of it does; those from before if there is no key at all
+   */
+  private async keep(updates: Uint8Array[], before: string[]): Promise<string[]> {
+    const { state } = this
+    const { host, keys, place } = state
+    if (!host.storage || updates.every((update) => this.kept.has(update))) return before
+    try {
+      const sender = createSender({ ...(await keys.current()), room: host.docId })
+      const { seq, chain } = place
+      const contents = updates.map((data) => encodeContent({ type: host.crdt.contentType, seq, chain, data }))
+      const envelopes = await Promise.all(contents.map((content) => sender.seal(envelopeKind.update, content)))
+      const sealed = envelopes.map((envelope) => ({ id: unsealed + idOf(envelope), envelope }))
+      state.write(async (storage) => {
+        for (const { id, envelope } of sealed) await storage.keep(id, envelope)
+        if (before.length > 0) await storage.forget(before)
+      })
+      state.store(updates)
+      for (const update of updates) this.kept.add(update)
+      return sealed.map(({ id }) => id)
+    } catch {
+      return before
+    }
   }
 
   /** What was written, as few updates that are small enough to be taken. Others may see one of them before the next. */
@@ -249,28 +293,47 @@ export class EncryptedOutbox {
     }
   }
 
-  /** What was sealed under a key that is no longer written with. */
+  /** What was sealed under a key that is no longer written with, and what was to be sealed anew when a tab was closed. */
   resealOld(): void {
     const { synced, serverEpoch } = this.state
     if (!synced) return
     const old = this.outbox.filter(({ epoch, cseq }) => epoch < serverEpoch && cseq === undefined)
-    if (old.length > 0) this.sealAgain(old)
+    const { restored } = this
+    this.restored = []
+    if (restored.length + old.length > 0) this.sealAgain([...restored, ...old])
   }
 
-  /** Not taken by the server, so it has to have a new place in its session: others refuse what comes out of order. */
-  private async sealAgain(outgoing: Outgoing[], afterMs = 0): Promise<void> {
+  /**
+   * Not taken by the server, so it has to have a new place in its session: others refuse what comes out of order. Until it has
+   * one it lies on this device as what it was.
+   */
+  private async sealAgain(sealed: readonly Sealed[], afterMs = 0): Promise<void> {
     const { state } = this
+    this.sealing += sealed.length
     const receiver = createReceiver({ keys: state.keys, room: state.host.docId })
-    const updates = []
-    for (const { envelope } of outgoing) {
+    const updates: Uint8Array[] = []
+    const ids: string[] = []
+    for (const { id, envelope } of sealed) {
+      const isThere = id.startsWith(unsealed)
+      const there = isThere ? id : unsealed + id
       const { opened, error } = await settle(receiver.open(envelope))
-      if (opened) updates.push(decodeContent(opened.plaintext).data)
-      else
-        state.problem({ code: 'refused', message: 'a change of an earlier time cannot be sent any more', cause: error })
+      if (!opened) {
+        const message = 'a change of an earlier time cannot be sent any more'
+        state.problem({ code: 'refused', message, cause: error })
+        if (isThere) state.write((storage) => storage.forget([id]))
+        continue
+      }
+      const { data } = decodeContent(opened.plaintext)
+      updates.push(data)
+      this.kept.add(data)
+      ids.push(there)
+      if (!isThere) state.write((storage) => storage.keep(there, envelope))
     }
     this.sender = undefined
+    this.sealing -= sealed.length
     this.batch = [...updates, ...this.batch]
-    this.forget((each) => outgoing.includes(each))
+    this.batchIds = [...ids, ...this.batchIds]
+    this.forget((each) => sealed.includes(each))
     clearTimeout(this.timer)
     this.timer = setTimeout(() => this.seal(), afterMs)
   }

@@ -58,11 +58,31 @@ test.each([{ command: ['start'] }, { command: ['sync-server', 'start', '--token'
   },
 )
 
-test('unknown commands and flags are refused with the usage', async () => {
-  expect(await runUsher(['fly'])).toMatchObject({ code: 1 })
-  const { code, stderr } = await runUsher(['start', '--prot', '1'])
+test.each([
+  { command: ['fly'], says: 'no command "fly"' },
+  { command: ['start', '--prot', '1'], says: '--prot' },
+  { command: ['apply', '--yes', '--dry-run'], says: 'usher apply has no option --dry-run' },
+  { command: ['export', 'everything.jsonl'], says: 'usher export takes no "everything.jsonl"' },
+  { command: ['keys'], says: '/proc/nowhere: no such file or directory' },
+])('what cannot be meant is refused in a sentence: $command', async ({ command, says }) => {
+  const { code, stdout, stderr } = await runUsher([...command, '--data', '/proc/nowhere'])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toContain(says)
+  expect(stderr).not.toContain('    at ')
+})
+
+test('help of one command speaks of that command', async () => {
+  const { code, stdout } = await runUsher(['audit', '--help'])
+  expect(code).toBe(0)
+  expect(stdout).toStartWith('usher audit verify')
+  expect(stdout).not.toContain('usher keys')
+  expect((await runUsher(['help'])).stdout).toContain('keys rotate')
+})
+
+test('a database that is away is named, without its password', async () => {
+  const { code, stderr } = await runUsher(['keys'], { DATABASE_URL: 'postgres://usher:confided@127.0.0.1:1/usher' })
   expect(code).toBe(1)
-  expect(stderr).toContain('--prot')
+  expect(stderr.trim()).toBe('DATABASE_URL: there is no PostgreSQL at 127.0.0.1:1 (for usher).')
 })
 
 test('further instances have keys and settings of their own, also beside a running server', async () => {

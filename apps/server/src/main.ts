@@ -1,40 +1,8 @@
 #!/usr/bin/env bun
 import { parseArgs } from 'node:util'
+import { explain } from './commands/explain.ts'
+import { checkUsage, usageOf } from './commands/usage.ts'
 import { ConfigError, loadConfig } from './config.ts'
-import { UsherError } from './kernel/errors.ts'
-
-const usage = `usher <command>
-
-  start [--port N] [--data DIR] [--listen HOST] [--json]     serve everything on one port
-  sync-server start [--token T] [--token-file FILE] [--port N] [--data DIR] [--listen HOST] [--json]
-                                                             serve realtime documents alone; SIGHUP reads FILE again
-  sync-server start --issuer URL --audience A [--jwks URL] [--rules FILE.json] …
-                                                             to holders of another issuer's tokens
-  sync rooms [--instance NAME] [--json]                      documents: what there is, and what they take
-  sync inspect DOCUMENT [--instance NAME] [--json]           one of them; exits with 1 if it is not whole
-  sync export DOCUMENT [--format update | json | text] [--instance NAME] [--out FILE]
-  keys [--instance NAME] [--data DIR] [--json]               show an instance's keys; without a name the default's
-  keys rotate [--instance NAME] [--revoke] [--json]          a new signing key; the old one verifies on, or not
-  instances create NAME [--host HOST] [--production] [--application ID] [--json]
-  instances list [--json]
-  instances settings NAME [--set FILE.json] [--json]
-  connections list | providers | enable KEY… | disable KEY… | remove KEY [--instance NAME] [--json]
-  connections set KEY --client-id ID --client-secret-file FILE [--scopes A,B] [--name N] [--custom FILE.json]
-                                                             social providers
-  pull [--out FILE] [--force] [--instance NAME]              what an instance is, as usher.config.ts
-  diff [--file FILE] [--instance NAME] [--json]              what apply would change; exits with 2 if anything
-  apply [--file FILE] [--instance NAME] [--yes] [--json]     make the instance what the file says
-  promote [--from NAME] [--to NAME] [--host HOST] [--yes] [--json]
-                                                             make the production instance like the development one
-  doctor [--instance NAME] [--offline] [--json]              what production demands and is missing; exits with 1
-  audit verify [--instance NAME] [--organization ID] [--against FILE] [--json]
-                                                             whether every entry of the audit logs is as it was written
-  audit export [--instance NAME] [--organization ID] [--format jsonl | csv] [--out FILE]
-  import users FILE [--instance NAME] [--dry-run] [--keep-ids] [--again] [--rejects FILE] [--no-events] [--json]
-                                                             CSV, JSON Lines or JSON; goes on where it was stopped
-  export [--instance NAME] [--out FILE] [--json]             everything back, hashes included, as JSON Lines
-
-Settings come from the environment too: see docs/configuration.md.`
 
 const options = {
   port: { type: 'string' },
@@ -79,14 +47,16 @@ const options = {
 async function main() {
   const { values, positionals } = parseArgs({ args: process.argv.slice(2), options, allowPositionals: true })
   const [command, ...rest] = positionals
-  if (values.help || command === undefined) return console.log(usage)
+  if (values.help || command === undefined || command === 'help')
+    return console.log(usageOf(command === 'help' ? rest[0] : command))
+  checkUsage(positionals, Object.keys(values))
   const flags = { port: values.port, dataDir: values.data, listen: values.listen }
   // Each command loads only what it needs: the stand-alone sync server never loads the identity plane.
   switch (command) {
     case 'start':
       return (await import('./commands/start.ts')).start(loadConfig(process.env, flags), { json: values.json ?? false })
     case 'sync-server': {
-      if (rest[0] !== 'start') throw new ConfigError(usage)
+      if (rest[0] !== 'start') throw new ConfigError(usageOf(command))
       return (await import('./commands/sync-server.ts')).startSyncServer(loadConfig(process.env, flags), values)
     }
     case 'sync':
@@ -94,7 +64,7 @@ async function main() {
     case 'keys':
       if (rest[0] === 'rotate')
         return (await import('./commands/keys.ts')).rotateKeys(loadConfig(process.env, flags), values)
-      if (rest[0] !== undefined) throw new ConfigError(`usher keys [rotate]: there is no "${rest[0]}".\n\n${usage}`)
+      if (rest[0] !== undefined) throw new ConfigError(`There is no "keys ${rest[0]}".\n\n${usageOf(command)}`)
       return (await import('./commands/instances.ts')).showKeys(loadConfig(process.env, flags), values)
     case 'connections':
       return (await import('./commands/connections.ts')).manageConnections(loadConfig(process.env, flags), rest, values)
@@ -116,16 +86,10 @@ async function main() {
       return (await import('./commands/transfer.ts')).importFile(loadConfig(process.env, flags), rest, values)
     case 'export':
       return (await import('./commands/transfer.ts')).exportFile(loadConfig(process.env, flags), values)
-    default:
-      throw new ConfigError(`There is no command "${command}".\n\n${usage}`)
   }
 }
 
 main().catch((error) => {
-  const expected =
-    error instanceof ConfigError || error instanceof UsherError || error?.code?.startsWith('ERR_PARSE_ARGS')
-  // Bun's own message has an excerpt of the source around it.
-  if (error?.code === 'EADDRINUSE') console.error(`${error.message} Choose another one: --port N`)
-  else console.error(expected ? error.message : error)
+  console.error(explain(error))
   process.exit(1)
 })

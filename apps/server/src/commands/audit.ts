@@ -11,6 +11,7 @@ import {
 import type { Ctx } from '../kernel/ctx.ts'
 import { createCtx, type Runtime } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
+import { usageOf } from './usage.ts'
 
 type Flags = {
   instance?: string | undefined
@@ -20,9 +21,6 @@ type Flags = {
   out?: string | undefined
   json?: boolean | undefined
 }
-
-const usage = `usher audit verify [--instance NAME] [--organization ID] [--against FILE] [--json]
-usher audit export [--instance NAME] [--organization ID] [--format jsonl | csv] [--out FILE]`
 
 /** `usher audit verify | export` */
 export function audit(config: Config, [verb]: string[], flags: Flags): Promise<void> {
@@ -37,7 +35,7 @@ export function audit(config: Config, [verb]: string[], flags: Flags): Promise<v
         await catchUp(ctx, runtime)
         return exportLog(ctx, flags)
       default:
-        throw new ConfigError(usage)
+        throw new ConfigError(usageOf('audit'))
     }
   })
 }

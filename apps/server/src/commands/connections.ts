@@ -3,6 +3,7 @@ import { type Config, ConfigError } from '../config.ts'
 import { type CustomProvider, knownProviders } from '../domains/connections/index.ts'
 import type { Runtime } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
+import { usageOf } from './usage.ts'
 
 type Flags = {
   json?: boolean | undefined
@@ -24,8 +25,7 @@ export function manageConnections(config: Config, [verb, ...keys]: string[], fla
   return withRuntime(config, async ({ instances }) => {
     const { id } = findInstance(instances, flags.instance)
     for (const provider of keys) await change(instances, id, verb, provider, flags)
-    if (keys.length === 0 && verb !== 'list')
-      throw new ConfigError('usher connections list | providers | enable KEY… | disable KEY… | set KEY | remove KEY')
+    if (keys.length === 0 && verb !== 'list') throw new ConfigError(usageOf('connections'))
     show(instances, id, flags)
   })
 }
@@ -54,7 +54,7 @@ async function change(
         ...(flags.custom && { custom: parseCustom(read(flags.custom)) }),
       })
     default:
-      throw new ConfigError('usher connections list | providers | enable KEY… | disable KEY… | set KEY | remove KEY')
+      throw new ConfigError(usageOf('connections'))
   }
 }
 

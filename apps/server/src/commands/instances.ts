@@ -3,6 +3,7 @@ import { type Config, ConfigError } from '../config.ts'
 import type { Instance, InstanceSummary } from '../domains/instances/index.ts'
 import { UsherError } from '../kernel/errors.ts'
 import { openRuntime, type Runtime } from '../runtime.ts'
+import { usageOf } from './usage.ts'
 
 type Flags = {
   instance?: string | undefined
@@ -48,14 +49,15 @@ export function manageInstances(config: Config, [verb, name]: string[], flags: F
         )
       }
       case 'settings': {
-        const instance = findInstance(instances, name ?? '')
+        if (!name) throw new ConfigError('usher instances settings NAME: the name is missing.')
+        const instance = findInstance(instances, name)
         const settings = flags.set
           ? await instances.changeSettings(instance.id, readJson(flags.set))
           : instance.settings
         return print(flags, settings, JSON.stringify(settings, null, 2))
       }
       default:
-        throw new ConfigError('usher instances create NAME | list | settings NAME')
+        throw new ConfigError(usageOf('instances'))
     }
   })
 }

@@ -30,6 +30,7 @@ function greeting(ready: { url: string; publishable_key: string; data: string; d
 
     Demo              ${ready.url}/demo
     Inbox             ${ready.url}/inbox
+    Documentation     ${ready.url}/docs
     Publishable key   ${ready.publishable_key}
     Secret key        run \`npm run usher -- keys\`
     Data              ${ready.data} (${ready.database === 'embedded' ? 'embedded PostgreSQL' : 'PostgreSQL'})

@@ -10,6 +10,7 @@ import {
   readSealed,
   readUpdates,
 } from '../domains/sync/inspect-rooms.ts'
+import { usageOf } from './usage.ts'
 
 type Flags = {
   instance?: string | undefined
@@ -18,18 +19,12 @@ type Flags = {
   json?: boolean | undefined
 }
 
-const usage = `usher sync rooms [--instance NAME] [--json]
-usher sync inspect DOCUMENT [--instance NAME] [--json]
-usher sync export DOCUMENT [--instance NAME] [--format update | json | text] [--out FILE]
-
-An encrypted document is exported as it is, sealed. Rooms of a stand-alone server: --instance standalone.`
-
 const listedAtMost = 100_000
 
 /** `usher sync rooms | inspect | export`: beside a running server, or without one. */
 export async function sync(config: Config, [verb, docId]: string[], flags: Flags): Promise<void> {
   const work = { rooms, inspect, export: exportRoom }[verb ?? '']
-  if (!work || (verb !== 'rooms' && docId === undefined)) throw new ConfigError(usage)
+  if (!work || (verb !== 'rooms' && docId === undefined)) throw new ConfigError(usageOf('sync'))
   // Not the whole runtime: the database may be that of a stand-alone server, which knows no instances.
   const database = await openDatabase(config, { visitor: true, tenantConnections: 1, systemConnections: 1 })
   try {
@@ -88,7 +83,7 @@ async function exportRoom({ systemSql }: Database, flags: Flags, docId: string):
     case 'text':
       return give(out, `${textOf(updates)}\n`)
     default:
-      throw new ConfigError(usage)
+      throw new ConfigError(usageOf('sync'))
   }
 }
 

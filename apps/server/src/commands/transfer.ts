@@ -1,9 +1,19 @@
 import { once } from 'node:events'
-import { chmodSync, createWriteStream, existsSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  createWriteStream,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { type Config, ConfigError } from '../config.ts'
 import { exportInstance, type ImportReport, importUsers, type Reject } from '../domains/transfer/index.ts'
 import { createCtx } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
+import { usageOf } from './usage.ts'
 
 type Flags = {
   instance?: string | undefined
@@ -18,8 +28,10 @@ type Flags = {
 
 /** `usher import users FILE` */
 export function importFile(config: Config, [what, file]: string[], flags: Flags): Promise<void> {
-  if (what !== 'users' || !file) throw new ConfigError('usher import users FILE: the file is missing.')
+  if (what !== 'users') throw new ConfigError(usageOf('import'))
+  if (!file) throw new ConfigError('usher import users FILE: the file is missing.')
   if (!existsSync(file)) throw new ConfigError(`There is no file ${file}.`)
+  if (statSync(file).isDirectory()) throw new ConfigError(`${file} is a directory: name the file in it.`)
   return withRuntime(config, async (runtime) => {
     const instance = findInstance(runtime.instances, flags.instance)
     const rejectsFile = flags.rejects ?? `${file}.rejects.jsonl`

@@ -1,7 +1,7 @@
 import { SQL } from 'bun'
 import type { BunSQLDatabase } from 'drizzle-orm/bun-sql'
 import { drizzle } from 'drizzle-orm/bun-sql'
-import type { Config } from '../config.ts'
+import { type Config, ConfigError } from '../config.ts'
 import type { Keyring } from '../kernel/secrets.ts'
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded.ts'
 import { migrate } from './migrate.ts'
@@ -45,6 +45,8 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
   const owner = connect({ max: 1 })
   try {
     await migrate(owner)
+  } catch (error) {
+    throw config.databaseUrl ? explained(error, config.databaseUrl) : error
   } finally {
     await owner.close()
   }
@@ -71,6 +73,19 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
       if (embedded && (!options.visitor || embedded.launched)) await embedded.stop()
     },
   }
+}
+
+/** Without the URL's password: what is printed may end up in a log that many read. */
+function explained(error: unknown, databaseUrl: string): unknown {
+  const { code, errno, message } = error as { code?: string; errno?: string; message: string }
+  const { hostname, port, pathname } = new URL(databaseUrl)
+  const server = `${hostname}:${port || 5432}`
+  // What PostgreSQL says of a password, a role or a database that it does not accept (SQLSTATE 28xxx, 3D000).
+  if (/^(28|3D)/.test(errno ?? '')) return new ConfigError(`DATABASE_URL: ${server} answers: ${message}.`)
+  if (!code?.startsWith('ERR_POSTGRES_CONNECTION')) return error
+  return new ConfigError(
+    `DATABASE_URL: there is no PostgreSQL at ${server} (for ${pathname.slice(1) || 'its database'}).`,
+  )
 }
 
 function connector(databaseUrl: string | undefined, embedded: EmbeddedCluster | undefined) {

@@ -25,7 +25,7 @@ import { presentEvents } from '../../presenters/webhook-event.ts'
 import { readText } from '../../read-text.ts'
 import { sameOriginOnly } from '../same-origin.ts'
 import { endpointPage, type Shown } from './endpoint-page.ts'
-import { endpointsPage, newEndpointPage, overPage, unlockPage } from './pages.ts'
+import { endpointsPage, newEndpointPage, overPage, problemPage, unlockPage } from './pages.ts'
 
 const base = '/webhooks/portal'
 const maxFormBytes = 64 * 1024
@@ -48,6 +48,8 @@ const LogQuery = z.object({
  */
 export function webhookPortalRoutes(): Hono<PortalEnv> {
   const routes = new Hono<PortalEnv>()
+  // A person is looking at whatever comes of it.
+  routes.onError((error, c) => problemPage(toUsherError(error, c.var.log)))
   routes.use(base, resolveInstance)
   routes.use(`${base}/*`, resolveInstance)
   routes.on('POST', [base, `${base}/*`], sameOriginOnly)
@@ -145,6 +147,9 @@ export function webhookPortalRoutes(): Hono<PortalEnv> {
       return back(c, id, 'replayed', run)
     }),
   )
+  routes.all(`${base}/*`, () => {
+    throw new UsherError('resource_not_found', 'There is nothing at this address.')
+  })
   return routes
 }
 

@@ -22,9 +22,9 @@ type PortalPage = { title: string; body: Html; status?: number; script?: string 
 
 /** A page of the portal. Without a referrer its forms would say `Origin: null`, and could not be told from another page's. */
 export function portalPage({ title, body, status = 200, script }: PortalPage): Response {
-  const shown = page({ title: `${title} · Webhooks`, body, style, ...(script && { script }) })
+  const shown = page({ title: `${title} · Webhooks`, body, status, style, ...(script && { script }) })
   shown.headers.set('referrer-policy', 'same-origin')
-  return new Response(shown.body, { status, headers: shown.headers })
+  return shown
 }
 
 /** Until when the portal is open, and the way out of it. */
@@ -76,6 +76,22 @@ export function overPage(error?: UsherError): Response {
 <p class="card" role="${error ? 'alert' : 'status'}">${error ? (reasons[error.code] ?? error.message) : 'Nobody can go on here with this session.'}</p>
 <p class="muted">Ask for a new link where you got the last one.</p></main>`,
   })
+}
+
+/** What went wrong, for the person who looks at it. */
+export function problemPage(error: UsherError): Response {
+  const titles: Record<number, string> = { 403: 'Not done', 404: 'Not here', 413: 'Too large', 429: 'Please wait' }
+  const title = titles[error.status] ?? 'Something went wrong'
+  const seconds = error.details.retryAfterSeconds
+  const shown = portalPage({
+    title,
+    status: error.status,
+    body: html`<main class="stack"><h1>${title}</h1>
+<p class="card" role="alert">${error.message}${seconds === undefined ? '' : ` It goes on in ${seconds} s.`}</p>
+<p><a href="${base}">All endpoints</a></p></main>`,
+  })
+  if (seconds !== undefined) shown.headers.set('retry-after', String(seconds))
+  return shown
 }
 
 export function endpointsPage(portal: PortalSession, endpoints: WebhookEndpoint[]): Response {

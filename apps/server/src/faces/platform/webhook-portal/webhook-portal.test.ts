@@ -182,4 +182,31 @@ test('J11 what a link leads to is told with the link, the session and the host, 
   const statuses = []
   for (let i = 0; i < 61; i++) statuses.push((await post(t, '/endpoints/none/test', {}, { cookie: again })).status)
   expect([statuses.filter((status) => status === 404).length, statuses.at(-1)]).toEqual([60, 429])
+  const refused = await post(t, '/endpoints/none/test', {}, { cookie: again })
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+  expect(await refused.text()).toContain('Please wait')
+})
+
+test('a person sees a page, whatever comes of what they asked the portal for', async () => {
+  const t = await testInstance()
+  const cookie = await opened(t)
+  const large = { url: `${literal}/${'x'.repeat(70_000)}` }
+  const answers: [Promise<Response>, number, string][] = [
+    [t.fetch(`${base}/endpoints/whep_nobody`, { headers: { cookie } }), 404, 'There is no such endpoint'],
+    [t.fetch(`${base}/elsewhere`, { headers: { cookie } }), 404, 'nothing at this address'],
+    [t.fetch(`${base}/elsewhere`), 401, 'not open in this browser'],
+    [post(t, '/endpoints', { url: literal }, { cookie, origin: 'https://evil.example' }), 403, 'its own page only'],
+    [post(t, '/endpoints', large, { cookie }), 413, 'too large'],
+  ]
+  for (const [asked, status, words] of answers) {
+    const answer = await asked
+    const text = await answer.text()
+    expect([answer.status, text.includes(words), text.startsWith('<!doctype html>')]).toEqual([status, true, true])
+    expect(answer.headers.get('content-security-policy')).toContain("frame-ancestors 'none'")
+  }
+  // An opened link that is sent too often is told the same way.
+  const { attemptsPerMinute } = t.ctx().instance.settings.rateLimits
+  for (let i = 0; i < attemptsPerMinute; i++) await open(t, 'x')
+  const over = await open(t, 'x')
+  expect([over.status, (await over.text()).includes('Please wait')]).toEqual([429, true])
 })

@@ -4,7 +4,6 @@ import {
   type ConnectionState,
   type ConnectOptions,
   connect,
-  fixedDocumentKey,
   indexedDbStorage,
   tokenWebSocket,
 } from '@usher/sync'
@@ -248,11 +247,6 @@ describe('a connection', () => {
     await bob.whenSynced()
     expect(bob.text.toString()).toBe('meanwhile')
   }, 60_000)
-})
-
-test('an encrypted document has no channel, which would be in clear', () => {
-  using ada = client('sealed', { key: fixedDocumentKey(new Uint8Array(32)), autoConnect: false })
-  expect(() => ada.channel()).toThrow(TypeError)
 })
 
 test('another CRDT than Yjs needs an encrypted room', () => {

@@ -48,8 +48,10 @@ test('E-1 E-7 neither what the server hears nor what lies in its database tells 
       'Cursor of Wolfgang',
       'Everything so far, folded',
       'titel-des-dokuments',
+      'Said beside the document',
+      'Mood of Wolfgang',
     ]
-    const [line, cursor, folded, title] = secrets as [string, string, string, string]
+    const [line, cursor, folded, title, said, mood] = secrets as [string, string, string, string, string, string]
     const document = async () => {
       const connection = connect({
         url: urlOf(t),
@@ -67,6 +69,12 @@ test('E-1 E-7 neither what the server hears nor what lies in its database tells 
     ada.doc.getMap('meta').set('title', title)
     ada.awareness.setLocalStateField('user', { name: cursor })
     await until(() => bob.doc.getText('t').toString() === line && bob.doc.getMap('meta').get('title') === title, 'read')
+    const heardByBob: unknown[] = []
+    bob.channel({ presence: {} }).on('message', ({ data }) => heardByBob.push(data))
+    await until(() => bob.channel().state.status === 'joined', 'joined')
+    await ada.channel({ presence: { mood } }).publish('chat', { said })
+    await until(() => heardByBob.length > 0 && bob.channel().members.some((one) => one.data.mood === mood), 'heard')
+    expect(heardByBob).toEqual([{ said }])
     const { token } = await tokenFor(t, docId)
     using carol = member(urlOf(t), docId, { token, headers: { host: t.host } })
     const { head } = await carol.welcome()

@@ -5,6 +5,7 @@ import type { Access, ConnectionState } from './connection-state.ts'
 import { type Crdt, yjsCrdt } from './crdt.ts'
 import type { DocumentKeys, RoomKeys } from './crypto/index.ts'
 import { Emitter } from './emitter.ts'
+import { createChannelSeal } from './encrypted-channel.ts'
 import { EncryptedSession } from './encrypted-session.ts'
 import { Link } from './link.ts'
 import { PlainSession } from './plain-session.ts'
@@ -70,9 +71,8 @@ export type SyncConnection = {
    */
   acceptHistory(): void
   /**
-   * The document's own channel: messages beside its content, e.g. chat or reactions, on the same socket.
-   *
-   * @throws {TypeError} for encrypted documents: what is said there is not encrypted
+   * The document's own channel: messages beside its content, e.g. chat or reactions, on the same socket. Of an encrypted
+   * document they are sealed under its key, and so is what members say of themselves; the server sees the events' names.
    */
   channel<Events extends ChannelEvents = ChannelEvents>(options?: ChannelOptions): Channel<Events>
   /** Ends everything and tells the others that this client is gone. The document stays usable. */
@@ -113,14 +113,24 @@ export function connect(options: ConnectOptions): SyncConnection {
     },
     onOpen() {
       session.opened()
-      channels.opened()
+      // Nothing is said in an encrypted document's channel before its key is certain, which `update` sees.
+      if (!key) channels.opened()
     },
     onBinary: (bytes) => session.binary(bytes),
     onText(message) {
       if (!channels.receive(message)) session.text(message)
     },
   })
-  const channels = new ChannelSet((frame) => link.send(frame))
+  const sealed = key && {
+    seal: () => createChannelSeal({ keys: key, room: docId, padding: options.padding ?? false }),
+    unreadable: (cause: unknown) =>
+      events.emit('problem', {
+        code: 'unreadable',
+        message: 'a message of the channel could not be opened, and is left out',
+        cause,
+      }),
+  }
+  const channels = new ChannelSet((frame) => link.send(frame), sealed)
 
   const host: SessionHost = {
     docId,
@@ -155,6 +165,7 @@ export function connect(options: ConnectOptions): SyncConnection {
   function update(): void {
     const before = state
     state = stateOf(link, session)
+    if (key && session.synced && link.state.status === 'open') channels.opened()
     if (JSON.stringify(before) !== JSON.stringify(state)) events.emit('state', state)
     const isUnsaved = session.unsaved
     if (unsaved !== isUnsaved) {
@@ -210,8 +221,6 @@ export function connect(options: ConnectOptions): SyncConnection {
       this.connect()
     },
     channel(channelOptions = {}) {
-      // What is said there would reach the server in clear, of a document that it must not be able to read.
-      if (key) throw new TypeError('The channel of an encrypted document is not encrypted: use the document.')
       return channels.open('', channelOptions)
     },
     destroy() {

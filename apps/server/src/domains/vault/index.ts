@@ -28,6 +28,7 @@ export {
   deleteWrap,
   findVault,
   getVault,
+  maxWraps,
   setWrap,
   takeWrap,
   type Vault,

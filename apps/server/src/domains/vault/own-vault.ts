@@ -16,6 +16,8 @@ export type Vault = typeof vaults.$inferSelect & {
 /** Wraps that nobody has shown to have opened, in one window. */
 const openReadsAllowed = 10
 const windowMinutes = 60
+/** Ways into one vault: each look at it lists them all. */
+export const maxWraps = 100
 
 export async function findVault(ctx: Ctx | Tx, userId: string): Promise<Vault | undefined> {
   return transaction(ctx, async (tx) => {
@@ -42,6 +44,7 @@ export async function getVault(ctx: Ctx | Tx, userId: string): Promise<Vault> {
  * Keeps a person's keys. There is one vault a person, and the first stays.
  *
  * @throws {UsherError} `conflict` if there is one, `form_param_value_invalid` if the public key is not signed by the other
+ *   or two wraps have one name
  */
 export async function createVault(
   ctx: Ctx | Tx,
@@ -50,6 +53,8 @@ export async function createVault(
   const { userId, keys, wraps } = input
   if (!(await isSigned(keys.sign_public_key, ['keys', userId, keys.public_key], keys.key_signature)))
     throw new UsherError('form_param_value_invalid', 'The keys do not fit each other.', { param: 'key_signature' })
+  if (new Set(wraps.map(({ kind, name }) => `${kind} ${name}`)).size < wraps.length || wraps.length > maxWraps)
+    throw new UsherError('form_param_value_invalid', 'Each way into a vault has a name of its own.', { param: 'wraps' })
   try {
     return await transaction(ctx, async (tx) => {
       const now = tx.now()
@@ -139,7 +144,7 @@ export async function confirmUnlock(ctx: Ctx | Tx, input: { userId: string; sign
  * who has the vault open can sign.
  *
  * @param input.version of the vault as the caller knows it
- * @throws {UsherError} `forbidden`, or `conflict` if the vault has changed since
+ * @throws {UsherError} `forbidden`, or `conflict` if the vault has changed since or has too many
  */
 export async function setWrap(
   ctx: Ctx | Tx,
@@ -162,6 +167,8 @@ export async function setWrap(
         target: [vaultWraps.userId, vaultWraps.kind, vaultWraps.name],
         set: { parameters: row.parameters, sealed: row.sealed, createdAt: row.createdAt },
       })
+    if ((await tx.db.$count(vaultWraps, eq(vaultWraps.userId, userId))) > maxWraps)
+      throw new UsherError('conflict', `There are ${maxWraps} ways into a vault at most.`)
     emit(tx, { type: 'vault.updated', subject: userId, data: { user_id: userId, kind: wrap.kind, change: 'set' } })
   })
 }

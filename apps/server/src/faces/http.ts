@@ -5,6 +5,7 @@ import type { Ctx } from '../kernel/ctx.ts'
 import { isMissingReference, isUnstorableText, UsherError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { publicUrlOf, type Runtime } from '../runtime.ts'
+import { errorPage, isForPerson } from './error-page.ts'
 
 /** What every route of every face can count on. */
 export type Env = {
@@ -134,6 +135,7 @@ export function toUsherError(error: unknown, log: Log): UsherError {
 
 export const onError: ErrorHandler<Env> = (thrown, c) => {
   const error = toUsherError(thrown, c.get('log') ?? c.get('runtime').log)
+  if (isForPerson(c.req.header())) return errorPage(error, c.env.requestId)
   const response = jsonResponse(errorEnvelope(error, c.env.requestId), error.status)
   const retryAfter = error.details.retryAfterSeconds
   if (retryAfter !== undefined) response.headers.set('retry-after', String(retryAfter))

@@ -24,6 +24,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { newId } from '../../kernel/ids.ts'
 import { countAttempt, ipKey } from '../../kernel/rate-limit.ts'
 import { createCtx } from '../../runtime.ts'
+import { errorPage, isForPerson } from '../error-page.ts'
 import { errorEnvelope, jsonResponse, toUsherError } from '../http.ts'
 import { type ClientJson, presentClient } from '../presenters/client.ts'
 import { clearCookie, clientCookieName, readCookie, setCookie, sharedDomain } from './cookies.ts'
@@ -309,6 +310,8 @@ export const onFrontendError: ErrorHandler<FrontendEnv> = async (thrown, c) => {
   const body = errorEnvelope(error, c.env.requestId)
   const { refused } = error.details
   if (refused) await recordRefusal(c.get('ctx'), refused)
+  // Links of emails lead here too, and addresses that applications send their people to.
+  if (c.req.method === 'GET' && isForPerson(c.req.header())) return errorPage(error, c.env.requestId)
   if (c.req.method !== 'GET' && c.get('frontend')?.clientId && error.status < 500) {
     try {
       body.meta = { client: await currentClient(c) }

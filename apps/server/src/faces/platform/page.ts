@@ -25,6 +25,7 @@ export function html(
 type Page = {
   title: string
   body: Html
+  status?: number
   /** Further sources that the page needs, by directive; an empty one takes the directive away. */
   policy?: Record<string, string>
   /** Script of the page itself; it runs by a nonce and no other inline script does. */
@@ -60,7 +61,7 @@ ul.plain{list-style:none;padding:0;margin-bottom:0}
 `
 
 /** A page of our own: no external resource, and a policy under which nothing injected could run. */
-export function page({ title, body, policy = {}, script, scriptSrc, style: more = '' }: Page): Response {
+export function page({ title, body, status = 200, policy = {}, script, scriptSrc, style: more = '' }: Page): Response {
   const nonce = randomBytes(16).toString('base64')
   const directives: Record<string, string> = {
     'default-src': "'none'",
@@ -85,6 +86,7 @@ export function page({ title, body, policy = {}, script, scriptSrc, style: more 
 <title>${title}</title><link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%234338ca'/%3E%3Cpath d='M10 8v9a6 6 0 0 0 12 0V8' fill='none' stroke='%23fff' stroke-width='4' stroke-linecap='round'/%3E%3C/svg%3E">
 <style nonce="${nonce}">${new Html(style + more)}</style></head><body>${body}${scripts}</body></html>`
   return new Response(document.text, {
+    status,
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': Object.entries(directives)

@@ -146,3 +146,23 @@ test('templates are looked at and edited in development, from their own page onl
     expect((await live.fetch(path)).status).toBe(403)
   expect((await t.fetch('/templates/email/nothing')).status).toBe(404)
 })
+
+test('what fails is a page where a person looks at it, and JSON for programs, with one status', async () => {
+  const t = await testInstance()
+  const browser = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+  for (const path of ['/nothing/here', '/docs/nothing.md', '/v1/me', '/v1/tickets/accept?ticket=%3Cscript%3E']) {
+    const shown = await t.fetch(path, { headers: browser })
+    const told = await t.fetch(path)
+    expect(shown.status).toBe(told.status)
+    expect(shown.headers.get('content-type')).toContain('text/html')
+    expect(told.headers.get('content-type')).toBe('application/json')
+    const { errors } = (await told.json()) as { errors: { code: string }[] }
+    const text = await shown.text()
+    expect(text).toContain(errors[0]?.code ?? 'a code')
+    expect(text).not.toContain('<script>')
+  }
+  const keyed = { ...browser, authorization: `Bearer ${t.secretKey}` }
+  expect((await t.fetch('/v1/users/user_nobody', { headers: keyed })).headers.get('content-type')).toBe(
+    'application/json',
+  )
+})

@@ -33,7 +33,7 @@ export class Channel {
   readonly ends: (() => void)[] = []
   /** Milliseconds of the monotonic clock at which something last happened. */
   touchedAt = performance.now()
-  /** Acknowledged messages by their key, where nothing else remembers them. */
+  /** Acknowledged messages by their key, the oldest first, where nothing else remembers them. */
   readonly keys = new Map<string, { offset: number; at: number; digest: string }>()
 
   private ring: Held[] = []
@@ -73,6 +73,20 @@ export class Channel {
   forget(): void {
     this.ring = []
     this.ringBytes = 0
+  }
+
+  /** Knows a message again by its key. Whoever says very much makes this forget what was said first. */
+  remember(key: string, said: { offset: number; at: number; digest: string }): void {
+    this.keys.set(key, said)
+    this.keepKeys(channelLimits.keys)
+  }
+
+  /** Forgets the oldest keys but so many. */
+  keepKeys(limit: number): void {
+    for (const key of this.keys.keys()) {
+      if (this.keys.size <= limit) return
+      this.keys.delete(key)
+    }
   }
 
   private dropOldest() {

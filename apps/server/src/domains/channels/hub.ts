@@ -253,7 +253,7 @@ export class ChannelHub {
     }
     const offset = channel.keeping === 'memory' ? ++channel.delivered : 0
     channel.known = channel.delivered
-    if (key !== undefined) channel.keys.set(`${sender} ${key}`, { offset, at, digest })
+    if (key !== undefined) channel.remember(`${sender} ${key}`, { offset, at, digest })
     if (channel.keeping === 'memory') this.publish(channel.topic, channel.frameOf(channel.hold({ ...message, offset })))
     else {
       const body = encodeBody({ ...message, offset })
@@ -453,6 +453,7 @@ export class ChannelHub {
       if (isIdle && now - channel.touchedAt > keepMs) this.drop(channel)
     }
     if (bytes > channelLimits.nodeRingBytes) this.forgetQuietest(bytes)
+    shareKeys([...this.channels.values()], channelLimits.nodeKeys)
   }
 
   private forgetQuietest(bytes: number) {
@@ -463,6 +464,14 @@ export class ChannelHub {
       channel.forget()
     }
   }
+}
+
+/** With more keys than there may be, each channel that has any keeps as many as any other. */
+export function shareKeys(channels: readonly Channel[], limit: number): void {
+  const remembering = channels.filter(({ keys }) => keys.size > 0)
+  if (remembering.reduce((sum, { keys }) => sum + keys.size, 0) <= limit) return
+  const share = Math.floor(limit / remembering.length)
+  for (const channel of remembering) channel.keepKeys(share)
 }
 
 const otherMessage = () => new UsherError('conflict', 'This key was used for another message.')

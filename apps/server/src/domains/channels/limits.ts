@@ -30,6 +30,9 @@ export const channelLimits = {
   ringMs: 5 * 60_000,
   /** Memory of all channels together; the one that was quiet longest is forgotten first. */
   nodeRingBytes: 128 * 1024 * 1024,
+  /** Messages that are known again by their key, of one channel and of all of this node. */
+  keys: 10_000,
+  nodeKeys: 200_000,
   /** Messages read from the database at a time, and bytes of their data. */
   page: 500,
   pageBytes: 1024 * 1024,

@@ -65,12 +65,7 @@ export class Presences {
   /** Tells what changed, together with what changes in the next moment. @param isOwn whether others have to know */
   tell(channel: Channel, isOwn = true): void {
     this.stale.add(channel)
-    if (isOwn && this.cluster.isShared && channel.presence) {
-      const members = JSON.stringify(channel.presence.share())
-      if (members === '[]') this.cluster.withdraw(channel.presenceTopic)
-      else this.cluster.share(channel.presenceTopic, members)
-      channel.announcePresence = true
-    }
+    if (isOwn && this.cluster.isShared) channel.announcePresence = true
     this.timer ??= setTimeout(() => {
       this.timer = undefined
       const channels = [...this.stale]
@@ -83,7 +78,11 @@ export class Presences {
     if (!channel.presence) return
     if (channel.announcePresence) {
       channel.announcePresence = false
-      this.cluster.publish(channel.presenceTopic, JSON.stringify(channel.presence.share()))
+      // Once for all that changed: it takes as long as there are members, however few of them moved.
+      const members = JSON.stringify(channel.presence.share())
+      if (members === '[]') this.cluster.withdraw(channel.presenceTopic)
+      else this.cluster.share(channel.presenceTopic, members)
+      this.cluster.publish(channel.presenceTopic, members)
     }
     const change = channel.presence.change()
     if (!change) return

@@ -3,6 +3,7 @@ import { escapeLike, type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { unseal } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
 import { checkClaims, checkScopes, expiryOf } from './check-input.ts'
@@ -132,7 +133,8 @@ export async function deleteApiKey(ctx: Ctx | Tx, id: string): Promise<void> {
   requireApplication(ctx)
   await transaction(ctx, async (tx) => {
     const key = await getRow(tx, id)
-    await tx.db.delete(apiKeys).where(eq(apiKeys.id, id))
+    const gone = await tx.db.delete(apiKeys).where(eq(apiKeys.id, id)).returning({ id: apiKeys.id })
+    if (gone.length === 0) throw notFound()
     emit(tx, { type: 'apiKey.deleted', subject: id, data: factsOf(key) })
   })
 }
@@ -151,9 +153,4 @@ export async function getApiKeySecret(ctx: Ctx | Tx, id: string): Promise<string
       throw new UsherError('api_key_secret_not_kept', 'The secret of this key was shown once and is not kept.')
     return unseal(tx.database.keyring, purposeOf(id), row.sealed)
   })
-}
-
-export function requireApplication({ actor }: Ctx): void {
-  if (actor.type !== 'backend' && actor.type !== 'system')
-    throw new UsherError('forbidden', 'Only the application’s server may do this.')
 }

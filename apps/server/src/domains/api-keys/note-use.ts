@@ -33,10 +33,13 @@ export function noteUse(ctx: Ctx, key: Pick<ApiKey, 'id' | 'lastUsedAt'>): void 
 function write(ctx: Ctx, ids: string[]): Promise<unknown> {
   const now = ctx.now()
   const isOld = or(isNull(apiKeys.lastUsedAt), lt(apiKeys.lastUsedAt, new Date(now.getTime() - gapMs)))
-  return transaction(ctx, (tx) =>
-    tx.db
-      .update(apiKeys)
-      .set({ lastUsedAt: now })
-      .where(and(inArray(apiKeys.id, ids), isOld)),
-  )
+  return transaction(ctx, (tx) => {
+    // What another node writes at this moment it writes for us; to wait for each other could be for ever.
+    const due = tx.db
+      .select({ id: apiKeys.id })
+      .from(apiKeys)
+      .where(and(inArray(apiKeys.id, ids), isOld))
+      .for('update', { skipLocked: true })
+    return tx.db.update(apiKeys).set({ lastUsedAt: now }).where(inArray(apiKeys.id, due))
+  })
 }

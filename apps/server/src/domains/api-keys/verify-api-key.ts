@@ -1,8 +1,8 @@
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { hashToken } from '../../kernel/secrets.ts'
-import { requireApplication } from './manage-api-keys.ts'
 import { noteUse } from './note-use.ts'
 import { type ApiKey, findByHash } from './queries.ts'
 

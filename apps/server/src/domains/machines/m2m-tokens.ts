@@ -4,6 +4,7 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { newId, randomBase62 } from '../../kernel/ids.ts'
 import type { Page, Pagination } from '../../kernel/pagination.ts'
+import { requireApplication } from '../../kernel/require-application.ts'
 import { hashToken, seal, unseal } from '../../kernel/secrets.ts'
 import { emit } from '../events/index.ts'
 import { issuerOf, signJwt } from '../sessions/index.ts'
@@ -178,13 +179,14 @@ function checkClaims(claims: Record<string, unknown> | null): Record<string, unk
  * Tokens of one machine, the newest first.
  *
  * @param input.revoked those that were revoked too; `expired` those that ran out
- * @throws {UsherError} `forbidden` when a machine asks for another's
+ * @throws {UsherError} `forbidden` when a machine asks for another's, and for anybody but machines and the application
  */
 export async function listM2mTokens(
   ctx: Ctx | Tx,
   input: Pagination & { machineId: string; revoked: boolean; expired: boolean },
 ): Promise<Page<M2mToken>> {
-  if (ctx.actor.type === 'machine' && ctx.actor.machineId !== input.machineId)
+  const own = ownMachineOf(ctx)
+  if (own !== undefined && own !== input.machineId)
     throw new UsherError('forbidden', 'A machine sees its own tokens only.')
   return transaction(ctx, async (tx) => {
     const where = and(
@@ -211,17 +213,17 @@ export async function listM2mTokens(
 /**
  * Ends a token. One that was revoked before stays as it is.
  *
- * @throws {UsherError} `resource_not_found`, also when a machine names another's token
+ * @throws {UsherError} `resource_not_found`, also when a machine names another's token; `forbidden` for anybody but
+ *   machines and the application
  */
 export async function revokeM2mToken(
   ctx: Ctx | Tx,
   input: { id: string; reason?: string | null | undefined },
 ): Promise<M2mToken> {
-  const { actor } = ctx
+  const own = ownMachineOf(ctx)
   return transaction(ctx, async (tx) => {
     const now = tx.now()
-    const own = actor.type === 'machine' ? eq(m2mTokens.machineId, actor.machineId) : undefined
-    const isNamed = and(eq(m2mTokens.id, input.id), own)
+    const isNamed = and(eq(m2mTokens.id, input.id), own === undefined ? undefined : eq(m2mTokens.machineId, own))
     const [revoked] = await tx.db
       .update(m2mTokens)
       .set({ revokedAt: now, revocationReason: input.reason ?? null, sealedToken: null, updatedAt: now })
@@ -234,6 +236,14 @@ export async function revokeM2mToken(
   })
 }
 
+/** Whose tokens a caller is limited to; undefined: the application, which has all. @throws {UsherError} `forbidden` */
+function ownMachineOf(ctx: Ctx | Tx): string | undefined {
+  if (ctx.actor.type === 'machine') return ctx.actor.machineId
+  requireApplication(ctx)
+  return undefined
+}
+
+/** A token with those that it may be shown to. */
 export async function withScopes(tx: Tx, row: Row): Promise<M2mToken> {
   const scopes = await findScopedMachines(tx, [row.machineId])
   return present(tx, row, scopes.get(row.machineId) ?? [])

@@ -68,14 +68,6 @@ export async function findScopedMachines(tx: Tx, ids: string[]): Promise<Map<str
     .from(machineScopes)
     .where(inArray(machineScopes.fromMachineId, ids))
     .orderBy(asc(machineScopes.createdAt), machineScopes.toMachineId)
-  return Map.groupBy(rows, (row) => row.fromMachineId)
-    .entries()
-    .reduce(
-      (found, [id, scopes]) =>
-        found.set(
-          id,
-          scopes.map((s) => s.toMachineId),
-        ),
-      new Map<string, string[]>(),
-    )
+  const byMachine = Map.groupBy(rows, (row) => row.fromMachineId)
+  return new Map([...byMachine].map(([id, scopes]) => [id, scopes.map((scope) => scope.toMachineId)]))
 }

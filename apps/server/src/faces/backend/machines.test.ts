@@ -3,6 +3,8 @@ import { transaction } from '../../database/index.ts'
 import {
   createM2mToken,
   findMachineBySecretKey,
+  listM2mTokens,
+  revokeM2mToken,
   rotateSecretKey,
   verifyM2mToken,
 } from '../../domains/machines/index.ts'
@@ -149,6 +151,17 @@ test('J10 another instance’s machines, tokens and scopes do not exist', async 
     }),
   )
   await expect(across).rejects.toMatchObject({ cause: { errno: '23503' } })
+})
+
+test('J10 nobody but machines and the application lists tokens or takes them away', async () => {
+  const t = await testInstance()
+  const a = await machine(t, 'A')
+  const { id } = await newToken(t, a.key)
+  const ctx = t.ctx({ type: 'user', userId: 'u', sessionId: 's', clientId: 'c', organizationId: null })
+  const list = { machineId: a.id, revoked: true, expired: true, limit: 10, offset: 0 }
+  await expect(listM2mTokens(ctx, list)).rejects.toMatchObject({ code: 'forbidden' })
+  await expect(revokeM2mToken(ctx, { id })).rejects.toMatchObject({ code: 'forbidden' })
+  expect((await listM2mTokens(t.ctx(), list)).data).toMatchObject([{ id, revokedAt: null }])
 })
 
 test('what makes no sense is refused', async () => {

@@ -105,10 +105,12 @@ export async function giveDocumentKeys(
   return transaction(ctx, async (tx) => {
     await requireAccess(tx, { docId, userId, access: 'write' })
     await checkGrants(tx, input)
+    const made = await createDocument(tx, docId)
+    if (!made) await lockDocument(tx, docId)
+    // Read after the lock: from whoever was removed before it, keys are not taken once more.
     const readers = new Set((await findReaders(tx, docId)).map((reader) => reader.userId))
     if (grants.some((grant) => !readers.has(grant.userId)))
       throw new UsherError('sync_access_denied', 'Somebody among them may not read this document.')
-    const made = await createDocument(tx, docId)
     if (made) {
       if (grants.some(({ epoch }) => epoch !== 0) || !grants.some((grant) => grant.userId === userId))
         throw new UsherError('form_param_value_invalid', 'The first key has epoch 0 and is for its maker as well.')
@@ -116,7 +118,6 @@ export async function giveDocumentKeys(
         throw new UsherError('form_param_value_invalid', 'The first key comes with its hash.', { param: 'key_hash' })
       await insertEpoch(tx, { docId, userId, epoch: 0, keyHash })
     } else {
-      await lockDocument(tx, docId)
       const held = await tx.db
         .select({ epoch: vaultDocumentKeys.epoch })
         .from(vaultDocumentKeys)

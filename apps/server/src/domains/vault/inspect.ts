@@ -1,10 +1,10 @@
-import { and, eq, isNotNull } from 'drizzle-orm'
+import { and, isNotNull } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
-import { isHeld } from './key-rows.ts'
+import { findDocument, findHolders, ofDocument } from './key-rows.ts'
 import { findReaders } from './readers.ts'
-import { vaultDocumentKeys, vaultDocuments } from './tables.ts'
+import { vaultDocumentKeys } from './tables.ts'
 
 /** What an application's server may know: who holds keys, and never a key. */
 export type VaultDocumentState = {
@@ -19,29 +19,15 @@ export type VaultDocumentState = {
 /** @throws {UsherError} `resource_not_found` for a document without keys in the vault */
 export async function findDocumentReaders(ctx: Ctx | Tx, docId: string): Promise<VaultDocumentState> {
   return transaction(ctx, async (tx) => {
-    const instanceId = tx.instance.id
-    const [document] = await tx.db
-      .select()
-      .from(vaultDocuments)
-      .where(and(eq(vaultDocuments.instanceId, instanceId), eq(vaultDocuments.docId, docId)))
+    const document = await findDocument(tx, docId)
     if (!document) throw new UsherError('resource_not_found', 'This document has no key in the vault.')
     const { epoch, pendingSince } = document
-    const held = await tx.db
-      .select({ userId: vaultDocumentKeys.userId })
-      .from(vaultDocumentKeys)
-      .where(and(isHeld(tx, docId), eq(vaultDocumentKeys.epoch, epoch)))
     const withheld = await tx.db
       .selectDistinct({ userId: vaultDocumentKeys.userId })
       .from(vaultDocumentKeys)
-      .where(
-        and(
-          eq(vaultDocumentKeys.instanceId, instanceId),
-          eq(vaultDocumentKeys.docId, docId),
-          isNotNull(vaultDocumentKeys.withheldSince),
-        ),
-      )
+      .where(and(ofDocument(tx, docId), isNotNull(vaultDocumentKeys.withheldSince)))
       .orderBy(vaultDocumentKeys.userId)
-    const holders = new Set(held.map((row) => row.userId))
+    const holders = new Set(await findHolders(tx, docId, epoch))
     const readers = (await findReaders(tx, docId)).map(({ userId }) => ({ userId, hasKey: holders.has(userId) }))
     return { docId, epoch, pendingSince, readers, withheldFrom: withheld.map((row) => row.userId) }
   })

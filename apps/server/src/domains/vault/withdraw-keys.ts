@@ -134,12 +134,14 @@ export async function withdraw(
 
 /** What was withheld from somebody who may read again. */
 export async function giveBack(tx: Tx, docId: string, userId: string): Promise<void> {
-  const given = await tx.db
-    .update(vaultDocumentKeys)
-    .set({ withheldSince: null })
-    .where(and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId), isNotNull(vaultDocumentKeys.withheldSince)))
-    .returning({ epoch: vaultDocumentKeys.epoch })
+  const { epoch, withheldSince } = vaultDocumentKeys
+  const withheld = and(ofDocument(tx, docId), eq(vaultDocumentKeys.userId, userId), isNotNull(withheldSince))
+  if ((await tx.db.select({ epoch }).from(vaultDocumentKeys).where(withheld).limit(1)).length === 0) return
+  await lockDocument(tx, docId)
+  // Judged once more behind the lock: it may have been withheld after it was found that they may read.
+  if (!(await accessOf(tx, { docId, userId }))) return
+  const given = await tx.db.update(vaultDocumentKeys).set({ withheldSince: null }).where(withheld).returning({ epoch })
   if (given.length === 0) return
-  const data = { ...ownerData(docId), user_id: userId, epochs: given.map(({ epoch }) => epoch) }
+  const data = { ...ownerData(docId), user_id: userId, epochs: given.map((row) => row.epoch) }
   emit(tx, { type: 'documentKey.restored', subject: docId, data })
 }

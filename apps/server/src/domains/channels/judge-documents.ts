@@ -3,7 +3,7 @@ import {
   type Access,
   type ExternalPerson,
   externalAccess,
-  isDocumentDeleted,
+  findDeletedDocuments,
   judgeConnection,
   type Principal,
   versionOfIssuer,
@@ -27,8 +27,7 @@ export type DocumentPrincipal = {
 export type ExternalPrincipal = { kind: 'external'; instanceId: string; userId: string; person: ExternalPerson }
 
 /** What an access to a document is worth in its channel. */
-function verdictOf({ instance }: Ctx, name: string, access: Access | undefined): ChannelVerdict {
-  if (!access) return undefined
+function verdictOf({ instance }: Ctx, name: string, access: Access): ChannelVerdict {
   const type = documentTypeFor(instance.settings.channels.types, name)
   return {
     type,
@@ -40,23 +39,25 @@ function verdictOf({ instance }: Ctx, name: string, access: Access | undefined):
   }
 }
 
+/** What somebody with a token for one document may do in its channel: what they may do in the document, by its tables. */
 export async function judgeDocument(
   ctx: Ctx,
   { docId, granted, principal }: DocumentPrincipal,
   names: readonly string[],
 ): Promise<Judgement> {
-  const [verdict, isDeleted] = await Promise.all([
+  const [verdict, deleted] = await Promise.all([
     judgeConnection(ctx, principal, docId, granted),
-    isDocumentDeleted(ctx, docId),
+    findDeletedDocuments(ctx, [docId]),
   ])
   const nothing = { isSignedIn: false, verdicts: new Map() }
   if (!verdict.allowed) return { ...nothing, ended: verdict }
-  if (isDeleted) return { ...nothing, ended: { reason: 'room_deleted', message: 'the document was deleted' } }
+  if (deleted.has(docId)) return { ...nothing, ended: { reason: 'room_deleted', message: 'the document was deleted' } }
   const own = documentChannel(docId)
   const verdicts = names.map((name) => [name, name === own ? verdictOf(ctx, name, verdict.access) : undefined] as const)
   return { isSignedIn: true, verdicts: new Map(verdicts) }
 }
 
+/** What somebody of another issuer may do in channels of documents: what their token says, as long as the settings say the same. */
 export async function judgeExternal(
   ctx: Ctx,
   { person }: ExternalPrincipal,
@@ -67,11 +68,19 @@ export async function judgeExternal(
     const ended = { reason: 'unauthenticated' as const, message: 'the issuer’s rights have changed: get a new token' }
     return { isSignedIn: false, verdicts: new Map(), ended }
   }
-  const verdicts = names.map(async (name) => {
-    const docId = isDocumentChannel(name) ? name.slice(documentChannel('').length) : undefined
+  const documents = names.flatMap((name) => {
+    const docId = docIdOf(name)
     const access = docId === undefined ? undefined : externalAccess(person, docId)
-    const isOpen = access && docId !== undefined && !(await isDocumentDeleted(ctx, docId))
-    return [name, isOpen ? verdictOf(ctx, name, access) : undefined] as const
+    return docId !== undefined && access ? [{ name, docId, access }] : []
   })
-  return { isSignedIn: true, verdicts: new Map(await Promise.all(verdicts)) }
+  const deleted = await findDeletedDocuments(
+    ctx,
+    documents.map(({ docId }) => docId),
+  )
+  const verdicts = documents.map(
+    ({ name, docId, access }) => [name, deleted.has(docId) ? undefined : verdictOf(ctx, name, access)] as const,
+  )
+  return { isSignedIn: true, verdicts: new Map(verdicts) }
 }
+
+const docIdOf = (name: string) => (isDocumentChannel(name) ? name.slice(documentChannel('').length) : undefined)

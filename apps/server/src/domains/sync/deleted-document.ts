@@ -1,13 +1,17 @@
 import { sql } from 'drizzle-orm'
-import { transaction } from '../../database/index.ts'
+import { textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 
-/** Whether a document was deleted: its id is spent then, and its channel gone. One that was never written is not. */
-export async function isDocumentDeleted(ctx: Ctx, docId: string): Promise<boolean> {
+/**
+ * Which of some documents were deleted: their ids are spent then, and their channels gone. One that was never written is
+ * not among them.
+ */
+export async function findDeletedDocuments(ctx: Ctx, docIds: readonly string[]): Promise<Set<string>> {
+  if (docIds.length === 0) return new Set()
   const rows = await transaction(ctx, (tx) =>
-    tx.db.execute(sql`
-      select 1 from sync_rooms
-      where instance_id = ${tx.instance.id} and key = ${docId} and deleted_at is not null`),
+    tx.db.execute<{ key: string }>(sql`
+      select key from sync_rooms
+      where instance_id = ${tx.instance.id} and key = any(${textArray(docIds)}::text[]) and deleted_at is not null`),
   )
-  return rows.length > 0
+  return new Set([...rows].map(({ key }) => key))
 }

@@ -10,7 +10,7 @@ export {
   type SyncToken,
 } from './create-sync-token.ts'
 export { deleteDocument } from './delete-document.ts'
-export { isDocumentDeleted } from './deleted-document.ts'
+export { findDeletedDocuments } from './deleted-document.ts'
 export { isDocId } from './doc-id.ts'
 export { SyncEngine } from './engine.ts'
 export {

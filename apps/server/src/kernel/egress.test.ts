@@ -8,6 +8,9 @@ const server = Bun.serve({
     const { pathname } = new URL(request.url)
     if (pathname === '/away') return Response.redirect('http://169.254.169.254/latest/meta-data', 302)
     if (pathname === '/loop') return Response.redirect('/loop', 302)
+    if (pathname === '/near') return Response.redirect('/said', 302)
+    if (pathname === '/neighbour') return Response.redirect(`http://localhost:${server.port}/said`, 302)
+    if (pathname === '/said') return new Response(request.headers.get('authorization') ?? 'nothing')
     if (pathname === '/slow') return new Promise(() => {})
     if (pathname === '/large') return new Response('x'.repeat(3_000_000))
     return new Response(`hello ${request.headers.get('host')}`)
@@ -86,6 +89,19 @@ test('J5 a redirect is checked as the first URL was; loops, slowness and size ha
   expect(await codeOf(silent('https://example.com/', { timeoutMs: 50 }))).toBe('the host of the URL could not be found')
   // Neighbouring ports are not part of what was allowed.
   expect(await codeOf(egress('http://127.0.0.1:1/'))).toBe('egress_refused')
+})
+
+test('J5 a redirect to somebody else takes no credentials along', async () => {
+  const egress = createEgress({ allow: [`127.0.0.1:${server.port}`, `localhost:${server.port}`] })
+  const ask = async (path: string) => {
+    const headers = { Authorization: 'Bearer of-a-person' }
+    return (await egress(`http://127.0.0.1:${server.port}${path}`, { headers })).text
+  }
+  expect([await ask('/said'), await ask('/near'), await ask('/neighbour')]).toEqual([
+    'Bearer of-a-person',
+    'Bearer of-a-person',
+    'nothing',
+  ])
 })
 
 test('an operator can open a range for providers inside their own network', async () => {

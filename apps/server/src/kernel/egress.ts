@@ -18,7 +18,7 @@ export type EgressResponse = { status: number; headers: Headers; text: string }
 /**
  * The one way in which the server fetches a URL that somebody gave it. Addresses are checked after they were resolved,
  * and the connection goes to the address that was checked, so that a name which resolves differently the second time
- * gains nothing. Redirects are followed for GET alone, and checked again.
+ * gains nothing. Redirects are followed for GET alone, and checked again; to another origin they take no credentials.
  *
  * @throws {UsherError} `egress_refused` for a URL that leads where it must not, `oauth_provider_failed`-like trouble as
  *   a plain Error that says no address
@@ -123,16 +123,25 @@ export function createEgress(options: EgressOptions & { guard?: EgressGuard } = 
   return async (target, request = {}) => {
     const deadline = Date.now() + (request.timeoutMs ?? 8000)
     let url = parseUrl(target)
+    let asked = request
     for (let hops = 0; hops < 4; hops += 1) {
       const addresses = await check(url, deadline)
-      const answer = await send(url, addresses, request, deadline - Date.now())
+      const answer = await send(url, addresses, asked, deadline - Date.now())
       const location = answer.headers.get('location')
       if (![301, 302, 303, 307, 308].includes(answer.status) || !location || (request.method ?? 'GET') !== 'GET')
         return answer
-      url = parseUrl(location, url)
+      const next = parseUrl(location, url)
+      if (next.origin !== url.origin) asked = withoutCredentials(asked)
+      url = next
     }
     throw new Error('too many redirects')
   }
+}
+
+/** What proves somebody to one server is no business of the one that it sends on to. */
+function withoutCredentials({ headers = {}, ...request }: EgressRequest): EgressRequest {
+  const kept = Object.entries(headers).filter(([name]) => !/^(authorization|cookie)$/i.test(name))
+  return { ...request, headers: Object.fromEntries(kept) }
 }
 
 const refused = () => new UsherError('egress_refused', 'This URL leads to a place that the server must not reach.')

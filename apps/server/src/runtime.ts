@@ -2,7 +2,7 @@ import type { Config } from './config.ts'
 import { type Database, openDatabase } from './database/index.ts'
 import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
 import { useBreachedPasswords } from './domains/credentials/index.ts'
-import { announceOn, EventBus, EventSequencer } from './domains/events/index.ts'
+import { announceOn, EventBus, EventSequencer, type UsherEvent } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import { clusterOptions, joinNodes, type Node } from './domains/nodes/index.ts'
 import { VaultKeeper } from './domains/vault/index.ts'
@@ -16,9 +16,6 @@ import { countTogether } from './kernel/rate-limit.ts'
 
 /** Host in the publishable key of the default instance, when no public URL says better. The SDKs demand a dot. */
 const localHost = 'usher.localhost'
-
-/** How long after a failed reading of the instances the next one is tried. */
-const retryMs = 1000
 
 /** What one running server has: made once at start, handed to every face. */
 export type Runtime = {
@@ -62,18 +59,10 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   const publicHost = config.publicUrl && new URL(config.publicUrl).host
   const instances = new InstanceRegistry(database, config.keyring, publicHost?.includes('.') ? publicHost : localHost)
   await instances.start()
-  const bus = new EventBus(database, log, { cluster })
+  // Keys and sockets are judged by settings when an event says that they changed: they are read before anybody hears of it.
+  const prepare = ({ type }: UsherEvent) => (type.startsWith('instance.') ? instances.readAgain() : undefined)
+  const bus = new EventBus(database, log, { cluster, prepare })
   announceOn(database, bus)
-  // Settings that were not read would hold until the next change, so that a failed reading is repeated.
-  const readAgain = () => {
-    instances.reload().catch((error) => {
-      log.error({ err: error }, 'the instances could not be read again')
-      setTimeout(readAgain, retryMs).unref()
-    })
-  }
-  bus.subscribe((event) => {
-    if (event.type.startsWith('instance.')) readAgain()
-  })
   useBreachedPasswords(config.breachedPasswords)
   const egressGuard = createEgressGuard({ allow: config.egressAllow })
   const egress = createEgress({ guard: egressGuard })
@@ -104,7 +93,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     const instance = instances.find(id)
     return instance && createCtx(runtime, instance, { type: 'system', job: 'vault' })
   }
-  new VaultKeeper({ bus, ctxOf, log, readSettings: () => instances.reload() })
+  new VaultKeeper({ bus, ctxOf, log })
   return runtime
 }
 

@@ -14,6 +14,9 @@ export type UsherEvent = {
 
 type Listener = (event: UsherEvent) => void
 
+/** What has to be read before anybody hears of an event; undefined: nothing. */
+type Preparation = (event: UsherEvent) => Promise<unknown> | undefined
+
 /** How often this node looks for what other nodes committed, when none of them rings. */
 const pollMs = 400
 /** A node that commits much rings once in so many milliseconds, and so often others look. */
@@ -23,11 +26,21 @@ const bell = 'events'
 const lateMs = 30_000
 /** Rows of one look, and ids that are waited for. Rollbacks burn ids too, and those never appear. */
 const maxRows = 5000
+/** A preparation that takes longer has failed; the next one begins a moment later. */
+const prepareMs = 5000
+/** After so many failures the listeners are told nevertheless, and once more when it has succeeded. */
+const prepareFailures = 5
+/** Before the next one, while they are fewer, and from then on. */
+const prepareSoonMs = 100
+const prepareLaterMs = 1000
 
 /**
  * Tells the parts of this node what changed: its own commits at once, those of other nodes by reading the outbox, when
  * they ring or a moment later.
  * Each event arrives once per node. Cache invalidation and the closing of live sockets hang on it.
+ *
+ * An event that has to be prepared waits for that, and no other event waits for it. Each says by itself what may no longer
+ * be true, so that it does not matter which is heard first.
  */
 export class EventBus {
   private readonly listeners = new Set<Listener>()
@@ -49,12 +62,14 @@ export class EventBus {
 
   /** How far back the first look goes. */
   private readonly recentMs: number
+  private readonly prepare: Preparation | undefined
 
   constructor(
     database: Database,
     log: Log,
-    { recentMs = lateMs, cluster }: { recentMs?: number; cluster?: Cluster } = {},
+    { recentMs = lateMs, cluster, prepare }: { recentMs?: number; cluster?: Cluster; prepare?: Preparation } = {},
   ) {
+    this.prepare = prepare
     this.database = database
     this.log = log
     this.recentMs = recentMs
@@ -70,6 +85,32 @@ export class EventBus {
   deliver(event: UsherEvent): void {
     if (this.seen.has(event.id)) return
     this.seen.set(event.id, Date.now())
+    const prepared = this.prepare?.(event)
+    if (prepared) void this.tellPrepared(event, prepared)
+    else this.tell(event)
+  }
+
+  /**
+   * Tells an event when it is prepared, however often that has to be tried. With the database away it is told before as
+   * well: who judges by it then cannot, and cuts off whom it may concern; who could is told again.
+   */
+  private async tellPrepared(event: UsherEvent, prepared: Promise<unknown> | undefined): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await inTime(prepared)
+        break
+      } catch (error) {
+        this.log.error({ err: error, event: event.type }, 'what an event is about could not be read')
+        if (attempt === prepareFailures) this.tell(event)
+        await Bun.sleep(attempt < prepareFailures ? prepareSoonMs : prepareLaterMs)
+        if (this.stopped) return
+        prepared = this.prepare?.(event)
+      }
+    }
+    this.tell(event)
+  }
+
+  private tell(event: UsherEvent): void {
     for (const listener of this.listeners) {
       try {
         listener(event)
@@ -163,6 +204,15 @@ export class EventBus {
         0) as cursor`)
     return Number(row?.cursor ?? 0)
   }
+}
+
+/** A connection that neither answers nor breaks must not hold an event for ever. */
+async function inTime(work: Promise<unknown> | undefined): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${prepareMs} ms`)), prepareMs)
+  })
+  await Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
 /** Deletes entries that are older, or more, than they may be; a map keeps them in the order in which they came. */

@@ -93,6 +93,52 @@ test('facts of one transaction may be more than one statement takes', async () =
   expect(subjects()).toEqual(all)
 })
 
+test('what has to be prepared is heard after that, and everything else at once', async () => {
+  const t = await testInstance()
+  const { database, log } = t.server.runtime
+  const heard: string[] = []
+  let finish = () => {}
+  const prepared = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const prepare = ({ type }: UsherEvent) => (type === 'slow.updated' ? prepared : undefined)
+  const bus = new EventBus(database, log, { prepare })
+  bus.subscribe((event) => heard.push(event.subject))
+  const told = (id: number, type: string) => bus.deliver({ id, type, instanceId: '', subject: `thing_${id}`, data: {} })
+  told(1, 'slow.updated')
+  told(2, 'thing.updated')
+  told(3, 'slow.updated')
+  told(1, 'slow.updated')
+  await Bun.sleep(20)
+  expect(heard).toEqual(['thing_2'])
+  finish()
+  await Bun.sleep(20)
+  expect(heard).toEqual(['thing_2', 'thing_1', 'thing_3'])
+})
+
+test('what cannot be prepared is tried again; after five times it is told before it is prepared too', async () => {
+  const t = await testInstance()
+  const { database, log } = t.server.runtime
+  const heard: { subject: string; attempts: number }[] = []
+  const attempts = new Map<string, number>()
+  const failures: Record<string, number> = { thing_1: 1, thing_2: 5 }
+  const prepare = async ({ subject }: UsherEvent) => {
+    const attempt = (attempts.get(subject) ?? 0) + 1
+    attempts.set(subject, attempt)
+    if (attempt <= (failures[subject] ?? 0)) throw new Error('the database is away')
+  }
+  const bus = new EventBus(database, log, { prepare })
+  stops.push(() => bus.stop())
+  bus.subscribe(({ subject }) => heard.push({ subject, attempts: attempts.get(subject) ?? 0 }))
+  for (const id of [1, 2]) bus.deliver({ id, type: 'slow.updated', instanceId: '', subject: `thing_${id}`, data: {} })
+  for (const end = Date.now() + 5000; heard.length < 3 && Date.now() < end; ) await Bun.sleep(20)
+  expect(heard).toEqual([
+    { subject: 'thing_1', attempts: 2 },
+    { subject: 'thing_2', attempts: 5 },
+    { subject: 'thing_2', attempts: 6 },
+  ])
+})
+
 test('a fact that is committed while a node looks for the first time is heard', async () => {
   const t = await testInstance()
   const { database, log } = t.server.runtime

@@ -30,6 +30,7 @@ export class InstanceRegistry {
   private byHost = new Map<string, Instance>()
   private bySecretKeyHash = new Map<string, Instance>()
   private defaultInstance: Instance | undefined
+  private next: Promise<void> | undefined
   private readings = 0
   private lastReading = 0
 
@@ -59,6 +60,15 @@ export class InstanceRegistry {
       )
     })
     await this.reload()
+  }
+
+  /** Reads the instances again; for all who ask in the same moment, once. */
+  readAgain(): Promise<void> {
+    this.next ??= Promise.resolve().then(() => {
+      this.next = undefined
+      return this.reload()
+    })
+    return this.next
   }
 
   async reload(): Promise<void> {

@@ -27,21 +27,8 @@ export class VaultKeeper {
   private readonly busy = new Set<string>()
   private readonly ctxOf: (instanceId: string) => Ctx | undefined
   private readonly log: Log
-  private readonly readSettings: () => Promise<void>
 
-  /** @param options.readSettings that they changed may be heard before this node has read them */
-  constructor({
-    bus,
-    ctxOf,
-    log,
-    readSettings,
-  }: {
-    bus: EventBus
-    ctxOf: (instanceId: string) => Ctx | undefined
-    log: Log
-    readSettings: () => Promise<void>
-  }) {
-    this.readSettings = readSettings
+  constructor({ bus, ctxOf, log }: { bus: EventBus; ctxOf: (instanceId: string) => Ctx | undefined; log: Log }) {
     this.ctxOf = ctxOf
     this.log = log
     bus.subscribe((event) => {
@@ -82,7 +69,6 @@ export class VaultKeeper {
   private async run(instanceId: string, { people, documents }: Due): Promise<void> {
     for (let attempt = 1; attempt <= retries; attempt++) {
       try {
-        if (people === 'everyone') await this.readSettings()
         const ctx = this.ctxOf(instanceId)
         if (!ctx) return
         for (const docId of documents) await deleteDocumentKeys(ctx, docId)

@@ -13,7 +13,6 @@ import { countChannelFrames, refusals, watchPlane } from '../../kernel/metrics.t
 import { createCtx, type Runtime } from '../../runtime.ts'
 import { createAdmission, instanceOf, isAllowedOrigin } from './admit.ts'
 import { RealtimePlane } from './plane.ts'
-import type { RealtimeSocket } from './socket.ts'
 
 export { RealtimeSocket } from './socket.ts'
 export { RealtimePlane }
@@ -57,19 +56,6 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
       log.error({ err: error }, 'channels whose owner is gone could not be deleted'),
     )
   }
-  async function readSettings(concerned: RealtimeSocket[], attempt = 1): Promise<void> {
-    try {
-      await runtime.instances.reload()
-      for (const data of concerned) void plane.judgeAgain(data)
-    } catch (error) {
-      log.warn({ err: error }, 'settings could not be read for live sockets')
-      if (attempt < 5) {
-        await Bun.sleep(100)
-        return readSettings(concerned, attempt + 1)
-      }
-      for (const data of concerned) plane.close(data, 'storage_unavailable', 'rights cannot be checked now')
-    }
-  }
   const endWatch = watchPlane('realtime', () => ({ connections: plane.sockets.size, rooms: hub.size }))
   const unsubscribe = bus.subscribe((event) => {
     forgetOwned(event)
@@ -78,10 +64,7 @@ export function openRealtimePlane(runtime: Runtime): OpenRealtime {
     const ids = changesRights(event)
     if (!ids) return
     changes++
-    const concerned = plane.of(event.instanceId, ids)
-    // What this node knows of the settings may be older than the change.
-    if (event.type.startsWith('instance.') && concerned.length > 0) void readSettings(concerned)
-    else for (const data of concerned) void plane.judgeAgain(data)
+    for (const data of plane.of(event.instanceId, ids)) void plane.judgeAgain(data)
     announceAuth(hub, log, event, ids)
   })
   return {

@@ -48,7 +48,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
       return admission.admitted ? { ...admission, judgedAt: before } : admission
     },
     onJudged: (connection) => {
-      if (connection.judgedAt !== changes) judgeAgain(runtime, engine, [connection])
+      if (connection.judgedAt !== changes) judgeAgain(runtime, engine, [connection], changes)
     },
     countRefusal: (code) => refusals.inc({ code }),
   })
@@ -68,7 +68,7 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
       concerned.delete(connection)
       engine.close(connection, 'forbidden', 'the organization was deleted')
     }
-    if (concerned.size > 0) judgeAgain(runtime, engine, concerned, event.type.startsWith('instance.'))
+    judgeAgain(runtime, engine, concerned, changes)
   })
   return {
     ...plane,
@@ -83,14 +83,9 @@ export function openSyncPlane(runtime: Runtime): SyncPlane {
 /**
  * Judges live connections anew; one question for all that share a token. Who cannot be judged is cut off.
  *
- * @param readSettings they have changed, and what this node knows of them may be older
+ * @param change the newest change that this judgement knows of
  */
-function judgeAgain(
-  runtime: Runtime,
-  engine: SyncEngine,
-  connections: Iterable<Connection>,
-  readSettings = false,
-): void {
+function judgeAgain(runtime: Runtime, engine: SyncEngine, connections: Iterable<Connection>, change: number): void {
   const groups = new Map<string, Connection[]>()
   for (const connection of connections) {
     const { principal, key, granted } = connection
@@ -100,33 +95,27 @@ function judgeAgain(
     if (others) others.push(connection)
     else groups.set(group, [connection])
   }
-  let reading: Promise<void> | undefined
-  const readOnce = () => {
-    reading ??= runtime.instances.reload().finally(() => {
-      reading = undefined
-    })
-    return reading
-  }
-  const ready = readSettings ? readOnce : undefined
-  for (const group of groups.values()) judgeGroup(runtime, engine, group, ready)
+  for (const group of groups.values()) void judgeGroup(runtime, engine, group, change)
 }
 
 async function judgeGroup(
   runtime: Runtime,
   engine: SyncEngine,
   group: readonly Connection[],
-  ready: (() => Promise<void>) | undefined,
+  change: number,
 ): Promise<void> {
   const [first] = group
   if (!first) return
   for (let attempt = 1; ; attempt++) {
     try {
-      await ready?.()
       const instance = runtime.instances.find(first.principal.instanceId)
       if (!instance) throw new Error('the instance is gone')
       const ctx = createCtx(runtime, instance, { type: 'system', job: 'sync' })
       const verdict = await judgeConnection(ctx, first.principal, first.key, first.granted)
       for (const connection of group) {
+        // A judgement that took longer than a later one knows less.
+        if (connection.judgedAt > change) continue
+        connection.judgedAt = change
         if (verdict.allowed) engine.setAccess(connection, verdict.access)
         else engine.close(connection, verdict.reason, verdict.message)
       }

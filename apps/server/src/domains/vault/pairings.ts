@@ -95,7 +95,8 @@ export async function takePairing(ctx: Ctx | Tx, input: { userId: string; id: st
       return taken.sealed
     }
     const waiting = await getPairing(tx, input)
-    if (waiting.sealedAt) gone()
+    // Approved since the statement above looked: it is there when it is next asked for.
+    if (waiting.sealedAt && waiting.sealedAt <= approvedSince) gone()
     return undefined
   })
 }

@@ -488,6 +488,42 @@ describe('approval of a device', () => {
     await expect(takePairing(t.ctx(), { userId, id })).rejects.toMatchObject({ code: 'resource_not_found' })
   })
 
+  test('L8 what is approved in the moment of the question is there at the next one', async () => {
+    const t = await testInstance()
+    const [ada] = (await team(t, 1)).people as [Person]
+    const { userId } = ada
+    const id = ada.random(16)
+    await createPairing(t.ctx(), { userId, id })
+    const step = (step: 'offer' | 'reveal' | 'sealed', value = ada.random(32)) =>
+      advancePairing(t.ctx(), { userId, id, step, value })
+    await step('offer')
+    await step('reveal')
+    const sealed = ada.random(32)
+    // Between the two statements of the question.
+    const asked = transaction(t.ctx(), async (tx) => {
+      const db = new Proxy(tx.db, {
+        get: (target, name) => {
+          const value = Reflect.get(target, name, target)
+          if (name !== 'update') return typeof value === 'function' ? value.bind(target) : value
+          return (table: never) => ({
+            set: (values: never) => ({
+              where: (condition: never) => ({
+                returning: async (fields: never) => {
+                  const rows = await target.update(table).set(values).where(condition).returning(fields)
+                  await step('sealed', sealed)
+                  return rows
+                },
+              }),
+            }),
+          })
+        },
+      })
+      return takePairing({ ...tx, db }, { userId, id })
+    })
+    expect(await asked).toBeUndefined()
+    expect(await takePairing(t.ctx(), { userId, id })).toBe(sealed)
+  })
+
   test('L8 what was approved is there for a minute, and a pairing for ten', async () => {
     const t = await testInstance()
     const [ada] = (await team(t, 1)).people as [Person]

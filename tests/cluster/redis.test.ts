@@ -194,3 +194,39 @@ test.skipIf(!redisServer)(
   },
   30_000,
 )
+
+test.skipIf(!redisServer)(
+  'nodes that measured the time before somebody set the clock of Redis hear the others again soon',
+  async () => {
+    await using redis = await startRedis()
+    const every = globalThis.setInterval
+    // It asks for the time every ten seconds: here ten times as often.
+    globalThis.setInterval = ((work: () => void, ms: number) => every(work, ms / 10)) as typeof setInterval
+    await using a = open(redis.url, 'a')
+    await using b = open(redis.url, 'b')
+    globalThis.setInterval = every
+    const { commands } = a as unknown as { commands: { time: () => Promise<(string | number)[]> } }
+    const time = commands.time.bind(commands)
+    let behindSeconds = 60
+    commands.time = async () => {
+      const [seconds, micros] = await time()
+      return [Number(seconds) - behindSeconds, micros as string]
+    }
+    await until(() => a.connected && b.connected, 'connected')
+    const heard: string[] = []
+    const hear = (message: Uint8Array) => heard.push(Buffer.from(message).toString())
+    await Promise.all([a, b].map((node) => node.subscribe('room', hear).active))
+    a.publish('room', 'of a minute ago')
+    b.publish('room', 'of the next minute')
+    await Bun.sleep(100)
+    expect(heard).toEqual([])
+    behindSeconds = 0
+    const both = () => {
+      a.publish('room', 'from a')
+      b.publish('room', 'from b')
+      return heard.includes('from a') && heard.includes('from b')
+    }
+    await until(both, 'heard again')
+  },
+  30_000,
+)

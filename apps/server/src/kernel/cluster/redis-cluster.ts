@@ -3,6 +3,7 @@ import { Counter, Gauge } from 'prom-client'
 import type { Log } from '../log.ts'
 import { metrics } from '../metrics.ts'
 import type { Cluster, ClusterOptions, Subscription } from './cluster.ts'
+import { SharedValues } from './shared-values.ts'
 import { type Refusal, SignedFrames } from './signed-frames.ts'
 
 type Listener = (message: Uint8Array, nodeId: string) => void
@@ -21,9 +22,10 @@ const goodbye = 'bye'
 const lost = 'lost'
 /** Those who are told to compare with the database are told at most so often, whoever makes them. */
 const doubtMs = 500
-/** What is shared lives this long after a node that no longer renews it. */
-const sharedTtlMs = 30_000
+/** How often what is shared is renewed, and Redis is asked for its time: somebody may have set its clock. */
 const renewMs = 10_000
+/** An answer that took longer says too little about the time. */
+const promptMs = 1000
 /** What waits to be taken by Redis; beyond that it is dropped, as it would be without a connection. */
 const outstandingBytes = 16 * 1024 * 1024
 const namesAtOnce = 500
@@ -69,7 +71,7 @@ export class RedisCluster implements Cluster {
   private readonly doubtListeners = new Set<() => void>()
   /** The other nodes, and when each was heard last. */
   private readonly others = new Map<string, number>()
-  private readonly shared = new Map<string, Uint8Array | string>()
+  private readonly shared: SharedValues
   private readonly timers: ReturnType<typeof setInterval>[] = []
   private isConnected = false
   private isSubscribed = false
@@ -106,8 +108,10 @@ export class RedisCluster implements Cluster {
       reconnectOnError: (error) => (/^READONLY|^LOADING/.test(error.message) ? 1 : false),
     }
     this.commands = new Redis(url, options)
+    const isReady = () => this.isReady
+    this.shared = new SharedValues({ commands: this.commands, prefix: this.prefix, frames: this.frames, isReady })
     this.subscriber = new Redis(url, options)
-    this.commands.on('ready', () => this.measureClock().catch(() => {}))
+    this.commands.on('ready', () => this.renew())
     this.subscriber.on('ready', () => this.restore())
     this.subscriber.on('close', () => {
       this.isSubscribed = false
@@ -142,8 +146,7 @@ export class RedisCluster implements Cluster {
   }
 
   publish(topic: string, message: Uint8Array | string): void {
-    const isReady = this.commands.status === 'ready' && this.clockOffsetMs !== undefined
-    if (!isReady || this.outstanding + message.length > outstandingBytes) {
+    if (!this.isReady || this.outstanding + message.length > outstandingBytes) {
       this.hasLost = true
       messages.inc({ direction: 'dropped' })
       return
@@ -216,38 +219,25 @@ export class RedisCluster implements Cluster {
 
   share(key: string, value: Uint8Array | string): void {
     this.shared.set(key, value)
-    this.write([[key, value]])
   }
 
   withdraw(key: string): void {
-    if (this.shared.delete(key) && this.commands.status === 'ready')
-      this.commands.hdel(`${this.prefix}shared:${key}`, this.nodeId).catch(() => {})
+    this.shared.withdraw(key)
   }
 
-  async readShared(key: string): Promise<Map<string, Uint8Array>> {
-    const found = new Map<string, Uint8Array>()
-    if (this.commands.status !== 'ready') return found
-    const name = `${this.prefix}shared:${key}`
-    try {
-      for (const [nodeId, stored] of Object.entries(await this.commands.hgetallBuffer(name))) {
-        const value = nodeId === this.nodeId ? undefined : this.frames.openValue(name, nodeId, stored)
-        if (value) found.set(nodeId, value)
-      }
-    } catch {
-      // No answer: nobody is known.
-    }
-    return found
+  readShared(key: string): Promise<Map<string, Uint8Array>> {
+    return this.shared.read(key)
   }
 
   async close(): Promise<void> {
     this.closed = true
     for (const timer of this.timers) clearInterval(timer)
     clearTimeout(this.doubting)
-    if (this.commands.status === 'ready' && this.clockOffsetMs !== undefined) {
+    if (this.isReady) {
       const pipeline = this.commands.pipeline()
       const place = this.prefix + beatTopic
       pipeline.publish(place, this.frames.sign(place, Buffer.from(goodbye)))
-      for (const key of this.shared.keys()) pipeline.hdel(`${this.prefix}shared:${key}`, this.nodeId)
+      this.shared.withdrawAll(pipeline)
       await Promise.race([pipeline.exec().catch(() => {}), Bun.sleep(500)])
     }
     this.commands.disconnect()
@@ -256,6 +246,11 @@ export class RedisCluster implements Cluster {
 
   private now(): number {
     return performance.now() + (this.clockOffsetMs ?? 0)
+  }
+
+  /** Whether it can say something, and say when. */
+  private get isReady(): boolean {
+    return this.commands.status === 'ready' && this.clockOffsetMs !== undefined
   }
 
   private receive(channel: Buffer, message: Buffer): void {
@@ -346,7 +341,7 @@ export class RedisCluster implements Cluster {
   }
 
   private sayThatItLives(): void {
-    if (this.commands.status !== 'ready' || this.clockOffsetMs === undefined) return
+    if (!this.isReady) return
     const said = this.hasLost ? lost : ''
     this.hasLost = false
     this.publish(beatTopic, said)
@@ -390,28 +385,20 @@ export class RedisCluster implements Cluster {
     for (const listener of this.listeners) listener(connected)
   }
 
-  private async measureClock(): Promise<void> {
-    const [seconds, micros] = await this.commands.time()
-    this.clockOffsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - performance.now()
-    this.begin()
-    this.renew()
-  }
-
   private renew(): void {
-    this.write([...this.shared])
+    this.measureClock().then(
+      () => this.shared.renew(),
+      () => {},
+    )
   }
 
-  private write(entries: [string, Uint8Array | string][]): void {
-    if (this.commands.status !== 'ready' || this.clockOffsetMs === undefined || entries.length === 0) return
-    const until = this.now() + sharedTtlMs
-    const pipeline = this.commands.pipeline()
-    for (const [key, value] of entries) {
-      const name = `${this.prefix}shared:${key}`
-      const bytes = typeof value === 'string' ? Buffer.from(value) : value
-      pipeline.hset(name, this.nodeId, this.frames.signValue(name, until, bytes))
-      pipeline.pexpire(name, sharedTtlMs)
-    }
-    pipeline.exec().catch(() => {})
+  private async measureClock(): Promise<void> {
+    const askedAt = performance.now()
+    const [seconds, micros] = await this.commands.time()
+    const now = performance.now()
+    if (this.clockOffsetMs !== undefined && now - askedAt > promptMs) return
+    this.clockOffsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - (askedAt + now) / 2
+    this.begin()
   }
 
   /** Once in a while: a Redis that is away is tried again many times a minute. */

@@ -79,9 +79,13 @@ export class SignedFrames {
     return { nodeId, body }
   }
 
-  /** Signs what stays in a place under this node's name until a moment, given in milliseconds by the common clock. */
-  signValue(place: string, until: number, value: Uint8Array): Buffer {
-    const header = this.valueHeader(this.options.nodeId, until)
+  get nodeId(): string {
+    return this.options.nodeId
+  }
+
+  /** Signs what stays in a place under this node's name, for so many milliseconds. */
+  signValue(place: string, forMs: number, value: Uint8Array): Buffer {
+    const header = this.valueHeader(this.options.nodeId, this.options.now() + forMs)
     const tag = tagOf(this.options.keys[0] as Buffer, place, header, value)
     return Buffer.concat([header.subarray(-9), tag, value])
   }

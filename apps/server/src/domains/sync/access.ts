@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { decide, standingOf } from '../access/index.ts'
@@ -72,6 +71,13 @@ export function matchesParts(parts: readonly string[], docId: string): boolean {
   return true
 }
 
+/** Written once: every socket that opens asks this. */
+const standingSql = `
+  select not u.banned and ($2::text is null or exists (
+      select from sessions s where s.id = $2 and s.user_id = u.id and s.status = 'active'
+        and least(s.expire_at, s.abandon_at) > $3::timestamptz)) as signed_in
+  from users u where u.id = $1`
+
 /**
  * Reads a person's standing for a document from the tables themselves: what other domains keep in memory is dropped by
  * the same event that makes us ask, and may not be dropped yet. Both queries travel together.
@@ -85,11 +91,7 @@ export async function findStanding(
   const organizationId = owner?.type === 'organization' ? owner.id : null
   const [[person], membership] = await transaction(ctx, (tx) =>
     Promise.all([
-      tx.db.execute<{ signed_in: boolean }>(sql`
-        select not u.banned and (${sessionId}::text is null or exists (
-            select from sessions s where s.id = ${sessionId} and s.user_id = u.id and s.status = 'active'
-              and least(s.expire_at, s.abandon_at) > ${ctx.now().toISOString()}::timestamptz)) as signed_in
-        from users u where u.id = ${userId}`),
+      tx.connection.unsafe(standingSql, [userId, sessionId, ctx.now().toISOString()]),
       organizationId === null ? undefined : findMembershipAccess(tx, { organizationId, userId }),
     ]),
   )

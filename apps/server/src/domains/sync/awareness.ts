@@ -171,6 +171,7 @@ export class AwarenessTable<Owner extends object> {
 
   /** What this node's connections changed since the last call, for `applyOfNode` on others. */
   takeOwnChanges(userOf: (owner: Owner | RemotePeer) => string | undefined): Uint8Array | undefined {
+    if (this.own.size === 0) return undefined
     const message = this.encodeFor(this.own, userOf)
     this.own.clear()
     return message
@@ -205,6 +206,7 @@ export class AwarenessTable<Owner extends object> {
 
   /** Renewals of unchanged states: receivers drop a client after 30 s without one. */
   takeRenewals(): Uint8Array | undefined {
+    if (this.renewed.size === 0) return undefined
     const payload = this.encode(this.renewed)
     this.renewed.clear()
     return payload

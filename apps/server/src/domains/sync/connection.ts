@@ -1,5 +1,5 @@
 import type { CloseReason } from './close-codes.ts'
-import { Bucket, type SyncLimits } from './limits.ts'
+import type { Bucket, SyncLimits } from './limits.ts'
 import type { Room } from './room.ts'
 import type { RoomKindName } from './store.ts'
 
@@ -41,7 +41,10 @@ export type Principal = {
  */
 export type ConnectionState = 'opening' | 'live' | 'closing'
 
-/** A plain object with numbers, not closures and timers: ten thousand idle ones must fit in a few megabytes. */
+/**
+ * A plain object with numbers, not closures, timers and objects of its own: ten thousand idle ones must fit in a few
+ * megabytes.
+ */
 export class Connection {
   state: ConnectionState = 'opening'
   socket: Socket | undefined = undefined
@@ -51,9 +54,11 @@ export class Connection {
   /** What its token allowed. */
   granted: Access
   principal: Principal
-  /** Milliseconds of the monotonic clock at which it is cut, its token having ended; undefined: never. */
-  endsAt: number | undefined = undefined
-  readonly key: string
+  /** Milliseconds of the monotonic clock at which it is cut, its token having ended; infinite: never. */
+  endsAt = Number.POSITIVE_INFINITY
+  /** When a named client is told of that; infinite: never, or it has been. */
+  announceAt = Number.POSITIVE_INFINITY
+  key: string
   readonly openedAt: number
 
   /** Frames that wait for the room or for the rate limit, oldest first. */
@@ -77,8 +82,6 @@ export class Connection {
   stepped = false
   /** What must not overtake the state that is on its way, because the socket would be closed for holding too much. */
   deferred: Uint8Array[] | undefined = undefined
-  /** The topic of its keepalives. */
-  keepaliveTopic = ''
   laggingSince = 0
   /** Of the room's presence, as it was when this connection was told of it last. */
   presenceVersion = 0
@@ -87,15 +90,17 @@ export class Connection {
   uncommittedBytes = 0
   gapAskedAt = 0
 
-  readonly messages: Bucket
-  readonly bytes: Bucket
+  /** How many messages and bytes it may send at once, as of `takenAt`; below zero it is in debt. */
+  private messages: number
+  private bytes: number
+  private takenAt: number
   presence: Bucket | undefined = undefined
   subprotocol: Subprotocol = ''
   /** Address of the peer. */
   ip = ''
-  /** The `Host` that it asked for: it names the instance. */
+  /** The `Host` that it asked for: it names the instance. Of named clients, who may show another token. */
   host = ''
-  /** Of the page that opened it; undefined: no browser. */
+  /** Of the page that opened it; undefined: no browser. Like `host`. */
   origin: string | undefined = undefined
   /** A new token is being looked at. */
   isRenewing = false
@@ -116,8 +121,35 @@ export class Connection {
     this.access = access
     this.granted = granted
     this.openedAt = now
-    this.messages = new Bucket(limits.messagesBurst, now)
-    this.bytes = new Bucket(limits.bytesBurst, now)
+    this.messages = limits.messagesBurst
+    this.bytes = limits.bytesBurst
+    this.takenAt = now
+  }
+
+  /**
+   * Counts a message, as two token buckets would. They may go into debt: what has been received cannot be given back.
+   *
+   * @param now milliseconds of the monotonic clock
+   * @returns milliseconds until neither is in debt, 0 if neither is
+   */
+  take(bytes: number, limits: SyncLimits, now: number): number {
+    const { messagesPerSecond, messagesBurst, bytesPerSecond, bytesBurst } = limits
+    const seconds = (now - this.takenAt) / 1000
+    this.takenAt = now
+    this.messages = Math.min(messagesBurst, this.messages + seconds * messagesPerSecond) - 1
+    this.bytes = Math.min(bytesBurst, this.bytes + seconds * bytesPerSecond) - bytes
+    return Math.max(0, (-this.messages * 1000) / messagesPerSecond, (-this.bytes * 1000) / bytesPerSecond)
+  }
+
+  /**
+   * Holds what another connection of the same person holds as well once instead of twice: most people have several
+   * documents and tabs open, all under one session.
+   */
+  shareWith(other: Connection): void {
+    if (isEqual(this.principal, other.principal)) this.principal = other.principal
+    if (this.ip === other.ip) this.ip = other.ip
+    if (this.host === other.host) this.host = other.host
+    if (this.origin === other.origin) this.origin = other.origin
   }
 
   /** Which kind of room it can be in. */
@@ -129,4 +161,15 @@ export class Connection {
   sendText(frame: { t: string; [key: string]: unknown }): void {
     if (this.subprotocol !== '' && this.state !== 'closing') this.socket?.send(JSON.stringify(frame))
   }
+}
+
+function isEqual(a: Principal, b: Principal): boolean {
+  return (
+    a.instanceId === b.instanceId &&
+    a.kind === b.kind &&
+    a.userId === b.userId &&
+    a.sessionId === b.sessionId &&
+    a.organizationId === b.organizationId &&
+    a.permissionVersion === b.permissionVersion
+  )
 }

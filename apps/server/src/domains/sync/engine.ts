@@ -60,7 +60,6 @@ export class SyncEngine {
 
   readonly hub: Hub
   readonly roomLog: RoomLog
-  private readonly plaintext: Plaintext
   private readonly kinds: Record<RoomKindName, AnyRoomKind>
   /** By kind, instance and key. A room that was never written to may be open as both kinds. */
   private readonly rooms = new Map<string, Room>()
@@ -116,8 +115,7 @@ export class SyncEngine {
       publish: (topic, frame) => this.publish(topic, frame),
       tell: cluster?.isShared ? (room, bytes) => this.link?.tell(room, bytes) : undefined,
     }
-    this.plaintext = new Plaintext(parts)
-    this.kinds = { yjs: this.plaintext, e2ee: new Encrypted(parts) }
+    this.kinds = { yjs: new Plaintext(parts), e2ee: new Encrypted(parts) }
     if (cluster?.isShared) {
       this.link = this.linkTo(cluster, sql)
       const over = (connection: Connection, message: string) => this.close(connection, 'rate_limited', message)
@@ -215,6 +213,8 @@ export class SyncEngine {
       return this.close(connection, 'overloaded', 'the room is full')
     room.connections.add(connection)
     connection.room = room
+    // The same text: held once for all who are in the room.
+    connection.key = room.key
     connection.state = 'live'
     connection.socket?.cork(() => {
       this.kinds[room.kind].entered(connection, room)
@@ -358,8 +358,7 @@ export class SyncEngine {
     this.seconds++
     // While it does not answer there is nothing to compare.
     this.line.look().catch(() => {})
-    this.plaintext.keepAlive(this.seconds)
-    this.hub.everySecond(now)
+    this.hub.everySecond(this.seconds, now)
     for (const [name, room] of this.rooms) {
       const kind = this.kinds[room.kind]
       kind.everySecond(room, this.seconds, now)

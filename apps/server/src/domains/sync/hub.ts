@@ -3,7 +3,6 @@ import { type CloseReason, closeCodes } from './close-codes.ts'
 import type { Connection, Principal, Socket } from './connection.ts'
 import type { SyncLimits } from './limits.ts'
 import { unsubscribe } from './serve-state.ts'
-import { TimerWheel } from './timer-wheel.ts'
 import { MalformedUpdate } from './walk-update.ts'
 
 /** What the rooms make of connections. */
@@ -19,6 +18,8 @@ type Rooms = {
 
 const laggingBytes = 256 * 1024
 const laggingMs = 30_000
+/** Asking a socket how much it holds takes half a microsecond: each is asked once in so many seconds. */
+const askEvery = 5
 
 /** All connections of this node: who they are, how fast they may talk, whether they read. It knows nothing of documents. */
 export class Hub {
@@ -30,7 +31,6 @@ export class Hub {
   private readonly byUser = new Map<string, Set<Connection>>()
   private readonly byOrganization = new Map<string, Set<Connection>>()
   private readonly paused = new Set<Connection>()
-  private readonly firstFrames = new TimerWheel<Connection>(performance.now() / 1000)
   private resumeTimer: ReturnType<typeof setTimeout> | undefined
 
   private readonly limits: SyncLimits
@@ -56,9 +56,15 @@ export class Hub {
     )
       return this.close(connection, 'rate_limited', 'too many connections of this organization')
     this.all.add(connection)
+    this.shareWithNeighbour(connection)
     this.index(connection)
-    this.firstFrames.add(connection, performance.now() / 1000 + this.limits.firstFrameSeconds)
     this.rooms.enter(connection)
+  }
+
+  private shareWithNeighbour(connection: Connection) {
+    const { userId } = connection.principal
+    const [neighbour] = (userId && this.byUser.get(userId)) || []
+    if (neighbour) connection.shareWith(neighbour)
   }
 
   private index(connection: Connection) {
@@ -219,7 +225,7 @@ export class Hub {
 
   private handle(connection: Connection, frame: Uint8Array) {
     connection.heard = true
-    const waitMs = this.take(connection, this.rooms.costOf(connection, frame))
+    const waitMs = connection.take(this.rooms.costOf(connection, frame), this.limits, performance.now())
     try {
       this.rooms.receive(connection, frame)
     } catch (error) {
@@ -234,20 +240,13 @@ export class Hub {
     if (waitMs > 0 && connection.state === 'live') this.pause(connection, waitMs)
   }
 
-  /** @returns milliseconds for which nothing more is taken */
-  private take(connection: Connection, bytes: number): number {
-    const { messagesPerSecond, messagesBurst, bytesPerSecond, bytesBurst } = this.limits
-    const now = performance.now()
-    return Math.max(
-      connection.messages.take(1, messagesPerSecond, messagesBurst, now),
-      connection.bytes.take(bytes, bytesPerSecond, bytesBurst, now),
-    )
-  }
-
-  everySecond(now: number) {
-    for (const connection of this.firstFrames.advance(now / 1000))
-      if (!connection.heard) this.close(connection, 'idle', 'nothing was said in time')
-    for (const connection of this.all) this.watchBuffer(connection, now)
+  everySecond(seconds: number, now: number) {
+    const silentSince = now - this.limits.firstFrameSeconds * 1000
+    for (const connection of this.all) {
+      if (!connection.heard && connection.openedAt < silentSince)
+        this.close(connection, 'idle', 'nothing was said in time')
+      else if (Math.floor(connection.openedAt + seconds) % askEvery === 0) this.watchBuffer(connection, now)
+    }
   }
 
   private watchBuffer(connection: Connection, now: number) {

@@ -34,6 +34,8 @@ export class PlaintextRoom extends Room<UpdateEntry> {
   readonly outbox: Outbox
   readonly awareness = new AwarenessTable<Connection>()
   awarenessTimer: ReturnType<typeof setTimeout> | undefined
+  /** In which second of the interval of keepalives it has its own. */
+  keepaliveAt = 0
   /** Diffs by state vector: after a crash every client presents the same one. */
   readonly diffs = new Map<string, Promise<Uint8Array | undefined>>()
   /** Updates that were not durable when a connection joined: it gets them once they are. */

@@ -40,7 +40,13 @@ test('R-18 one document has a bounded number of client ids, and those that it ha
   }
   const docId = `crowd-${randomBase62(8)}`
   const { closes, socket } = deafSocket()
-  const connection = new Connection(principal, docId, { access: 'write', granted: 'write' }, engine.limits, 0)
+  const connection = new Connection(
+    principal,
+    docId,
+    { access: 'write', granted: 'write' },
+    engine.limits,
+    performance.now(),
+  )
   engine.attach(connection, socket)
   for (let i = 0; i < 200 && connection.state !== 'live'; i++) await Bun.sleep(5)
   for (const client of [1, 2, 3]) engine.receive(connection, updateFrame(update(client, 0)))

@@ -14,7 +14,7 @@ import { loadRoom, type RoomState, readSnapshot, writeSnapshot } from './store.t
 import { decodeClocks } from './stored-snapshot.ts'
 import { type ClockRange, walkUpdate } from './walk-update.ts'
 
-const keepaliveTopics = Array.from({ length: 20 }, (_, i) => `ka${i}`)
+const keepaliveSeconds = 20
 const coldAfterMs = 60_000
 const compactFromBytes = 256 * 1024
 const compactFromUpdates = 2000
@@ -27,7 +27,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   private readonly worker = new DocumentWorker()
   private readonly parts: EngineParts
   private readonly outboxes: Outboxes
-  private connectionCount = 0
+  private roomCount = 0
 
   constructor(parts: EngineParts) {
     this.parts = parts
@@ -40,11 +40,11 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       this.parts.log.error({ room: stored.id }, 'a stored document is damaged; what precedes the damage is served')
     const room = new PlaintextRoom(instanceId, key, stored, this.outboxes, performance.now())
     room.awareness.tracksOwn = this.parts.tell !== undefined
+    room.keepaliveAt = this.roomCount++ % keepaliveSeconds
     return room
   }
 
   entered(connection: Connection, room: PlaintextRoom) {
-    connection.keepaliveTopic = keepaliveTopics[this.connectionCount++ % keepaliveTopics.length] as string
     connection.socket?.send(step1Frame(room.durable.encodeVector()))
     connection.presenceVersion = room.awareness.version
     const present = room.awareness.encodeAll()
@@ -309,16 +309,14 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
   }
 
   everySecond(room: PlaintextRoom, seconds: number, now: number) {
+    // Stock clients count data messages only: each gets one in time, and not all in the same second.
+    if (seconds % keepaliveSeconds === room.keepaliveAt && room.connections.size > 0)
+      this.parts.publish(room.topic, keepaliveFrame)
     if (seconds % 10 !== 0) return
     room.awareness.sweep(now)
     const renewals = room.awareness.takeRenewals()
     if (renewals && room.connections.size > 0) this.parts.publish(room.topic, awarenessFrame(renewals))
     this.tellNodes(room)
-  }
-
-  /** Stock clients count data messages only: each gets one in time. */
-  keepAlive(seconds: number) {
-    this.parts.publish(keepaliveTopics[seconds % keepaliveTopics.length] as string, keepaliveFrame)
   }
 
   mayForget(room: PlaintextRoom, now: number): boolean {

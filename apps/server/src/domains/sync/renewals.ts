@@ -1,5 +1,4 @@
 import type { Connection } from './connection.ts'
-import { TimerWheel } from './timer-wheel.ts'
 
 /** How long before its end a token is said to end, and by how much that is spread. */
 const announceMs = 30_000
@@ -14,16 +13,17 @@ type Callbacks = {
   end: (connection: Connection) => void
 }
 
-/** When the tokens of live connections end. Two wheels, whatever the number of sockets. */
+/** When the tokens of live connections end. One timer and two numbers of each, whatever the number of sockets. */
 export class Renewals {
-  private readonly announcements = new TimerWheel<Connection>(performance.now() / 1000)
-  private readonly ends = new TimerWheel<Connection>(performance.now() / 1000)
   private readonly timer: ReturnType<typeof setInterval>
+  private readonly connections: Iterable<Connection>
   private readonly callbacks: Callbacks
 
-  constructor(callbacks: Callbacks) {
+  /** @param connections all that are open */
+  constructor(connections: Iterable<Connection>, callbacks: Callbacks) {
+    this.connections = connections
     this.callbacks = callbacks
-    this.timer = setInterval(() => this.advance(), 1000)
+    this.timer = setInterval(() => this.advance(performance.now()), 1000)
     this.timer.unref()
   }
 
@@ -34,32 +34,24 @@ export class Renewals {
    * @param expiresAt seconds since 1970; undefined: the credential does not end
    */
   watch(connection: Connection, expiresAt: number | undefined): void {
-    const now = performance.now()
-    if (expiresAt === undefined) {
-      connection.endsAt = undefined
-      return
-    }
+    connection.endsAt = Number.POSITIVE_INFINITY
+    connection.announceAt = Number.POSITIVE_INFINITY
+    if (expiresAt === undefined) return
     const left = expiresAt * 1000 - Date.now()
-    connection.endsAt = now + left + (connection.subprotocol === '' ? 0 : graceMs)
-    this.ends.add(connection, connection.endsAt / 1000)
-    if (connection.subprotocol === '') return
+    const end = performance.now() + left
+    const isNamed = connection.subprotocol !== ''
+    connection.endsAt = end + (isNamed ? graceMs : 0)
     // A token of a few seconds is announced halfway: there is no half a minute before its end.
-    const lead = Math.min(announceMs + (Math.random() * 2 - 1) * jitterMs, left / 2)
-    this.announcements.add(connection, (now + left - lead) / 1000)
+    if (isNamed) connection.announceAt = end - Math.min(announceMs + (Math.random() * 2 - 1) * jitterMs, left / 2)
   }
 
-  private advance() {
-    const now = performance.now()
-    for (const connection of this.announcements.advance(now / 1000)) {
-      if (connection.endsAt === undefined || connection.state === 'closing') continue
-      const left = connection.endsAt - graceMs - now
-      // Of a token that was replaced meanwhile: the new one has an announcement of its own.
-      if (left > announceMs + jitterMs) continue
-      this.callbacks.announce(connection, Math.max(0, Math.round(left)))
-    }
-    for (const connection of this.ends.advance(now / 1000)) {
-      const { endsAt, state } = connection
-      if (endsAt !== undefined && endsAt <= now && state !== 'closing') this.callbacks.end(connection)
+  private advance(now: number) {
+    for (const connection of this.connections) {
+      if (connection.endsAt <= now) this.callbacks.end(connection)
+      else if (connection.announceAt <= now) {
+        connection.announceAt = Number.POSITIVE_INFINITY
+        this.callbacks.announce(connection, Math.max(0, Math.round(connection.endsAt - graceMs - now)))
+      }
     }
   }
 

@@ -79,7 +79,6 @@ export function continueServing(connection: Connection) {
   // It has been given all of that, or will be.
   room.outbox.flush()
   socket.subscribe(room.topic)
-  socket.subscribe(connection.keepaliveTopic)
   connection.subscribed = true
   if (room.hasUncommitted) room.owed.push({ connection, entries: room.tail.slice(room.committed) })
 }
@@ -94,8 +93,9 @@ export function sendDeferred(connection: Connection) {
 export function unsubscribe(connection: Connection) {
   if (!connection.subscribed) return
   connection.subscribed = false
-  connection.socket?.unsubscribe(connection.room?.topic ?? '')
-  connection.socket?.unsubscribe(connection.keepaliveTopic || ephemeralTopic(connection.room as Room))
+  const room = connection.room as Room
+  connection.socket?.unsubscribe(room.topic)
+  if (room.kind === 'e2ee') connection.socket?.unsubscribe(ephemeralTopic(room))
 }
 
 /** What an encrypted room relays without storing it goes to those who read fast enough. */

@@ -44,11 +44,7 @@ export function createControl({ engine, gate, renewals, onText, onJudged }: Opti
   function receive(connection: Connection, text: string) {
     if (connection.state === 'closing') return
     if (text.length > limits.textBytes) return engine.close(connection, 'too_large', 'the text frame is too large')
-    const now = performance.now()
-    const waitMs = Math.max(
-      connection.messages.take(1, limits.messagesPerSecond, limits.messagesBurst, now),
-      connection.bytes.take(text.length, limits.bytesPerSecond, limits.bytesBurst, now),
-    )
+    const waitMs = connection.take(text.length, limits, performance.now())
     // A client that reads what it is told stops long before: each frame beyond its share was answered with an error.
     if (waitMs > 10_000) return engine.close(connection, 'rate_limited', JSON.stringify({ retryAfterMs: 10_000 }))
     const frame = parseControl(text)

@@ -92,7 +92,7 @@ export function createSyncPlane(options: Options): SyncPlane {
   const waitingByIp = new Map<string, number>()
   let waitingOpen = 0
   let refusedOpen = 0
-  const renewals = new Renewals({
+  const renewals = new Renewals(engine.hub.all, {
     announce: (connection, inMs) => connection.sendText({ t: 'expiring', inMs }),
     end: (connection) => engine.close(connection, 'unauthenticated', 'the token has expired'),
   })
@@ -151,8 +151,10 @@ export function createSyncPlane(options: Options): SyncPlane {
     const connection = new Connection(admission.principal, offer.docId, admission, limits, performance.now())
     connection.subprotocol = offer.subprotocol
     connection.ip = offer.ip
-    connection.host = offer.host
-    connection.origin = offer.origin
+    if (offer.subprotocol !== '') {
+      connection.host = offer.host
+      connection.origin = offer.origin
+    }
     connection.judgedAt = admission.judgedAt ?? 0
     renewals.watch(connection, admission.expiresAt)
     return connection

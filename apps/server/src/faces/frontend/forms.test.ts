@@ -42,6 +42,23 @@ test('K10 no door of strangers reads a body that is larger than what it is for, 
     }
 })
 
+test('K10 an address of very many spaces is refused at once', async () => {
+  const t = await testInstance()
+  const headers = { 'content-type': 'application/x-www-form-urlencoded', origin: `http://${t.host}` }
+  for (const [path, field] of [
+    ['/v1/client/sign_ups', 'email_address'],
+    ['/v1/client/sign_ins', 'identifier'],
+    ['/v1/waitlist', 'email_address'],
+  ] as const) {
+    const startedAt = performance.now()
+    // Half of this took seconds of the whole server, and what fits in a form minutes.
+    const body = `${field}=x${'+'.repeat(60_000)}x`
+    const response = await t.fetch(path, { method: 'POST', headers, body })
+    expect([path, response.status]).toEqual([path, 422])
+    expect(performance.now() - startedAt).toBeLessThan(1500)
+  }
+})
+
 test('a field of a form that comes more than once is a list, and one named as what every object has is a field', async () => {
   const t = await testInstance()
   const codeOf = async (body: string) => {

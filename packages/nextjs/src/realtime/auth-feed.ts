@@ -41,6 +41,7 @@ export class AuthFeed {
   readonly #server: UsherServer
   readonly #socket: AuthSocket
   readonly #actors = new Set<LiveAuth>()
+  readonly #byUser = new Map<string, Set<LiveAuth>>()
   /** Actors to ask about; true if news came in while the answer was under way. */
   readonly #stale = new Set<LiveAuth>()
   readonly #checking = new Set<LiveAuth>()
@@ -54,14 +55,14 @@ export class AuthFeed {
     this.#server = server
     this.#socket = new AuthSocket(server, {
       news: (userId) => {
-        for (const auth of this.#actors) if (auth.actor.userId === userId) this.#stale.add(auth)
+        for (const auth of this.#byUser.get(userId) ?? []) this.#stale.add(auth)
         this.#work()
       },
     })
   }
 
   /** Begins to listen. */
-  async ready(): Promise<void> {
+  async #ready(): Promise<void> {
     if (this.#timer) return
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined
@@ -73,13 +74,21 @@ export class AuthFeed {
   async add(auth: LiveAuth): Promise<void> {
     const { userId } = auth.actor
     this.#actors.add(auth)
+    const same = this.#byUser.get(userId) ?? new Set()
+    this.#byUser.set(userId, same.add(auth))
     auth.onEnd(() => {
       this.#actors.delete(auth)
       this.#stale.delete(auth)
-      if (![...this.#actors].some((other) => other.actor.userId === userId)) this.#socket.unwatch(userId)
+      same.delete(auth)
+      if (same.size === 0 && this.#byUser.get(userId) === same) {
+        this.#byUser.delete(userId)
+        this.#socket.unwatch(userId)
+      }
       if (this.#actors.size === 0) this.#stop()
     })
-    await this.ready()
+    await this.#ready()
+    // Gone in the meantime: who is watched now nobody would take off the list.
+    if (auth.ended) return
     if (!(await this.#socket.watch(userId))) await this.#readFromHere()
   }
 
@@ -100,6 +109,9 @@ export class AuthFeed {
   async #start(): Promise<void> {
     this.#socket.open()
     await this.#readFromHere()
+    // Everybody may have gone while it began, and somebody else come.
+    if (this.#actors.size === 0) return this.#stop()
+    this.#socket.open()
     this.#schedule()
   }
 

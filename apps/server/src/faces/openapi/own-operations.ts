@@ -25,6 +25,8 @@ const frontend = `
 # This server
 1 GET /v1/images/{id} | A profile image or logo
 1 POST /v1/environment | Settings of the instance, asked for by a form
+1 POST /v1/verify | Follow the link of an email, once a person has agreed
+1 GET /static/{file} | A picture of the components
 1 GET /.well-known/webauthn | Origins that may use a passkey
 1 GET /healthz | Whether the server runs
 1 GET /readyz | Whether the server can answer
@@ -71,6 +73,11 @@ const backend = `
 1 DELETE /v1/documents/{id} | Delete a document
 1 GET,POST /v1/channels/{channel}/messages | Messages of a channel
 1 GET /v1/vault/documents | Who holds keys of an encrypted document
+# The instance
+1 GET /v1/instance/organization_settings | Settings of organizations: read
+# Webhooks and messages
+1 POST /v1/templates/{type}/{slug}/preview | A message template with made-up data
+1 POST /v1/templates/{type}/{slug}/revert | Back to the text that ships
 `
 
 /** Every operation of this server's own, in the order of the reference. */

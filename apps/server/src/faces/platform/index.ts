@@ -5,6 +5,7 @@ import { demoProviderRoutes } from './demo-provider.ts'
 import { docsRoutes } from './docs.ts'
 import { inboxRoutes } from './inbox.ts'
 import { landingPage } from './landing.ts'
+import { icon } from './page.ts'
 import { popupCallbackPage } from './popup-callback.ts'
 import { referenceRoutes } from './reference.ts'
 import { sdkFileRoutes } from './sdk-files.ts'
@@ -15,6 +16,11 @@ import { webhookPortalRoutes } from './webhook-portal/index.ts'
 export function platformFace(): Hono<Env> {
   const face = new Hono<Env>()
   face.get('/', resolveInstance, landingPage)
+  // Browsers ask for it where an answer is no page.
+  face.get('/favicon.ico', () => {
+    const headers = { 'content-type': 'image/svg+xml', 'cache-control': 'public, max-age=86400' }
+    return new Response(icon, { headers })
+  })
   face.route('/', inboxRoutes())
   face.route('/', templateRoutes())
   face.route('/', webhookPortalRoutes())

@@ -49,7 +49,7 @@ function referencePage(face: string, document: OpenApiDocument): Response {
   )
   return page({
     title: `${document.info.title} · Usher`,
-    style: 'summary{cursor:pointer;padding:3px 0}',
+    style: 'summary{cursor:pointer;padding:3px 0}nav ul{columns:2 260px;padding-left:20px}',
     body: html`${topBar(html`<a href="/reference">Reference</a><a href="/openapi/${face}.json">OpenAPI</a>`)}<main class="prose">
 <h1>${document.info.title}</h1><p class="lead">${plain(document.info.description)}</p>
 <nav aria-label="Groups"><ul>${document.tags.map(({ name }) => html`<li><a href="#${anchor(name)}">${name}</a></li>`)}<li><a href="#objects">Objects</a></li></ul></nav>

@@ -74,53 +74,45 @@ class Writer {
   }
 
   run(holder: Holder, rows: readonly object[], returning: boolean): Promise<unknown> {
-    const values: Record<string, unknown> = {}
-    let key = this.collect(rows, values, 0)
-    if (returning) key += 'returning'
+    const encoded = rows.map((row) => this.encode(row))
+    const key = `${encoded.map(({ names }) => names).join(';')}${returning ? ' returning' : ''}`
     let plan = this.plans.get(key)
     if (!plan) {
-      const insert = this.insert(key, 0)
+      const insert = this.insert(encoded.map(({ names }) => names))
       plan = (returning ? insert.returning() : insert).prepare('') as Plan<unknown>
       this.plans.set(key, plan)
     }
-    return run(plan, holder, values)
+    const values = encoded.flatMap((row) => row.values)
+    return run(plan, holder, Object.fromEntries(values.map((value, place) => [`p${place}`, value])))
   }
 
-  /** Adds the rows' values under their places, counted from `first`. @returns the columns that they name, row by row */
-  collect(rows: readonly object[], values: Record<string, unknown>, first: number): string {
-    let key = ''
-    let place = first
-    for (const row of rows) {
-      for (const name in row) {
-        const value = row[name as keyof typeof row] as unknown
-        const encode = value === undefined ? undefined : this.encoders.get(name)
-        if (!encode) continue
-        key += `${name},`
-        values[`p${place}`] = value === null ? null : encode(value)
-        place += 1
-      }
-      key += ';'
+  /** The columns that a row names, and what the database is sent for them. */
+  encode(row: object): { names: string[]; values: unknown[] } {
+    const names: string[] = []
+    const values: unknown[] = []
+    for (const name in row) {
+      const value = row[name as keyof typeof row] as unknown
+      const encode = value === undefined ? undefined : this.encoders.get(name)
+      if (!encode) continue
+      names.push(name)
+      values.push(value === null ? null : encode(value))
     }
-    return key
+    return { names, values }
   }
 
-  /** The insert of rows that name these columns, with values that {@link collect} placed. */
-  insert(key: string, first: number) {
+  private insert(rows: string[][]) {
     const columns = getTableColumns(this.table) as Record<string, PgColumn>
-    let place = first
-    const rows = key
-      .split(';')
-      .slice(0, -1)
-      .map((names) => {
-        const row: Record<string, SQL> = {}
-        for (const name of names.split(',').slice(0, -1)) {
-          const value = sql.placeholder(`p${place}`)
-          place += 1
-          row[name] = isJson(columns[name] as PgColumn) ? sql`${value}::text::jsonb` : sql`${value}`
-        }
-        return row
-      })
-    return planner.insert(this.table).values(rows as Row<PgTable>[])
+    let place = 0
+    const places = rows.map((names) => {
+      const row: Record<string, SQL> = {}
+      for (const name of names) {
+        const value = sql.placeholder(`p${place}`)
+        place += 1
+        row[name] = isJson(columns[name] as PgColumn) ? sql`${value}::text::jsonb` : sql`${value}`
+      }
+      return row
+    })
+    return planner.insert(this.table).values(places as Row<PgTable>[])
   }
 }
 
@@ -176,14 +168,18 @@ export function filledRow<T extends PgTable>(table: T, row: Row<T>): InferSelect
 /** Rows of one table, for {@link writeTogether}. */
 export type Part = { table: PgTable; rows: readonly object[] }
 
+/** Rows of one table that name the same columns, encoded; their values lie from the place `first` on. */
+type Group = { table: PgTable; names: string[]; rows: unknown[][]; first: number }
+
 const statements = new Map<string, { text: string; params: unknown[] }>()
 const dialect = new PgDialect()
 
 /**
  * Inserts rows into several tables by one prepared statement, which costs a fraction of what one for each table does.
- * They may refer to each other in any order: PostgreSQL compares keys when all of a statement is written.
+ * They may refer to each other in any order: PostgreSQL compares keys when all of a statement is written. However many
+ * rows of a table there are, it is the same statement: several are sent as one array for each column.
  *
- * @param returning of the last part's table
+ * @param returning of the last part's table, whose rows all name the same columns
  * @returns that column's value in each of the last part's rows
  */
 export async function writeTogether(
@@ -191,19 +187,22 @@ export async function writeTogether(
   parts: readonly Part[],
   returning?: PgColumn,
 ): Promise<unknown[]> {
+  const groups = groupsOf(parts)
   const values: Record<string, unknown> = {}
   let key = returning?.name ?? ''
-  const inserts: { writer: Writer; key: string; first: number }[] = []
-  for (const { table, rows } of parts) {
-    const writer = writerOf(table)
-    const first = Object.keys(values).length
-    const columns = writer.collect(rows, values, first)
-    inserts.push({ writer, key: columns, first })
-    key += `|${getTableName(table)}:${columns}`
+  let place = 0
+  for (const group of groups) {
+    const { table, names, rows } = group
+    group.first = place
+    for (const at of names.keys()) {
+      values[`p${place}`] = rows.length === 1 ? rows[0]?.[at] : arrayOf(rows, at)
+      place += 1
+    }
+    key += `|${getTableName(table)}${rows.length === 1 ? '' : '*'}:${names}`
   }
   let statement = statements.get(key)
   if (!statement) {
-    const { sql: text, params } = dialect.sqlToQuery(together(inserts, returning))
+    const { sql: text, params } = dialect.sqlToQuery(together(groups, returning))
     statement = { text, params }
     statements.set(key, statement)
   }
@@ -211,16 +210,52 @@ export async function writeTogether(
   return returning ? rows.map((row: Record<string, unknown>) => returning.mapFromDriverValue(row[returning.name])) : []
 }
 
-function together(inserts: { writer: Writer; key: string; first: number }[], returning: PgColumn | undefined): SQL {
-  const built = inserts.map(({ writer, key, first }) => writer.insert(key, first))
-  const last = built.pop()
-  if (!last) throw new Error('nothing to write')
-  const beside = built.map((insert, i) => sql`${sql.raw(`part_${i}`)} as (${insert.getSQL()})`)
-  const main = (returning ? last.returning({ value: returning }) : last).getSQL()
-  return beside.length > 0 ? sql`with ${sql.join(beside, sql`, `)} ${main}` : sql`${main}`
+/** The last part's rows come last. */
+function groupsOf(parts: readonly Part[]): Group[] {
+  const groups = new Map<string, Group>()
+  const last = parts.at(-1)?.table
+  for (const { table, rows } of parts)
+    for (const row of rows) {
+      const { names, values } = writerOf(table).encode(row)
+      const key = `${getTableName(table)}:${names}`
+      const group = groups.get(key)
+      if (group) group.rows.push(values)
+      else groups.set(key, { table, names, rows: [values], first: 0 })
+    }
+  const all = [...groups.values()]
+  return [...all.filter((g) => g.table !== last), ...all.filter((g) => g.table === last)]
 }
+
+function together(groups: Group[], returning: PgColumn | undefined): SQL {
+  const inserts = groups.map(insertGroup)
+  const last = inserts.pop()
+  if (!last) throw new Error('nothing to write')
+  const main = returning ? sql`${last} returning ${sql.identifier(returning.name)}` : last
+  if (inserts.length === 0) return main
+  const beside = inserts.map((insert, i) => sql`${sql.raw(`part_${i}`)} as (${insert})`)
+  return sql`with ${sql.join(beside, sql`, `)} ${main}`
+}
+
+function insertGroup({ table, names, rows, first }: Group): SQL {
+  const all = getTableColumns(table) as Record<string, PgColumn>
+  const columns = names.map((name) => all[name] as PgColumn)
+  const list = (parts: SQL[]) => sql.join(parts, sql`, `)
+  const named = columns.map(({ name }) => sql`${sql.identifier(name)}`)
+  const values = columns.map((_, i) => sql`${sql.placeholder(`p${first + i}`)}`)
+  const into = sql`insert into ${table} (${list(named)})`
+  if (rows.length === 1)
+    return sql`${into} values (${list(values.map((v, i) => (isJson(columns[i] as PgColumn) ? sql`${v}::text::jsonb` : v)))})`
+  const arrays = values.map((v, i) => sql`${v}::text::${sql.raw((columns[i] as PgColumn).getSQLType())}[]`)
+  return sql`${into} select * from unnest(${list(arrays)})`
+}
+
+/** One column of several rows, as the text of an array. */
+const arrayOf = (rows: readonly unknown[][], at: number) =>
+  `{${rows.map((row) => (row[at] === null ? 'null' : quoted(String(row[at])))).join(',')}}`
+
+const quoted = (text: string) => `"${text.replace(/["\\]/g, '\\$&')}"`
 
 /** The text of an array of strings (PostgreSQL manual, 8.15.2), for `= any(…::text[])`. */
 export function textArray(values: readonly string[]): string {
-  return `{${values.map((value) => `"${value.replace(/["\\]/g, '\\$&')}"`).join(',')}}`
+  return `{${values.map(quoted).join(',')}}`
 }

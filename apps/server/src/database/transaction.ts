@@ -28,11 +28,12 @@ export type Tx = Ctx & {
  * @param options.snapshot all of `work` reads what was committed when it began, and writes nothing
  * @param options.byKeys all of `work` finds rows by their keys, so that one plan is right for whatever values come:
  *   PostgreSQL keeps to it, where it would often plan anew for longer than the statement then takes
+ * @param options.onCommit called when nothing is left to do but to commit
  */
 export async function transaction<T>(
   ctx: Ctx | Tx,
   work: (tx: Tx) => Promise<T>,
-  options: { snapshot?: boolean; byKeys?: boolean } = {},
+  options: { snapshot?: boolean; byKeys?: boolean; onCommit?: () => void } = {},
 ): Promise<T> {
   if ('db' in ctx) return work(ctx)
   const last: (() => Promise<void>)[] = []
@@ -63,6 +64,7 @@ export async function transaction<T>(
       for (const task of last) await task()
       if (tx.later.length > 0) await writeTogether(tx, takeLater(tx))
       await scope
+      options.onCommit?.()
       return done
     },
   )

@@ -19,8 +19,11 @@ export function busOf(database: object): EventBus | undefined {
   return buses.get(database)
 }
 
+/** A fact with whom it comes from, of those who share a transaction. */
+type Told = NewEvent & { by: Pick<Tx, 'actor' | 'request'> }
+
 /** What transactions under way have to tell, by their connection: a fact that is told twice is told once. */
-const pending = new WeakMap<object, Map<string, NewEvent>>()
+const pending = new WeakMap<object, Map<string, Told>>()
 
 /**
  * Appends a fact to the outbox, in the transaction that makes it true: no change without its event, no event without
@@ -35,39 +38,40 @@ export function emit(tx: Tx, event: NewEvent): void {
     pending.set(tx.connection, facts)
     tx.beforeCommit(() => write(tx))
   }
-  facts.set(JSON.stringify([event.type, event.subject, event.data]), event)
-}
-
-/** Most transactions have a few facts to tell, and a statement for each small number of them is kept. */
-async function insertFacts(tx: Tx, rows: (typeof events.$inferInsert)[]): Promise<number[]> {
-  if (rows.length <= 8)
-    return (await writeTogether(tx, [...takeLater(tx), { table: events, rows }], events.id)) as number[]
-  const made = await tx.db.insert(events).values(rows).returning({ id: events.id })
-  return made.map(({ id }) => id)
+  facts.set(JSON.stringify([event.type, event.subject, event.data]), { ...event, by: tx })
 }
 
 async function write(tx: Tx): Promise<void> {
   const facts = withoutFirstChanges([...(pending.get(tx.connection)?.values() ?? [])])
   pending.delete(tx.connection)
-  const { actor, request } = tx
-  const context = request && {
-    ip: request.ip,
-    ...(request.userAgent && { user_agent: request.userAgent.slice(0, maxUserAgent) }),
-  }
   const instanceId = tx.instance.id
   for (let from = 0; from < facts.length; from += batch) {
     const part = facts.slice(from, from + batch)
-    const rows = part.map((fact) => ({ instanceId, ...fact, actor, context, pending: isStreamed(fact.type) }))
-    const made = await insertFacts(tx, rows)
+    const rows = part.map(({ by, ...fact }) => ({
+      instanceId,
+      ...fact,
+      actor: by.actor,
+      context: contextOf(by),
+      pending: isStreamed(fact.type),
+    }))
+    const made = (await writeTogether(tx, [...takeLater(tx), { table: events, rows }], events.id)) as number[]
     tx.afterCommit(() => {
       const bus = buses.get(tx.database)
-      for (const [i, id] of made.entries()) bus?.announce({ ...(part[i] as NewEvent), id, instanceId })
+      for (const [i, id] of made.entries()) {
+        const { type, subject, data } = part[i] as Told
+        bus?.announce({ type, subject, data, id, instanceId })
+      }
     })
   }
 }
 
+const contextOf = ({ request }: Pick<Tx, 'request'>) =>
+  request
+    ? { ip: request.ip, ...(request.userAgent && { user_agent: request.userAgent.slice(0, maxUserAgent) }) }
+    : null
+
 /** What was made and completed in one transaction was made: nobody has seen it in between. */
-function withoutFirstChanges(facts: NewEvent[]): NewEvent[] {
+function withoutFirstChanges(facts: Told[]): Told[] {
   const made = new Set(facts.filter((f) => f.type.endsWith('.created')).map((f) => `${f.type} ${f.subject}`))
   if (made.size === 0) return facts
   return facts.filter(

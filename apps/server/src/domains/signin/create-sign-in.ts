@@ -1,4 +1,4 @@
-import { type Tx, transaction } from '../../database/index.ts'
+import { type Tx, transaction, transactionTogether } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
@@ -67,7 +67,7 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
   const password = input.password ? String(input.password) : undefined
   using watch = watchSessions(ctx)
   const readAt = ctx.now()
-  const { user, stored } = await transaction(
+  const { user, stored } = await transactionTogether(
     ctx,
     async (tx) => {
       await checkMaySignIn(tx, identifier)
@@ -78,7 +78,7 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
       await refuseSignedIn(tx, browser, user)
       return { user, stored }
     },
-    { byKeys: true },
+    { reads: true },
   )
   // An answer about a password takes the same work whether or not there is an account.
   const proven =
@@ -95,14 +95,14 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
     signUpIfMissing: input.signUpIfMissing ?? false,
   }
   if (proven)
-    return await transaction(
+    return await transactionTogether(
       ctx,
       (tx) => {
         const byPassword = { passwordHash: proven.hash, readAt, watch }
         const signIn = { ...newSignIn(tx, browser, row), user, unwritten: true, byPassword }
         return completeFirstFactor(tx, browser, signIn, { strategy: 'password' })
       },
-      { byKeys: true },
+      { locks: proven.userId },
     )
   const begun = await begin(ctx, browser, row)
   if (!strategy || strategy === 'password') return begun

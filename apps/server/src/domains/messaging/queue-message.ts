@@ -59,7 +59,7 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
   // Null says that the person has not chosen one; who is not known at all is looked for.
   const chosen = input.locale === undefined ? await findLocale(tx, channel, to) : input.locale
   const locale = chosen ?? settings.messages.locale
-  const text = await findTemplateText(tx, { channel, name: template, locale })
+  const text = await textFor(tx, { channel, name: template, locale })
   // Dates and words follow the text: no German time stands in an English sentence.
   const spoken = normalizeLocale(locale).startsWith(text.locale) ? normalizeLocale(locale) : text.locale
   const id = newId('message')
@@ -77,6 +77,20 @@ export async function queueMessage<T extends TemplateName, U extends TextTemplat
   })
   emit(tx, { type: `${channel}.created`, subject: id, data: {} })
   if (deliverable) tx.afterCommit(() => wakeSender(tx.database, channel))
+}
+
+type Wanted = Parameters<typeof findTemplateText>[1]
+
+/** Texts that transactions under way have read, by their connection: several messages of one have the same. */
+const texts = new WeakMap<object, Map<string, ReturnType<typeof findTemplateText>>>()
+
+function textFor(tx: Tx, wanted: Wanted): ReturnType<typeof findTemplateText> {
+  const known = texts.get(tx.connection) ?? new Map()
+  texts.set(tx.connection, known)
+  const key = JSON.stringify([wanted.channel, wanted.name, wanted.locale])
+  const text = known.get(key) ?? findTemplateText(tx, wanted)
+  known.set(key, text)
+  return text
 }
 
 /** The language of the person who has proven an address or a number. */

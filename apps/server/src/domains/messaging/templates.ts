@@ -72,13 +72,13 @@ function localesOf(...tags: (string | null | undefined)[]): string[] {
 }
 
 /** `de_at` → `de-AT`: one spelling for each language. */
-export function normalizeLocale(tag: string): string {
+export const normalizeLocale = remembered((tag) => {
   try {
     return new Intl.Locale(tag.replaceAll('_', '-')).toString()
   } catch {
     return defaultLanguage
   }
-}
+})
 
 const languageOf = (tag: string) => normalizeLocale(tag).split('-')[0] as string
 
@@ -113,7 +113,7 @@ type Block =
   | { type: 'code' }
   | { type: 'button'; label: string; target: string }
 
-function parseBody(body: string): Block[] {
+const parseBody = remembered((body): readonly Block[] => {
   const blocks = body.replaceAll('\r', '').split(/\n[ \t]*\n\s*/)
   return blocks.flatMap((block): Block | [] => {
     const text = block.trim()
@@ -123,7 +123,7 @@ function parseBody(body: string): Block[] {
     if (/^\{\{\s*code\s*\}\}$/.test(text)) return { type: 'code' }
     return text.startsWith('> ') ? { type: 'note', text: text.slice(2) } : { type: 'paragraph', text }
   })
-}
+})
 
 const targetOf = (target: string, values: Values) => linkOf({ value: fillText(target, values, false) })
 
@@ -220,14 +220,19 @@ function formatTime(at: Date, locale: string): string {
 }
 
 /** Making a format costs more than all the rest of a message. */
-const timeFormats = new Map<string, Intl.DateTimeFormat>()
+const timeFormatOf = remembered(
+  (locale) => new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }),
+)
 
-function timeFormatOf(locale: string): Intl.DateTimeFormat {
-  const known = timeFormats.get(locale)
-  if (known) return known
-  // People choose their tags, so there is no end of them.
-  if (timeFormats.size >= 200) timeFormats.clear()
-  const format = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' })
-  timeFormats.set(locale, format)
-  return format
+/** What a function makes of a text, made once. People choose their tags and texts, so there is no end of them. */
+function remembered<T>(make: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>()
+  return (text) => {
+    const found = known.get(text)
+    if (found !== undefined) return found
+    if (known.size >= 200) known.clear()
+    const made = make(text)
+    known.set(text, made)
+    return made
+  }
 }

@@ -56,13 +56,14 @@ export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
  * under way is over. In single-session instances the session takes the place of the one that was there. Without a
  * `carrier` nobody waits for a client token (the server API made it).
  *
+ * @returns `hadDevice`: whether the person has signed in on any device before; not said of whom somebody acts for
  * @throws {UsherError} `user_banned` or `user_locked`, also when that came about a moment ago; `conflict` when what was
  *   seen has changed
  */
 export async function createSession(
   tx: Tx,
   input: CreateSessionInput,
-): Promise<{ session: Session; issued: NewClientToken | undefined }> {
+): Promise<{ session: Session; issued: NewClientToken | undefined; hadDevice: boolean | undefined }> {
   const user = input.seen?.user ?? (await getUser(tx, input.userId))
   const now = tx.now()
   refuseUnwelcome(user, now)
@@ -102,11 +103,11 @@ export async function createSession(
     writeLater(tx, sessions, session)
     if (carrier && isOwner) rememberFirstDevice(tx, { userId: user.id, clientId })
   }
-  const [issued, memberships] = await Promise.all([
+  const [issued, memberships, noted] = await Promise.all([
     carrier && (isNew ? issueFirstToken(tx, clientId, carrier) : rotateClientToken(tx, { clientId, carrier })),
     client && input.seen && (user.hasMemberships ? findMembershipsOfUsers(tx, [user.id]) : []),
-    !client && writeRow(tx, sessions, session),
     isOwner && noteSignIn(tx, user, input.seen?.passwordHash),
+    !client && writeRow(tx, sessions, session),
     !client && carrier && isOwner && rememberDevice(tx, { userId: user.id, clientId }),
   ])
   const ids = { session_id: session.id, user_id: user.id, client_id: clientId }
@@ -128,7 +129,7 @@ export async function createSession(
     const record = { ...client, sessions: [{ ...session, user: { ...user, ...now }, memberships }] }
     tx.beforeCommit(async () => tx.afterCommit(() => primeSessions(tx, watch, record, issued)))
   }
-  return { session, issued: issued || undefined }
+  return { session, issued: issued || undefined, hadDevice: noted ? noted.hasDevice : undefined }
 }
 
 /** In single-session instances everything that is open on a client, else what this person has open on it. */

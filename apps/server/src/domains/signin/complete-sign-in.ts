@@ -131,8 +131,8 @@ export async function completeSignIn(
   }
   // What was written down is claimed before anything follows from it.
   const claimed = unwritten ? undefined : (await advance(tx, browser, signIn, complete)).row
-  const [standing, { issued }] = await Promise.all([
-    actor ? 'known' : deviceStanding(tx, { userId, clientId: browser.clientId }),
+  const [standing, { issued, hadDevice }] = await Promise.all([
+    actor || browser.isNew ? undefined : deviceStanding(tx, { userId, clientId: browser.clientId }),
     createSession(tx, {
       ...browser,
       id: complete.createdSessionId as string,
@@ -148,7 +148,7 @@ export async function completeSignIn(
   const { userAgent, ipAddress } = browser
   const done = claimed ?? filledRow(signIns, { ...signIn, ...complete })
   if (!claimed) writeLater(tx, signIns, { ...signIn, ...complete })
-  if (standing === 'new' && user)
-    await warnUser(tx, user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } })
+  const isNewDevice = browser.isNew ? hadDevice : standing === 'new'
+  if (isNewDevice && user) await warnUser(tx, user, { template: 'new_device_sign_in', data: { userAgent, ipAddress } })
   return { signIn: await withDetails(tx, done, user), issued }
 }

@@ -85,19 +85,20 @@ export async function clearFailedAttempts(tx: Tx, userId: string): Promise<void>
  * @param user as they were read
  * @param passwordHash what they signed in with, when that was read a while before: it must still be theirs, and a second
  *   factor that they have set up since must be asked for
+ * @returns whether they have signed in on any device before that is still known
  * @throws {UsherError} `user_banned`, `user_locked` or `conflict` when that came about since they were read
  */
 export async function noteSignIn(
   tx: Tx,
   user: Pick<UserRecord, 'id' | 'twoFactorEnabled'>,
   passwordHash?: string,
-): Promise<void> {
+): Promise<{ hasDevice: boolean }> {
   const values = { id: user.id, now: tx.now() }
   const [noted] =
     passwordHash === undefined
       ? await noteIfWelcome(tx, values)
       : await noteIfUnchanged(tx, { ...values, passwordHash, twoFactorEnabled: user.twoFactorEnabled })
-  if (noted) return
+  if (noted) return noted
   const [now] = await findUsers(tx, [user.id])
   if (now) refuseUnwelcome(now, tx.now())
   throw new UsherError('conflict', 'This account changed a moment ago. Please try again.')
@@ -122,7 +123,7 @@ const noteIf = (unchanged?: SQL) =>
           unchanged,
         ),
       )
-      .returning({ id: users.id }),
+      .returning({ hasDevice: sql<boolean>`exists (select from known_devices d where d.user_id = users.id)` }),
   )
 const noteIfWelcome = noteIf()
 const noteIfUnchanged = noteIf(sql`

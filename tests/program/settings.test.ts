@@ -62,7 +62,10 @@ test('what is pulled differs in nothing; an edit is planned, applied, and known 
   expect(asked.stderr).toContain('--yes')
   expect((await s.diff()).code).toBe(2)
 
-  expect(JSON.parse((await s.apply()).stdout)).toMatchObject({ applied: true })
+  const applied = await s.apply()
+  expect(JSON.parse(applied.stdout)).toMatchObject({ applied: true })
+  // Nor does the command hear of its own change, while it goes.
+  expect(applied.stderr).toBe('')
   expect(await s.diff()).toMatchObject({ code: 0, changes: [] })
   const { data: roles } = await s.backend('/organization_roles')
   expect(roles.find((r: { key: string }) => r.key === 'org:editor').permissions).toMatchObject([

@@ -89,12 +89,14 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
     now,
     publicUrl,
   }
-  const ctxOf = (id: string) => {
-    const instance = instances.find(id)
-    return instance && createCtx(runtime, instance, { type: 'system', job: 'vault' })
-  }
-  new VaultKeeper({ bus, ctxOf, log })
+  // What a command changes, running servers hear of.
+  if (node) new VaultKeeper({ bus, ctxOf: (id) => systemCtx(runtime, id, 'vault'), log })
   return runtime
+}
+
+function systemCtx(runtime: Runtime, instanceId: string, job: string): Ctx | undefined {
+  const instance = runtime.instances.find(instanceId)
+  return instance && createCtx(runtime, instance, { type: 'system', job })
 }
 
 /** The context of one caller. @param request where the caller asks from, if by a request */

@@ -68,6 +68,7 @@ export async function withRuntime(config: Config, work: (runtime: Runtime) => Pr
   try {
     await work(runtime)
   } finally {
+    runtime.bus.stop()
     await runtime.database.close()
   }
 }

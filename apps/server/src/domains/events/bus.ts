@@ -100,6 +100,7 @@ export class EventBus {
         await inTime(prepared)
         break
       } catch (error) {
+        if (this.stopped) return
         this.log.error({ err: error, event: event.type }, 'what an event is about could not be read')
         if (attempt === prepareFailures) this.tell(event)
         await Bun.sleep(attempt < prepareFailures ? prepareSoonMs : prepareLaterMs)

@@ -4,6 +4,7 @@ import { UsherError } from '../../kernel/errors.ts'
 import { hashToken, type Keyring, unseal } from '../../kernel/secrets.ts'
 import { type ConnectionInput, openConnection, removeConnection, setConnection } from '../connections/connections.ts'
 import { socialConnections } from '../connections/tables.ts'
+import { busOf, type UsherEvent } from '../events/index.ts'
 import { events } from '../events/tables.ts'
 import { createInstance, type NewInstance } from './create-instance.ts'
 import type { Instance, SigningKey } from './instance.ts'
@@ -156,13 +157,21 @@ export class InstanceRegistry {
     return [...this.byId.values()]
   }
 
+  /** Changes something, tells this node and the others, and has read it when it returns. Nothing told: nothing changed. */
+  private async change<T>(work: (db: Db, told: UsherEvent[]) => Promise<T>): Promise<T> {
+    const told: UsherEvent[] = []
+    const made = await this.database.system.transaction((db) => work(db, told))
+    for (const event of told) busOf(this.database)?.announce(event)
+    if (told.length > 0) await this.readAgain()
+    return made
+  }
+
   async create(input: NewInstance): Promise<InstanceSummary> {
-    const { id } = await this.database.system.transaction(async (db) => {
+    const { id } = await this.change(async (db, told) => {
       const made = await createInstance(db, this.keyring, input, new Date())
-      await announce(db, made.id, 'instance.created')
+      told.push(await announce(db, made.id, 'instance.created'))
       return made
     })
-    await this.reload()
     return this.summarize(id)
   }
 
@@ -173,7 +182,7 @@ export class InstanceRegistry {
    */
   async changeSettings(id: string, change: unknown): Promise<InstanceSettings> {
     if (!isObject(change)) throw new UsherError('form_param_value_invalid', 'Settings are an object.')
-    await this.database.system.transaction(async (db) => {
+    await this.change(async (db, told) => {
       // The row is locked, so that two changes at once both arrive.
       const [row] = await db.select().from(instances).where(eq(instances.id, id)).for('update')
       if (!row) throw new UsherError('resource_not_found', 'There is no such instance.')
@@ -191,14 +200,9 @@ export class InstanceRegistry {
         .update(instances)
         .set({ settings: settings as Partial<InstanceSettings>, updatedAt: new Date() })
         .where(eq(instances.id, id))
-      await announce(
-        db,
-        id,
-        'instance.updated',
-        Object.keys(change).map((name) => `change settings.${name}`),
-      )
+      const changes = Object.keys(change).map((name) => `change settings.${name}`)
+      told.push(await announce(db, id, 'instance.updated', changes))
     })
-    await this.reload()
     const changed = this.byId.get(id)
     if (!changed) throw new UsherError('resource_not_found', 'There is no such instance.')
     return changed.settings
@@ -208,41 +212,36 @@ export class InstanceRegistry {
   async setConnection(id: string, input: ConnectionInput): Promise<void> {
     const instance = this.byId.get(id)
     if (!instance) throw new UsherError('resource_not_found', 'There is no such instance.')
-    await this.database.system.transaction(async (db) => {
+    await this.change(async (db, told) => {
       await setConnection(db, this.keyring, instance, input, new Date())
-      await announce(db, id, 'instance.updated', [`change connections.${input.provider}`])
+      told.push(await announce(db, id, 'instance.updated', [`change connections.${input.provider}`]))
     })
-    await this.reload()
   }
 
   /** Takes a social provider away. @throws {UsherError} `resource_not_found` */
   async removeConnection(id: string, provider: string): Promise<void> {
-    await this.database.system.transaction(async (db) => {
+    await this.change(async (db, told) => {
       await removeConnection(db, id, provider)
-      await announce(db, id, 'instance.updated', [`remove connections.${provider}`])
+      told.push(await announce(db, id, 'instance.updated', [`remove connections.${provider}`]))
     })
-    await this.reload()
   }
 
   /** Gives an instance a new signing key; running servers sign with it within a second. @see rotateSigningKey */
   async rotateSigningKey(input: RotateInput): Promise<Rotation> {
-    const rotation = await this.database.system.transaction(async (db) => {
+    return this.change(async (db, told) => {
       const made = await rotateSigningKey(db, this.keyring, input, new Date())
-      await announce(db, input.instanceId, 'instance.updated', ['change signing key'])
+      told.push(await announce(db, input.instanceId, 'instance.updated', ['change signing key']))
       return made
     })
-    await this.reload()
-    return rotation
   }
 
   /** Deletes keys that have retired. @returns how many instances lost one */
   async deleteRetiredKeys(now = new Date()): Promise<number> {
-    const changed = await this.database.system.transaction(async (db) => {
+    const changed = await this.change(async (db, told) => {
       const ids = await deleteRetiredKeys(db, now)
-      for (const id of ids) await announce(db, id, 'instance.updated', ['remove retired signing keys'])
+      for (const id of ids) told.push(await announce(db, id, 'instance.updated', ['remove retired signing keys']))
       return ids
     })
-    if (changed.length > 0) await this.reload()
     return changed.length
   }
 
@@ -277,8 +276,13 @@ async function announce(
   instanceId: string,
   type: 'instance.created' | 'instance.updated',
   changes: string[] = [],
-) {
+): Promise<UsherEvent> {
   const actor = { type: 'system', job: 'operator' }
   const data = changes.length > 0 ? { changes } : {}
-  await db.insert(events).values({ instanceId, type, subject: instanceId, actor, data, pending: true })
+  const event = { instanceId, type, subject: instanceId, data }
+  const [made] = await db
+    .insert(events)
+    .values({ ...event, actor, pending: true })
+    .returning({ id: events.id })
+  return { ...event, id: made?.id as number }
 }

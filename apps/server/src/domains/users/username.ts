@@ -4,6 +4,9 @@ import type { Instance } from '../instances/index.ts'
 /** What would make a username pass for an address, a number or a path, whatever an instance allows. */
 const never = /[@+/\\\s\p{Cc}\p{Cf}\p{Co}\p{Cs}]/u
 
+/** Far more than the longest username has, its marks not yet composed with their letters. */
+const maxTyped = 1000
+
 /**
  * Checks a username against an instance's rules.
  *
@@ -13,8 +16,13 @@ const never = /[@+/\\\s\p{Cc}\p{Cf}\p{Co}\p{Cs}]/u
  */
 export function checkUsername(instance: Instance, username: string): string {
   const { minLength, maxLength, allowExtendedCharacters, allowNumeric } = instance.settings.username
-  const value = username.normalize('NFC')
   const param = 'username'
+  // Before anything else is done with it: to compose very many marks takes a time that grows with their square.
+  if (username.length > maxTyped)
+    throw new UsherError('form_username_invalid_length', `A username has ${minLength} to ${maxLength} characters.`, {
+      param,
+    })
+  const value = username.normalize('NFC')
   const allowed = allowExtendedCharacters ? !never.test(value) : /^[A-Za-z0-9_-]*$/.test(value)
   if (!allowed)
     throw new UsherError(

@@ -82,7 +82,8 @@ function entry(m: Message): Html {
 const channelPill = (m: Message) => html`<span class="pill">${m.channel === 'sms' ? 'Text' : 'Email'}</span>`
 const time = ({ createdAt }: Message) =>
   html`<time datetime="${createdAt.toISOString()}">${createdAt.toISOString().slice(0, 19).replace('T', ' ')}</time>`
-const stateOf = ({ state, lastError }: Message) => (lastError ? `${state} (${lastError})` : state)
+const stateOf = ({ state, lastError }: Message) =>
+  lastError ? `${state} (${lastError})` : state === 'kept' ? 'kept here, not sent' : state
 
 const withCtx: import('hono').MiddlewareHandler<Env> = async (c, next) => {
   c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'system', job: 'inbox' }, c.var.log))

@@ -2,9 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import {
   AccessDenied,
   type Awareness,
-  type ConnectionState,
   type ConnectOptions,
-  connect,
   type DocumentKeys,
   type DocumentStorage,
   encryptedWebSocket,
@@ -12,10 +10,10 @@ import {
   indexedDbStorage,
   type OpenStorage,
   passphraseKeys,
-  type SyncProblem,
 } from '@usher/sync'
 import 'fake-indexeddb/auto'
 import { WebsocketProvider } from 'y-websocket'
+import { logClient, secret } from './log-client.ts'
 import { startLogServer } from './log-server.ts'
 import { until, Y } from './support.ts'
 
@@ -28,23 +26,7 @@ afterAll(() => server.stop())
 
 let rooms = 0
 const newRoom = () => `encrypted-${rooms++}`
-const secret = new Uint8Array(32).fill(7)
-
-function client(docId: string, options: Partial<ConnectOptions> = {}) {
-  const connection = connect({
-    url: server.url,
-    docId,
-    key: fixedDocumentKey(secret),
-    backoff: { minMs: 20, maxMs: 200 },
-    ...options,
-  })
-  const states: ConnectionState[] = []
-  const problems: SyncProblem[] = []
-  connection.on('state', (state) => states.push(state))
-  connection.on('problem', (problem) => problems.push(problem))
-  const text = connection.doc.getText('t')
-  return Object.assign(connection, { states, problems, text, [Symbol.dispose]: connection.destroy })
-}
+const client = (docId: string, options?: Partial<ConnectOptions>) => logClient(server.url, docId, options)
 
 const holds = (haystack: Uint8Array, text: string) => Buffer.from(haystack).includes(text)
 

@@ -1,14 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SQL } from 'bun'
 import { randomFrom } from '../fuzz/random.ts'
-import { freePort, type Postgres, postgresBin, startPostgres } from '../support/postgres.ts'
+import { postgresBin } from '../support/postgres.ts'
 import { type Moment, type PostgresProxy, startPostgresProxy } from '../support/postgres-proxy.ts'
 import { temporaryDirectory } from '../support/usher.ts'
+import { serverBehindProxy } from './behind-proxy.ts'
 import { chainOver, type Member, member, opened, upload } from './encrypted-support.ts'
 import { missing, type Writer, writeAcknowledged, writer } from './ledger.ts'
-import { connect, generous, type SyncServerProcess, startSyncServer, stateOf, until } from './support.ts'
+import { connect, generous, startSyncServer, stateOf, until } from './support.ts'
 
 const faketime = process.env.USHER_TEST_FAKETIME ?? ''
 const long = Boolean(process.env.USHER_LONG_TESTS)
@@ -22,44 +23,19 @@ const announced = /^\s*insert into sync_room_snapshots/
 const chunk = /^\s*insert into sync_room_snapshot_chunks/
 const folded = /^commit[\s\S]*update sync_rooms set snapshot_seq/i
 
-/** A server whose conversation with its database goes through a proxy that can stop it at any statement. */
-let postgres: Postgres
-let proxy: PostgresProxy
-let server: SyncServerProcess
-const data = temporaryDirectory()
-const port = await freePort()
-const start = () =>
-  startSyncServer({
-    data: data.path,
-    args: ['--port', String(port)],
-    env: { ...generous, DATABASE_URL: postgres.url.replace(String(postgres.port), String(proxy.port)) },
-  })
-
-beforeAll(async () => {
-  if (!postgresBin) return
-  postgres = await startPostgres()
-  proxy = await startPostgresProxy(postgres.port)
-  server = await start()
-}, 60_000)
-afterAll(async () => {
-  if (!postgresBin) return
-  await server.stop()
-  await proxy[Symbol.asyncDispose]()
-  await postgres[Symbol.asyncDispose]()
-  data[Symbol.dispose]()
-})
+const held = await serverBehindProxy()
 
 const killServer = async () => {
-  server.process.kill('SIGKILL')
-  await server.process.exited
+  held.server.process.kill('SIGKILL')
+  await held.server.process.exited
   return 'cut' as const
 }
 const restartServer = async () => {
-  server = await start()
+  held.server = await held.start()
 }
 /** The server stays: it finds its database again by itself. */
 const stays = async () => {}
-const restartPostgres = () => postgres.launch()
+const restartPostgres = () => held.postgres.launch()
 
 const killed = 'kill -9 of the server'
 const faults: { name: string; fault: () => Promise<'cut'>; recover: () => Promise<void> }[] = [
@@ -68,7 +44,7 @@ const faults: { name: string; fault: () => Promise<'cut'>; recover: () => Promis
   {
     name: 'kill -9 of PostgreSQL',
     fault: async () => {
-      await postgres.kill('SIGKILL')
+      await held.postgres.kill('SIGKILL')
       return 'cut'
     },
     recover: restartPostgres,
@@ -76,7 +52,7 @@ const faults: { name: string; fault: () => Promise<'cut'>; recover: () => Promis
   {
     name: 'pg_ctl stop -m immediate',
     fault: async () => {
-      await postgres.kill('SIGQUIT')
+      await held.postgres.kill('SIGQUIT')
       return 'cut'
     },
     recover: restartPostgres,
@@ -95,7 +71,7 @@ async function expectOneDocument(docId: string, writers: Writer[]) {
   await until(() => writers.every((one) => one.client.synced), 'synced again', 20_000)
   for (const one of writers) one.write()
   const everything = writers.reduce((sum, one) => sum + one.sent(), 0)
-  using reader = connect(server.wsUrl, docId)
+  using reader = connect(held.server.wsUrl, docId)
   await until(() => reader.doc.getArray('log').length === everything, 'all stored', 20_000)
   await until(() => writers.every((one) => stateOf(one.doc) === stateOf(reader.doc)), 'the same for all')
 }
@@ -114,13 +90,13 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
     ))
       test(`${name} ${when}`, async () => {
         const docId = `${name}-${when}`.replace(/[^a-z]+/gi, '-')
-        const writers = ['ada', 'bob'].map((who) => writer(server.wsUrl, docId, who))
+        const writers = ['ada', 'bob'].map((who) => writer(held.server.wsUrl, docId, who))
         try {
           await Promise.all(writers.map((one) => one.synced()))
           const isFirst = moment.statement === createsRoom
           if (!isFirst) for (const one of writers) await writeAcknowledged(one, 3 + random(5))
           const acknowledged = writers.map((one) => [...one.acknowledged])
-          const done = proxy.at(moment, async () => {
+          const done = held.proxy.at(moment, async () => {
             // Nothing of what waits there has been acknowledged.
             expect(writers.map((one) => [...one.acknowledged])).toEqual(acknowledged)
             return await fault()
@@ -128,7 +104,7 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
           for (let i = 0; i < 3; i++) for (const one of writers) one.write()
           await done
           await recover()
-          for (const one of writers) expect(await missing(server.wsUrl, docId, one.acknowledged)).toEqual([])
+          for (const one of writers) expect(await missing(held.server.wsUrl, docId, one.acknowledged)).toEqual([])
           await expectOneDocument(docId, writers)
         } finally {
           for (const one of writers) one[Symbol.dispose]()
@@ -144,15 +120,15 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
     test(`kill -9 of the server or of PostgreSQL ${when}`, async () => {
       for (const { name, fault, recover } of someFaults()) {
         const docId = `${name}-${when}`.replace(/[^a-z]+/gi, '-')
-        using ada = writer(server.wsUrl, docId, 'ada')
+        using ada = writer(held.server.wsUrl, docId, 'ada')
         await ada.synced()
         await writeAcknowledged(ada, 3)
-        const done = proxy.at(moment, fault)
+        const done = held.proxy.at(moment, fault)
         // Beyond 256 KB in its log a document is folded.
         ada.doc.getText('t').insert(0, 'a long line '.repeat(25_000))
         await done
         await recover()
-        expect(await missing(server.wsUrl, docId, ada.acknowledged)).toEqual([])
+        expect(await missing(held.server.wsUrl, docId, ada.acknowledged)).toEqual([])
         await expectOneDocument(docId, [ada])
         await expectSound(docId)
       }
@@ -168,7 +144,7 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
         const docId = `e2ee-${name}-${when}`.replace(/[^a-z0-9]+/gi, '-')
         const connections: Member[] = []
         const open = async () => {
-          const one = member(server.wsUrl, docId)
+          const one = member(held.server.wsUrl, docId)
           connections.push(one)
           await one.welcome()
           return one
@@ -176,7 +152,7 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
         try {
           let ada = await open()
           for (let i = 0; i < 3; i++) await ada.acked((await ada.write(`line ${i}`)).cseq)
-          const done = proxy.at(moment, fault)
+          const done = held.proxy.at(moment, fault)
           const { sender } = ada
           const outbox = []
           for (let i = 3; i < 6; i++) outbox.push((await ada.write(`line ${i}`)).envelope)
@@ -213,15 +189,15 @@ describe.skipIf(!postgresBin)('a fault at one exact moment', () => {
     test(`E-15 kill -9 of the server in the upload of a snapshot, ${when}: it is live whole or not at all`, async () => {
       const docId = `upload-${when}`.replace(/[^a-z]+/gi, '-')
       const [fault] = faults
-      using ada = member(server.wsUrl, docId)
+      using ada = member(held.server.wsUrl, docId)
       await ada.welcome()
       for (let i = 0; i < 5; i++) await ada.acked((await ada.write(`line ${i}`)).cseq)
       await ada.reached(5)
-      const done = proxy.at(moment, killServer)
+      const done = held.proxy.at(moment, killServer)
       upload(ada, docId).catch(() => {})
       await done
       await fault?.recover()
-      using bob = member(server.wsUrl, docId)
+      using bob = member(held.server.wsUrl, docId)
       const { snapshot, from, head, chain } = await bob.welcome()
       await bob.reached(5)
       expect(head).toBe(5)
@@ -247,11 +223,11 @@ describe.skipIf(!postgresBin || !faketime)('a fault in the midst of hibernation'
     test(`kill -9 of the server ${when} the commit with which a room that nobody is in leaves memory`, async () => {
       using own = temporaryDirectory()
       const database = `cold_${when}`
-      const operator = new SQL(postgres.url, { max: 1 })
+      const operator = new SQL(held.postgres.url, { max: 1 })
       await operator.unsafe(`create database ${database}`)
       await operator.close()
-      const url = new URL(postgres.url)
-      url.port = String(proxy.port)
+      const url = new URL(held.postgres.url)
+      url.port = String(held.proxy.port)
       url.pathname = `/${database}`
       const offset = join(own.path, 'offset')
       writeFileSync(offset, '+0\n')
@@ -275,7 +251,7 @@ describe.skipIf(!postgresBin || !faketime)('a fault in the midst of hibernation'
       ada.doc.getText('t').insert(0, 'a long line '.repeat(3_000))
       await writeAcknowledged(ada, 1)
       ada[Symbol.dispose]()
-      const done = proxy.at({ statement: folded, when }, async () => {
+      const done = held.proxy.at({ statement: folded, when }, async () => {
         cold.process.kill('SIGKILL')
         await cold.process.exited
         return 'cut' as const
@@ -338,7 +314,7 @@ test('a kill of the embedded PostgreSQL around the commit of an append loses not
 
 /** A snapshot is there whole or not at all, and the log joins it. */
 async function expectSound(docId: string, database = '/postgres') {
-  const sql = new SQL(Object.assign(new URL(postgres.url), { pathname: database }).href, { max: 1 })
+  const sql = new SQL(Object.assign(new URL(held.postgres.url), { pathname: database }).href, { max: 1 })
   const [room] = await sql`
     select r.head::int, r.snapshot_seq::int as snapshot,
       (select coalesce(sum(n), 0)::int from sync_room_segments s where s.room_id = r.id and s.last_seq > r.snapshot_seq) as stored,

@@ -1,14 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import {
-  type ConnectOptions,
-  type Crdt,
-  connect,
-  fixedDocumentKey,
-  indexedDbStorage,
-  type SyncProblem,
-} from '@usher/sync'
+import { type ConnectOptions, type Crdt, indexedDbStorage } from '@usher/sync'
 import 'fake-indexeddb/auto'
 import * as encoding from 'lib0/encoding'
+import { logClient } from './log-client.ts'
 import { startLogServer } from './log-server.ts'
 import { until, Y } from './support.ts'
 
@@ -22,22 +16,7 @@ afterAll(() => server.stop())
 let rooms = 0
 const newRoom = () => `members-${rooms++}`
 
-function client(docId: string, options: Partial<ConnectOptions> = {}) {
-  const connection = connect({
-    url: server.url,
-    docId,
-    key: fixedDocumentKey(new Uint8Array(32).fill(7)),
-    backoff: { minMs: 20, maxMs: 200 },
-    ...options,
-  })
-  const problems: SyncProblem[] = []
-  connection.on('problem', (problem) => problems.push(problem))
-  return Object.assign(connection, {
-    problems,
-    text: connection.doc.getText('t'),
-    [Symbol.dispose]: connection.destroy,
-  })
-}
+const client = (docId: string, options?: Partial<ConnectOptions>) => logClient(server.url, docId, options)
 
 /** A member who has the key and sends whatever they like. */
 function liar(docId: string) {

@@ -1,44 +1,19 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { connect as connectClient, fixedDocumentKey } from '@usher/sync'
 import { SQL } from 'bun'
-import { freePort, type Postgres, postgresBin, startPostgres } from '../support/postgres.ts'
-import { type PostgresProxy, startPostgresProxy } from '../support/postgres-proxy.ts'
+import { postgresBin } from '../support/postgres.ts'
 import { startProxy } from '../support/proxy.ts'
-import { temporaryDirectory } from '../support/usher.ts'
+import { serverBehindProxy } from './behind-proxy.ts'
 import { logOf, missing, stored, type Writer, writeAcknowledged, writer } from './ledger.ts'
-import { connect, generous, type SyncServerProcess, startSyncServer, stateOf, until } from './support.ts'
+import { connect, stateOf, until } from './support.ts'
 
-const data = temporaryDirectory()
-const port = await freePort()
-let postgres: Postgres
-let proxy: PostgresProxy
-let server: SyncServerProcess
-const start = () =>
-  startSyncServer({
-    data: data.path,
-    args: ['--port', String(port)],
-    env: { ...generous, DATABASE_URL: postgres.url.replace(String(postgres.port), String(proxy.port)) },
-  })
-
-beforeAll(async () => {
-  if (!postgresBin) return
-  postgres = await startPostgres()
-  proxy = await startPostgresProxy(postgres.port)
-  server = await start()
-}, 60_000)
-afterAll(async () => {
-  if (!postgresBin) return
-  await server.stop()
-  await proxy[Symbol.asyncDispose]()
-  await postgres[Symbol.asyncDispose]()
-  data[Symbol.dispose]()
-})
+const held = await serverBehindProxy()
 
 /** A replica that follows until it is held back, and takes the place of its primary without what it has missed. */
 async function followed() {
-  const line = await startProxy(postgres.port)
-  const replica = await postgres.startReplica(line.port)
-  const [primarySql, replicaSql] = [postgres, replica].map(({ url }) => new SQL(url, { max: 1 })) as [SQL, SQL]
+  const line = await startProxy(held.postgres.port)
+  const replica = await held.postgres.startReplica(line.port)
+  const [primarySql, replicaSql] = [held.postgres, replica].map(({ url }) => new SQL(url, { max: 1 })) as [SQL, SQL]
   return {
     /** What was committed so far it has, and nothing of what comes now. */
     holdBack: async () => {
@@ -58,14 +33,14 @@ async function followed() {
       }
     },
     promote: async () => {
-      await postgres.kill('SIGKILL')
-      proxy.retarget(replica.port)
+      await held.postgres.kill('SIGKILL')
+      held.proxy.retarget(replica.port)
       await replicaSql`select pg_promote()`
-      proxy.cut()
+      held.proxy.cut()
       await Promise.all([primarySql, replicaSql].map((sql) => sql.close({ timeout: 0 }).catch(() => {})))
-      await postgres[Symbol.asyncDispose]()
+      await held.postgres[Symbol.asyncDispose]()
       await line[Symbol.asyncDispose]()
-      postgres = replica
+      held.postgres = replica
     },
   }
 }
@@ -73,7 +48,7 @@ async function followed() {
 const secret = fixedDocumentKey(new Uint8Array(32).fill(9))
 function member(docId: string) {
   const connection = connectClient({
-    url: server.wsUrl,
+    url: held.server.wsUrl,
     docId,
     key: secret,
     backoff: { minMs: 20, maxMs: 200 },
@@ -81,13 +56,13 @@ function member(docId: string) {
   return Object.assign(connection, { text: connection.doc.getText('t'), [Symbol.dispose]: connection.destroy })
 }
 const plain = (docId: string) => {
-  const connection = connectClient({ url: server.wsUrl, docId, backoff: { minMs: 20, maxMs: 200 } })
+  const connection = connectClient({ url: held.server.wsUrl, docId, backoff: { minMs: 20, maxMs: 200 } })
   return Object.assign(connection, { text: connection.doc.getText('t'), [Symbol.dispose]: connection.destroy })
 }
 
 async function expectSame(docId: string, writers: Writer[]) {
   const everything = writers.reduce((sum, one) => sum + one.sent(), 0)
-  using reader = connect(server.wsUrl, docId)
+  using reader = connect(held.server.wsUrl, docId)
   await until(() => logOf(reader.doc).size === everything, 'all stored', 20_000)
   await until(() => writers.every((one) => stateOf(one.doc) === stateOf(reader.doc)), 'the same for all')
 }
@@ -95,9 +70,9 @@ async function expectSame(docId: string, writers: Writer[]) {
 describe.skipIf(!postgresBin)('a replica that is promoted without the last commits', () => {
   test('R-19 the server puts back what it holds, and clients send the rest: nothing acknowledged is lost', async () => {
     const replica = await followed()
-    const ada = writer(server.wsUrl, 'stays', 'ada')
-    const gone = writer(server.wsUrl, 'left', 'gone')
-    const fold = writer(server.wsUrl, 'folded', 'fold')
+    const ada = writer(held.server.wsUrl, 'stays', 'ada')
+    const gone = writer(held.server.wsUrl, 'left', 'gone')
+    const fold = writer(held.server.wsUrl, 'folded', 'fold')
     using usher = plain('usher')
     using carol = member('sealed')
     using dave = member('sealed')
@@ -109,7 +84,7 @@ describe.skipIf(!postgresBin)('a replica that is promoted without the last commi
     await replica.holdBack()
     for (const one of [ada, gone, fold]) await writeAcknowledged(one, 5)
     // A document that the replica has never heard of.
-    const born = writer(server.wsUrl, 'born-late', 'born')
+    const born = writer(held.server.wsUrl, 'born-late', 'born')
     await born.synced()
     await writeAcknowledged(born, 5)
     // A compaction that is lost with the tail.
@@ -132,11 +107,11 @@ describe.skipIf(!postgresBin)('a replica that is promoted without the last commi
     expect([ada, born].flatMap(({ closes }) => closes.map(({ code }) => code)).filter((c) => c === 4404)).toEqual([])
     for (const one of [ada, born]) one[Symbol.dispose]()
     // Whatever is in memory now is not what counts.
-    await server.stop()
-    server = await start()
+    await held.server.stop()
+    held.server = await held.start()
     for (const one of [ada, gone, born, fold])
-      expect(await missing(server.wsUrl, one.client.roomname, one.acknowledged)).toEqual([])
-    using folded = connect(server.wsUrl, 'folded')
+      expect(await missing(held.server.wsUrl, one.client.roomname, one.acknowledged)).toEqual([])
+    using folded = connect(held.server.wsUrl, 'folded')
     await folded.synced()
     expect(folded.doc.getText('t').length).toBe(25_000 * 12)
     using late = member('sealed')
@@ -148,7 +123,7 @@ describe.skipIf(!postgresBin)('a replica that is promoted without the last commi
 
   test('R-19 a server that died as well gets it back from the clients, and an encrypted one asks its person', async () => {
     const replica = await followed()
-    const ada = writer(server.wsUrl, 'both', 'ada')
+    const ada = writer(held.server.wsUrl, 'both', 'ada')
     using usher = plain('both-usher')
     using carol = member('both-sealed')
     await ada.synced()
@@ -161,15 +136,15 @@ describe.skipIf(!postgresBin)('a replica that is promoted without the last commi
     usher.text.insert(0, 'after ')
     carol.text.insert(0, 'after ')
     await Promise.all([usher.whenSaved(), carol.whenSaved()])
-    server.process.kill('SIGKILL')
-    await server.process.exited
+    held.server.process.kill('SIGKILL')
+    await held.server.process.exited
     await replica.promote()
-    server = await start()
+    held.server = await held.start()
     await until(() => ada.client.synced, 'back', 20_000)
     ada.write()
     await expectSame('both', [ada])
     ada[Symbol.dispose]()
-    expect(await missing(server.wsUrl, 'both', ada.acknowledged)).toEqual([])
+    expect(await missing(held.server.wsUrl, 'both', ada.acknowledged)).toEqual([])
     await usher.whenSynced()
     await until(() => carol.state.status === 'stopped', 'told', 20_000)
     expect(carol.state).toMatchObject({ reason: 'history_changed' })
@@ -182,6 +157,6 @@ describe.skipIf(!postgresBin)('a replica that is promoted without the last commi
     await Promise.all([late.whenSynced(), latePlain.whenSynced()])
     expect(late.text.toString()).toBe('after before ')
     expect(latePlain.text.toString()).toBe('after before ')
-    expect((await stored(server.wsUrl, 'both')).size).toBe(ada.sent())
+    expect((await stored(held.server.wsUrl, 'both')).size).toBe(ada.sent())
   }, 90_000)
 })

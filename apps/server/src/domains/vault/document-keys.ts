@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, gt, sql } from 'drizzle-orm'
 import { type Tx, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { isMissingReference, UsherError } from '../../kernel/errors.ts'
@@ -26,6 +26,9 @@ type StoredKey = Pick<typeof vaultDocumentKeys.$inferSelect, 'epoch' | 'sealed' 
 
 /** A key is replaced when it is as old as this, so that what is lost with one is bounded in time. */
 const lifetimeMs = 90 * 24 * 60 * 60_000
+
+/** Of one document, by one person. */
+export const maxRotationsAnHour = 100
 
 /** What a reader of a document needs to know about its keys. */
 export type DocumentKeyRing = {
@@ -143,7 +146,7 @@ export async function giveDocumentKeys(
  *
  * @param input.keyRecord an envelope of kind 4, sealed under the key that is replaced
  * @throws {UsherError} `sync_access_denied` unless the caller may write; `conflict` if the epoch has moved, or with
- *   `meta.missing` and `meta.surplus` if the recipients are not those who may read
+ *   `meta.missing` and `meta.surplus` if the recipients are not those who may read; `too_many_requests`
  */
 export async function rotateDocumentKey(
   ctx: Ctx | Tx,
@@ -169,6 +172,7 @@ export async function rotateDocumentKey(
     if (document.epoch !== from) throw new UsherError('conflict', 'The key was rotated meanwhile.')
     if (!(await findHolders(tx, docId, from)).includes(userId))
       throw new UsherError('conflict', 'You do not hold the key that is to be replaced.')
+    await countRotations(tx, { docId, userId })
     // Read after the lock: whoever was removed before it is not among them.
     const readers = (await findReaders(tx, docId)).map((reader) => reader.userId)
     const recipients = grants.map((grant) => grant.userId)
@@ -213,6 +217,18 @@ export async function refuseDocumentKey(
     const data = { ...ownerData(docId), user_id: userId, given_by: key.givenBy, epochs: [epoch] }
     emit(tx, { type: 'documentKey.refused', subject: docId, data })
   })
+}
+
+/** Each rotation leaves a key for each reader, for ever. Counted by person: nobody else is kept from one that is due. */
+async function countRotations(tx: Tx, { docId, userId }: { docId: string; userId: string }): Promise<void> {
+  const { instanceId, createdBy, createdAt } = vaultEpochs
+  const since = new Date(tx.now().getTime() - 60 * 60_000)
+  const ofTheirs = and(eq(instanceId, tx.instance.id), eq(vaultEpochs.docId, docId), eq(createdBy, userId))
+  const made = await tx.db.$count(vaultEpochs, and(ofTheirs, gt(createdAt, since)))
+  if (made >= maxRotationsAnHour)
+    throw new UsherError('too_many_requests', 'The key of this document was replaced too often.', {
+      retryAfterSeconds: 60 * 60,
+    })
 }
 
 async function dueOf(tx: Tx, { docId, epoch, pendingSince }: VaultDocument): Promise<DocumentKeyRing['due']> {

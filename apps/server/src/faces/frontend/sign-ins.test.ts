@@ -1,4 +1,10 @@
 import { expect, test } from 'bun:test'
+import { and, eq } from 'drizzle-orm'
+import { transaction } from '../../database/index.ts'
+import { setPassword } from '../../domains/credentials/index.ts'
+import { events } from '../../domains/events/tables.ts'
+import { listSessions } from '../../domains/sessions/index.ts'
+import { createUser } from '../../domains/users/index.ts'
 import { testInstance } from '../../testing/server.ts'
 import { mailedCode, mailsTo, TestBrowser } from './testing.ts'
 
@@ -41,6 +47,39 @@ test('signs in with a password in one step and with an identifier first', async 
   expect(wrong.body.errors[0]).toMatchObject({ code: 'form_password_incorrect', meta: { param_name: 'password' } })
   expect(wrong.body.meta.client.sign_in.id).toBe(begun.body.response.id)
   expect((await other.post(path, { strategy: 'password', password })).body.response.status).toBe('complete')
+})
+
+test('of many who sign in at once in new browsers each gets a session, a warning and facts of their own', async () => {
+  const { t, userId } = await withAda({ lockout: { enabled: false } })
+  const bob = await createUser(t.ctx(), { emailAddresses: [{ emailAddress: 'bob@example.com', verifiedBy: 'admin' }] })
+  await setPassword(t.ctx(), { userId: bob.id, password })
+  const browsers = ['Chrome/101', 'Chrome/102', 'Firefox/103', 'Edg/104']
+  const signIn = (identifier: string, typed: string, agent: string) =>
+    new TestBrowser(t).post('/client/sign_ins', { identifier, password: typed }, { 'user-agent': agent })
+  const [wrong, first, ...others] = await Promise.all([
+    signIn(ada, 'not the right one', 'Chrome/99'),
+    signIn('bob@example.com', password, 'Chrome/100'),
+    ...browsers.map((agent) => signIn(ada, password, agent)),
+  ])
+  expect(wrong?.status).toBe(422)
+  const seen = await listSessions(t.ctx(), { limit: 100, offset: 0 })
+  const told = await transaction(t.ctx(), (tx) =>
+    tx.db
+      .select()
+      .from(events)
+      .where(and(eq(events.instanceId, tx.instance.id), eq(events.type, 'session.created'))),
+  )
+  const expected = [[first, bob.id, 'Chrome/100'], ...others.map((other, i) => [other, userId, browsers[i]])] as const
+  for (const [answer, owner, userAgent] of expected) {
+    const id = (answer as typeof wrong)?.body.response.created_session_id
+    expect(seen.data.find((s) => s.id === id)).toMatchObject({ userId: owner, userAgent })
+    expect(told.filter((e) => e.subject === id)).toMatchObject([{ context: { user_agent: userAgent } }])
+  }
+  const warned = (await mailsTo(t, ada)).filter(({ template }) => template === 'new_device_sign_in')
+  const named = warned.map(({ text }) => text.match(/(Chrome|Firefox|Edge) \d+/)?.[0])
+  expect(named.sort()).toEqual(['Chrome 101', 'Chrome 102', 'Edge 104', 'Firefox 103'])
+  // It was the first device of theirs.
+  expect(await mailsTo(t, 'bob@example.com')).toEqual([])
 })
 
 test('signs in with an emailed code; the code works once', async () => {

@@ -3,8 +3,9 @@ export { deleteChannels, deleteOldChannelMessages } from './delete-old-messages.
 export type { ChannelErrorCode, ChannelFrame } from './frames.ts'
 export { ChannelHub, type Published, type Since } from './hub.ts'
 export { channelsOf, useChannels } from './hub-of.ts'
-export { type ChannelPrincipal, type Judgement, judgeChannels } from './judge-channels.ts'
+export { type ChannelPrincipal, judgeChannels } from './judge-channels.ts'
 export type { DocumentPrincipal, ExternalPrincipal } from './judge-documents.ts'
+export type { Judgement } from './judgement.ts'
 export { channelLimits } from './limits.ts'
 export { type ChannelHistory, listChannelMessages } from './list-channel-messages.ts'
 export {

@@ -1,12 +1,11 @@
 import { sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
-import type { ChannelType } from '../instances/index.ts'
 import { findMembershipAccess } from '../organizations/index.ts'
-import type { CloseReason } from '../sync/index.ts'
 import { getUser } from '../users/index.ts'
 import { type DocumentPrincipal, type ExternalPrincipal, judgeDocument, judgeExternal } from './judge-documents.ts'
-import { isReserved, matchType, type Person, type Rights, rightsOf, typeFor } from './rules.ts'
+import type { Judgement } from './judgement.ts'
+import { isReserved, matchType, type Person, rightsOf, typeFor } from './rules.ts'
 
 /** Who is at the other end of a socket of channels. */
 export type ChannelPrincipal =
@@ -14,17 +13,6 @@ export type ChannelPrincipal =
   | { kind: 'backend'; instanceId: string }
   | DocumentPrincipal
   | ExternalPrincipal
-
-export type ChannelVerdict = { type: ChannelType; rights: Rights } | undefined
-
-export type Judgement = {
-  /** False: the session has ended, or the person is gone or banned. */
-  isSignedIn: boolean
-  /** By name of the channel; undefined: no right. */
-  verdicts: Map<string, ChannelVerdict>
-  /** Why nothing goes on at all, where it is another reason than the end of the session. */
-  ended?: { reason: CloseReason; message: string }
-}
 
 /**
  * What somebody may do in channels at this moment, by the tables themselves: what other domains keep in memory is

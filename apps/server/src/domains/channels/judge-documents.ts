@@ -8,7 +8,7 @@ import {
   type Principal,
   versionOfIssuer,
 } from '../sync/index.ts'
-import type { ChannelVerdict, Judgement } from './judge-channels.ts'
+import type { ChannelVerdict, Judgement } from './judgement.ts'
 import { documentChannel, isDocumentChannel } from './names.ts'
 import { documentTypeFor } from './rules.ts'
 

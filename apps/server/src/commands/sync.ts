@@ -44,7 +44,7 @@ async function rooms({ systemSql }: Database, { instance, json }: Flags): Promis
         room.instance ?? room.instanceId,
         room.docId,
         room.deletedAt ? 'deleted' : kindNames[room.kind],
-        `${room.head} updates`,
+        `${room.head} ${room.head === 1 ? 'update' : 'updates'}`,
         sizeOf(room.storedBytes),
         room.writtenAt?.toISOString() ?? '',
       ].join('  '),

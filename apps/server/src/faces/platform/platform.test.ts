@@ -166,3 +166,13 @@ test('what fails is a page where a person looks at it, and JSON for programs, wi
     'application/json',
   )
 })
+
+test('where no application is, links to its pages lead to the demo', async () => {
+  const t = await testInstance()
+  for (const [path, target] of [
+    ['/sign-in', '/demo'],
+    ['/sign-up?__clerk_ticket=a%26b', '/demo?__clerk_ticket=a%26b&sign-up=1'],
+    ['/waitlist', '/demo?waitlist=1'],
+  ] as const)
+    expect([path, (await t.fetch(path, { redirect: 'manual' })).headers.get('location')]).toEqual([path, target])
+})

@@ -7,6 +7,7 @@ test('O13 what is there for development is not there in production, whichever wa
     ['GET', '/demo'],
     ['GET', '/sign-in'],
     ['GET', '/sign-up'],
+    ['GET', '/waitlist'],
     ['GET', '/inbox'],
     ['GET', '/inbox.json'],
     ['GET', '/inbox/msg_1'],

@@ -24,6 +24,7 @@ type Clerk = {
   unmountSignIn: (node: Element) => void
   mountSignUp: (node: Element, options: object) => void
   unmountSignUp: (node: Element) => void
+  mountWaitlist: (node: Element, options: object) => void
   mountUserButton: (node: Element, options?: object) => void
   mountOrganizationSwitcher: (node: Element, options?: object) => void
 }
@@ -60,6 +61,7 @@ async function start() {
     ui: { ClerkUI: window.__internal_ClerkUICtor },
     signInUrl: '/demo',
     signUpUrl: '/demo?sign-up=1',
+    waitlistUrl: '/demo?waitlist=1',
     afterSignOutUrl: '/demo',
     telemetry: false,
   })
@@ -172,6 +174,7 @@ function mountSignedOut() {
   }
   const ticket = query.get('__clerk_ticket')
   const keep = ticket ? `&__clerk_ticket=${encodeURIComponent(ticket)}` : ''
-  if (signUp) window.Clerk.mountSignUp(element('#sign-in'), { ...options, signInUrl: '/demo' })
+  if (query.has('waitlist')) window.Clerk.mountWaitlist(element('#sign-in'), { signInUrl: '/demo' })
+  else if (signUp) window.Clerk.mountSignUp(element('#sign-in'), { ...options, signInUrl: '/demo' })
   else window.Clerk.mountSignIn(element('#sign-in'), { ...options, signUpUrl: `/demo?sign-up=1${keep}` })
 }

@@ -51,11 +51,13 @@ export function demoRoutes(): Hono<Env> {
     })
   })
   // Links in emails lead to the application; without one, the demo takes its place.
-  for (const path of ['/sign-in', '/sign-up'])
+  for (const path of ['/sign-in', '/sign-up', '/waitlist'])
     routes.get(path, resolveInstance, (c) => {
       if (c.var.instance.environment === 'production')
         throw new UsherError('resource_not_found', 'There is nothing at this address.')
-      return c.redirect(`/demo${new URL(c.req.url).search}`, 302)
+      const { searchParams } = new URL(c.req.url)
+      if (path !== '/sign-in') searchParams.set(path.slice(1), '1')
+      return c.redirect(`/demo${searchParams.size > 0 ? `?${searchParams}` : ''}`, 302)
     })
   return routes
 }

@@ -56,6 +56,27 @@ test('what is written while a flush is under way goes into the next one, of all 
   expect([a.head, b.head, c.head]).toEqual([3, 2, 1])
 })
 
+test('few writes are stored at once; of a steady stream of single ones several are stored together', async () => {
+  const { lanes, flushed, write } = lanesOver(4, () => Promise.resolve())
+  const [quiet, busy] = [testRoom('quiet'), testRoom('busy')]
+  for (let i = 0; i < 20; i++) {
+    write(quiet)
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  }
+  expect(flushed).toHaveLength(20)
+  const startedAt = performance.now()
+  let written = 0
+  for (; performance.now() - startedAt < 200; written++) {
+    write(busy)
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  }
+  await lanes.settle()
+  expect(busy.head).toBe(written)
+  // One in 4 ms, what was left to be made at once, and as many that had much to carry.
+  expect(flushed.length - 20).toBeLessThan(2 * ((performance.now() - startedAt) / 4 + 30))
+  expect(written).toBeGreaterThan(flushed.length)
+})
+
 test('R-N2 a flush that takes long does not hold up other rooms, and its own rooms wait for it', async () => {
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   const { lanes, write } = lanesOver(2, (batch) => (batch[0]?.room.key === 'held' ? released : Promise.resolve()))

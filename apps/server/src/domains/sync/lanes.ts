@@ -9,6 +9,13 @@ const shortestPauseMs = 25
 const longestPauseMs = 1000
 /** A flush that takes longer than this is not waited for: the next one goes by another connection. */
 const patienceMs = 25
+/**
+ * A flush of few entries costs the database nearly what one of many does. So many of them may follow each other at once;
+ * of more than this they are made every few milliseconds, and have more to carry.
+ */
+const smallFlush = 4
+const smallFlushesAtOnce = 25
+const smallFlushEveryMs = 4
 
 /**
  * How long a flush waits for a lock: an append holds one for milliseconds. Its statement is planned once, by its indexes
@@ -32,6 +39,9 @@ export class Lanes {
   private readonly idle: SQL[]
   private readonly flushes = new Set<Promise<void>>()
   private lastStart = 0
+  /** How many small flushes may still be made without a pause, as of `allowedAt`. */
+  private allowed = smallFlushesAtOnce
+  private allowedAt = performance.now()
   private isWoken = false
   private timer: ReturnType<typeof setTimeout> | undefined
   private stopped = false
@@ -80,10 +90,12 @@ export class Lanes {
     while (this.waiting.size > 0 && this.idle.length > 0 && !this.stopped) {
       const now = performance.now()
       const notBefore = Math.max(this.pausedUntil, this.flushes.size > 0 ? this.lastStart + patienceMs : 0)
-      if (now < notBefore) return this.pumpAfter(notBefore - now)
+      const waitMs = Math.max(notBefore - now, this.untilAllowed(now))
+      if (waitMs > 0) return this.pumpAfter(waitMs)
       const batch = this.gather()
       if (batch.length === 0) continue
       this.lastStart = now
+      if (isSmall(batch)) this.allowed--
       const sql = this.idle.pop() as SQL
       const flush = this.flush(sql, batch).finally(() => {
         this.flushes.delete(flush)
@@ -92,6 +104,13 @@ export class Lanes {
       })
       this.flushes.add(flush)
     }
+  }
+
+  /** @returns milliseconds until a flush may be made: it is not known yet whether it will be a small one */
+  private untilAllowed(now: number): number {
+    this.allowed = Math.min(smallFlushesAtOnce, this.allowed + (now - this.allowedAt) / smallFlushEveryMs)
+    this.allowedAt = now
+    return this.allowed >= 1 ? 0 : (1 - this.allowed) * smallFlushEveryMs
   }
 
   private pumpAfter(ms: number): void {
@@ -171,4 +190,10 @@ export class Lanes {
     }
     return batch
   }
+}
+
+function isSmall(batch: Batch): boolean {
+  let entries = 0
+  for (const one of batch) entries += one.entries.length
+  return entries <= smallFlush
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { chromiumPath, enterTestCode, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** The components with the challenge switched on. Its provider is on loopback, and its widget is one of our own. */
@@ -68,8 +68,7 @@ test.skipIf(!chromiumPath)(
   'the sign-up component shows the widget, and its answer lets a person through',
   async () => {
     const ada = await newPerson(browser, 'ada')
-    await signUp(ada, 'person', 'ada+clerk_test@example.com')
-    await ada.page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(ada.page, () => signUp(ada, 'person', 'ada+clerk_test@example.com'))
     await ada.page.getByRole('heading', { name: 'Personal account' }).waitFor()
     expect(asked.at(-1)).toMatchObject({ secret: 'smart-secret', response: 'person-smart-key' })
     expect(ada.problems).toEqual([])

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { chromiumPath, enterTestCode, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -30,8 +30,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', address)
     await page.fill('input[name=password]', password)
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
     const { data } = (await (await fetch(`${url}/inbox.json`)).json()) as { data: unknown[] }
     expect(data).toEqual([])
@@ -128,8 +127,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'finn+clerk_test@example.com')
     await page.fill('input[name=password]', password)
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
 
     await page.click('.cl-userButtonTrigger')

@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import {
+  chromiumPath,
+  enterTestCode,
+  launchBrowser,
+  mailTo,
+  newPerson,
+  type Person,
+  screenshot,
+} from '../support/browser.ts'
 import { changeSettings, runUsher, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -61,8 +69,7 @@ test.skipIf(!chromiumPath)(
     await page.fill('input[name=password]', 'a long enough password 1')
     await page.check('input[name=legalAccepted], input[type=checkbox]')
     await screenshot(dora, 'ways-02-sign-up-filled')
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await signedIn(dora)
     await screenshot(dora, 'ways-03-signed-up')
     expect(dora.problems).toEqual([])

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createHmac } from 'node:crypto'
-import type { Browser, Page } from 'playwright-core'
-import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import type { Browser } from 'playwright-core'
+import { chromiumPath, enterTestCode, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -40,16 +40,8 @@ async function signUp({ page }: Person, address: string) {
   await page.goto(`${usher.ready.url}/demo?sign-up=1`)
   await page.fill('input[name=emailAddress]', address)
   await page.fill('input[name=password]', password)
-  await sendCode(page)
+  await enterTestCode(page)
   await page.getByRole('heading', { name: 'Personal account' }).waitFor()
-}
-
-/** The fields of the code are there before the code is asked for, and what is typed then is of no code. */
-async function sendCode(page: Page) {
-  const asked = page.waitForResponse(/\/prepare_verification/)
-  await page.click('.cl-formButtonPrimary')
-  await asked
-  await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
 }
 
 async function openSecurity({ page }: Person) {
@@ -221,8 +213,7 @@ test.skipIf(!chromiumPath)(
     await page.getByRole('menuitem', { name: 'SMS code' }).click()
     await page.getByRole('button', { name: 'Add phone number' }).click()
     await page.locator('input[type=tel]').fill('2015550100')
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await page.getByText('SMS code verification enabled').waitFor()
     await screenshot(emil, 'factors-17-sms')
     await page.getByRole('button', { name: 'Finish' }).click()
@@ -255,7 +246,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${usher.ready.url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'fay+clerk_test@example.com')
     await page.fill('input[name=password]', password)
-    await sendCode(page)
+    await enterTestCode(page)
     await page.getByRole('heading', { name: 'Set up two-step verification' }).waitFor()
     await screenshot(fay, 'factors-31-task')
     await page.getByText('Authenticator application').click()

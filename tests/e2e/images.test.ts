@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, screenshot } from '../support/browser.ts'
+import { chromiumPath, enterTestCode, launchBrowser, mailTo, newPerson, screenshot } from '../support/browser.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -25,8 +25,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'cleo+clerk_test@example.com')
     await page.fill('input[name=password]', 'a long enough password 1')
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
 
     // A picture that the browser itself draws, so that the upload is what a person would choose.

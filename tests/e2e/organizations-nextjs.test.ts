@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser, Page } from 'playwright-core'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
-import { exampleInstalled, startExample } from '../support/next.ts'
+import { exampleInstalled, sharedPort, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
 
 const available = Boolean(chromiumPath && exampleInstalled)
@@ -13,7 +13,7 @@ let browser: Browser
 
 beforeAll(async () => {
   if (!available) return
-  usher = await startUsher()
+  usher = await startUsher({ args: ['--port', String(sharedPort)] })
   // Makes the permissions and roles of the example as well.
   app = await startExample(usher.ready, directory.path)
   browser = await launchBrowser()

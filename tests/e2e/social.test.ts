@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, newPerson, screenshot } from '../support/browser.ts'
+import { chromiumPath, enterTestCode, launchBrowser, newPerson, screenshot } from '../support/browser.ts'
 import { runUsher, startUsher, type UsherProcess, untilEnvironment } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -66,8 +66,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'rosa+clerk_test@example.com')
     await page.fill('input[name=password]', 'a long enough password 1')
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await page.click('.cl-userButtonTrigger')
     await page.getByText('Manage account').click()
     await page.getByText('Connect account').click()

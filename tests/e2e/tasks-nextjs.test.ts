@@ -4,7 +4,7 @@ import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
-import { exampleInstalled, startExample } from '../support/next.ts'
+import { exampleInstalled, sharedPort, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
 
 const available = Boolean(chromiumPath && exampleInstalled)
@@ -15,7 +15,7 @@ let browser: Browser
 
 beforeAll(async () => {
   if (!available) return
-  usher = await startUsher()
+  usher = await startUsher({ args: ['--port', String(sharedPort)] })
   app = await startExample(usher.ready, directory.path)
   browser = await launchBrowser()
 }, 180_000)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createClerkClient } from '@clerk/backend'
 import { clerk, clerkSetup, setupClerkTestingToken } from '@clerk/testing/playwright'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { chromiumPath, launchBrowser } from '../support/browser.ts'
+import { chromiumPath, enterTestCode, launchBrowser } from '../support/browser.ts'
 import { freePort } from '../support/postgres.ts'
 import { startTlsFront, type TlsFront } from '../support/tls.ts'
 import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
@@ -131,8 +131,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${demo()}?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'bob+clerk_test@example.com')
     await page.fill('input[name=password]', password)
-    await page.click('.cl-formButtonPrimary')
-    await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+    await enterTestCode(page)
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
     const users = await backend.users.getUserList({ emailAddress: ['bob+clerk_test@example.com'] })
     expect(users.totalCount).toBe(1)

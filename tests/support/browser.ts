@@ -47,6 +47,16 @@ export async function screenshot({ name, page }: Person, what: string): Promise<
   await page.screenshot({ path: join(screenshots, `${what}-${name}.png`) })
 }
 
+/**
+ * Does what makes the server send a code, and types the code of test addresses when it has been sent: the fields are there
+ * before, and what is typed then is of no code.
+ */
+export async function enterTestCode(page: Page, ask = () => page.click('.cl-formButtonPrimary')): Promise<void> {
+  const sent = page.waitForResponse(/\/prepare_verification/)
+  await Promise.all([sent, ask()])
+  await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
+}
+
 type Mail = { to: string; template: string; code: string | null; links: string[] }
 
 /** The newest email to an address, as the development inbox shows it. */

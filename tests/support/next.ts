@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Ready } from './usher.ts'
 
@@ -26,6 +27,33 @@ async function run(command: string[], env: Record<string, string>): Promise<void
   if (code !== 0) throw new Error(`${command.join(' ')} failed:\n${stdout}${stderr}`)
 }
 
+/** Where servers listen whose example is built alike: its addresses are part of the build, which takes half a minute. */
+export const sharedPort = freePort()
+
+/** Finished builds of this process, by what is part of them. */
+const builds = new Map<string, string>()
+const output = join(exampleDirectory, '.next')
+const withoutCache = (source: string) => source !== join(output, 'cache')
+process.on('exit', () => {
+  for (const directory of builds.values()) rmSync(directory, { recursive: true, force: true })
+})
+
+async function build(env: Record<string, string>): Promise<void> {
+  // Everything but what it reads when it runs.
+  const { TASKS_DATABASE_URL: _, CLERK_SECRET_KEY: __, ...built } = env
+  const key = JSON.stringify(built)
+  const kept = builds.get(key)
+  if (kept) {
+    rmSync(output, { recursive: true })
+    cpSync(kept, output, { recursive: true })
+    return
+  }
+  await run(['node', next, 'build'], env)
+  const directory = mkdtempSync(join(tmpdir(), 'usher-example-'))
+  cpSync(output, directory, { recursive: true, filter: withoutCache })
+  builds.set(key, directory)
+}
+
 /**
  * Makes the example's roles with its own script, builds it for the instance (its public settings are part of the
  * build) and starts it on a free port, its data in `directory`.
@@ -51,7 +79,7 @@ export async function startExample(usher: Ready, directory: string) {
     TASKS_DATABASE_URL: `file:${join(directory, 'tasks.db')}`,
   }
   await run([process.execPath, 'scripts/setup-roles.ts'], env)
-  await run(['node', next, 'build'], env)
+  await build(env)
   const child = Bun.spawn(['node', next, 'start', '--port', String(port)], {
     cwd: exampleDirectory,
     env,

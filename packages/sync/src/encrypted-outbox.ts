@@ -25,12 +25,15 @@ const inFlight = 100
 /** Before the id of what lies on this device and has to be sealed anew: as it is it has no place in its session any more. */
 const unsealed = 'again '
 
+/** In place of a number, and above all of them: neither sent nor refused nor sealed once more meanwhile. */
+const beingSealed = Number.POSITIVE_INFINITY
+
 type Sealed = { id: string; envelope: Uint8Array }
 
 /** Sealed, and not known to be durable. Sent again as it is, so that a repetition is an exact one (E-8). */
 type Outgoing = Sealed & {
   epoch: number
-  /** Its number on this connection, once it is sent; infinite for what is not sent as it is. */
+  /** Its number on this connection, once it is sent; `beingSealed` for what is not sent as it is. */
   cseq: number | undefined
   /** How large it was allowed to be when it was sealed; undefined for what lay on this device. */
   limit: number | undefined
@@ -103,7 +106,7 @@ export class EncryptedOutbox {
 
   opened(): void {
     this.cseq = 0
-    for (const outgoing of this.outbox) outgoing.cseq = undefined
+    for (const outgoing of this.outbox) if (outgoing.cseq !== beingSealed) outgoing.cseq = undefined
     // A session is one connection's: its keys end with it (E-2).
     this.sender = undefined
   }
@@ -230,7 +233,6 @@ export class EncryptedOutbox {
       if (outgoing.envelope.length > max) {
         // Sealed before this server said what it takes: perhaps it can be cut smaller.
         if (state.host.crdt.split && (outgoing.limit ?? Number.POSITIVE_INFINITY) > max) {
-          outgoing.cseq = Number.POSITIVE_INFINITY
           void this.sealAgain([outgoing])
           continue
         }
@@ -309,6 +311,7 @@ export class EncryptedOutbox {
    */
   private async sealAgain(sealed: readonly Sealed[], afterMs = 0): Promise<void> {
     const { state } = this
+    for (const outgoing of this.outbox) if (sealed.includes(outgoing)) outgoing.cseq = beingSealed
     this.sealing += sealed.length
     const receiver = createReceiver({ keys: state.keys, room: state.host.docId })
     const updates: Uint8Array[] = []

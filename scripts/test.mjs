@@ -189,7 +189,8 @@ function runGroup(paths, { together = false } = {}) {
 /** Each failed test with its file and what was printed before it, so that the end of a long log tells what happened. */
 function failuresIn(group, output) {
   const linesBefore = 60
-  const lines = output.split('\n')
+  // After its tests bun lists those that failed once more.
+  const lines = output.split(/^\d+ tests? failed:$/m, 1)[0].split('\n')
   const failed = lines.flatMap((line, at) => (line.startsWith('(fail)') ? [at] : []))
   if (failed.length === 0) return [{ name: group, output: lines.slice(-linesBefore).join('\n') }]
   return failed.map((at) => {

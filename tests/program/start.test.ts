@@ -8,7 +8,7 @@ import { type Ready, runUsher, startUsher, temporaryDirectory } from '../support
 test('start prints one line of JSON when ready, keeps its keys, and stops cleanly on SIGTERM', async () => {
   using directory = temporaryDirectory()
   const data = directory.path
-  const first = await startUsher({ data })
+  const first = await startUsher({ data, makesCluster: true })
   expect(first.ready).toMatchObject({ event: 'ready', data, database: 'embedded' })
   expect(first.ready.publishable_key).toStartWith('pk_test_')
   expect(first.ready.secret_key).toStartWith('sk_test_')

@@ -1,5 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Ready } from './usher.ts'
 
@@ -33,10 +32,8 @@ export const sharedPort = freePort()
 /** Finished builds of this process, by what is part of them. */
 const builds = new Map<string, string>()
 const output = join(exampleDirectory, '.next')
+const finished = join(exampleDirectory, 'node_modules/.cache/usher-test-builds')
 const withoutCache = (source: string) => source !== join(output, 'cache')
-process.on('exit', () => {
-  for (const directory of builds.values()) rmSync(directory, { recursive: true, force: true })
-})
 
 async function build(env: Record<string, string>): Promise<void> {
   // Everything but what it reads when it runs.
@@ -49,7 +46,8 @@ async function build(env: Record<string, string>): Promise<void> {
     return
   }
   await run(['node', next, 'build'], env)
-  const directory = mkdtempSync(join(tmpdir(), 'usher-example-'))
+  if (builds.size === 0) rmSync(finished, { recursive: true, force: true })
+  const directory = join(finished, String(builds.size))
   cpSync(output, directory, { recursive: true, filter: withoutCache })
   builds.set(key, directory)
 }

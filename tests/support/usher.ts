@@ -1,10 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import type { Subprocess } from 'bun'
+import server from '../../apps/server/package.json'
+import { initializeCluster } from '../../apps/server/src/database/embedded.ts'
+import { copyCluster } from './clusters.ts'
 
 const root = join(import.meta.dir, '../..')
 const main = join(import.meta.dir, '../../apps/server/src/main.ts')
+
+const embeddedKind = `embedded ${JSON.stringify(server.optionalDependencies)}`
 
 export type Ready = {
   event: 'ready'
@@ -32,6 +37,8 @@ type Options = {
   data?: string
   /** Another `main.ts` than the one that is here. */
   program?: string
+  /** Leaves it to the program to make its database cluster, as it does where nobody copies one. */
+  makesCluster?: boolean
 }
 
 /** A data directory that goes with the test. */
@@ -53,8 +60,12 @@ export async function startUsher({
   env = {},
   data,
   program = main,
+  makesCluster = false,
 }: Options = {}): Promise<UsherProcess> {
   const own = data === undefined ? temporaryDirectory() : undefined
+  const cluster = join(data ?? own?.path ?? '', 'postgres')
+  if (!makesCluster && !env.DATABASE_URL && !existsSync(cluster))
+    await copyCluster(embeddedKind, cluster, (directory) => initializeCluster(directory))
   const flags = ['--json', '--data', data ?? own?.path ?? '', ...(args.includes('--port') ? [] : ['--port', '0'])]
   const child = Bun.spawn([process.execPath, program, ...command, ...flags, ...args], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...routeLog(), ...env },

@@ -36,7 +36,7 @@ export async function startEmbeddedCluster(dataDir: string): Promise<EmbeddedClu
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const socketDir = socketDirectory(dataDir)
   const socketPath = join(socketDir, '.s.PGSQL.5432')
-  if (!existsSync(join(cluster, 'PG_VERSION'))) initialize(native, cluster)
+  if (!existsSync(join(cluster, 'PG_VERSION'))) initializeCluster(cluster, native)
   refuseOtherMajor(cluster)
 
   const start = () => launch(native, cluster, socketDir, socketPath)
@@ -144,7 +144,8 @@ function socketDirectory(dataDir: string): string {
   return dir
 }
 
-function initialize(native: string, cluster: string) {
+/** Makes an empty cluster in a directory that does not exist. */
+export function initializeCluster(cluster: string, native = findBinaries()): void {
   // Made beside and moved into place: a start that dies half-way leaves nothing that looks like a cluster.
   const fresh = `${cluster}.new`
   rmSync(fresh, { recursive: true, force: true })

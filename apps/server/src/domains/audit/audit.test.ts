@@ -9,7 +9,7 @@ import { createUser } from '../users/index.ts'
 import { hashEntry, noHash } from './chain.ts'
 import { AuditRecorder, deleteOldEntries, listEntries, recordEvents, verifyChains } from './index.ts'
 import { auditChains, auditCursors, auditEntries } from './tables.ts'
-import { recordAll } from './testing.ts'
+import { assignAll, recordAll } from './testing.ts'
 
 const day = 86_400_000
 
@@ -59,7 +59,7 @@ test('what happens in an organization stands in its log: who, what, to whom, in 
 test('of two servers that write at once, one does', async () => {
   const { t, organizationId } = await organizationWithLog(2)
   for (let i = 0; i < 20; i += 1) await updateOrganization(t.ctx(), { id: organizationId, name: `Acme ${i}` })
-  await t.server.runtime.sequencer.assign()
+  await assignAll(t)
   await Promise.all([recordEvents(t.ctx()), recordEvents(t.ctx()), recordEvents(t.ctx())])
   await recordAll(t)
   const places = (await entriesOf(t, organizationId)).map(({ place }) => place)
@@ -72,7 +72,7 @@ test('the recorder brings every instance up to its stream, also when one cannot 
   const { runtime } = first.server
   const make = async (t: TestInstance) => (await createOrganization(t.ctx(), { name: 'Acme' })).id
   const ids = { [first.ctx().instance.id]: await make(first), [second.ctx().instance.id]: await make(second) }
-  for (let quiet = 0; quiet < 3; await Bun.sleep(10)) quiet = (await runtime.sequencer.assign()) === 0 ? quiet + 1 : 0
+  await Promise.all([first, second].map(assignAll))
   const broken = first.ctx().instance.id
   const told: unknown[] = []
   const recorder = new AuditRecorder({
@@ -406,7 +406,6 @@ test('a log of ten thousand entries is searched at once', async () => {
     for (let i = 0; i < 10_000; i += 1)
       emit(tx, { type: 'organization.updated', subject: organizationId, data: { change: `number ${i}` } })
   })
-  for (let more = 1; more > 0; ) more = await t.server.runtime.sequencer.assign()
   await recordAll(t)
   const startedAt = performance.now()
   const { data } = await listEntries(t.ctx(), {

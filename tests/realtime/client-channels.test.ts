@@ -121,6 +121,21 @@ test('C-4 members are shown with what they say of themselves', async () => {
   await until(() => moods(as).join() === `${ada.id} fine`, 'gone')
 }, 60_000)
 
+test('C-4 what a member says of themselves before they are in is what the others see', async () => {
+  const t = await testInstance()
+  const { channel: name, ada, bob } = await chat(t)
+  using a = await member(t, ada.id)
+  using b = await member(t, bob.id)
+  const as = a.channel<Chat>(name, { presence: {} })
+  await isJoined(as)
+  await until(() => b.state.status === 'open', 'open')
+  // The question is on its way, and not answered yet.
+  const bs = b.channel<Chat>(name, { presence: { mood: 'early' } })
+  bs.setPresence({ mood: 'late' })
+  await isJoined(bs)
+  await until(() => as.members.some(({ data }) => data.mood === 'late'), 'the later one')
+}, 60_000)
+
 test('a document has a channel of its own, on its socket', async () => {
   await using server = await startSyncServer()
   const [ada, bob] = [1, 2].map(() => connect({ url: server.wsUrl, docId: 'with-chat' })) as [

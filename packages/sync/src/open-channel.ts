@@ -51,7 +51,10 @@ export class OpenChannel<Events extends ChannelEvents> implements Channel<Events
   /** As the server tells of them. */
   private told: ChannelMember[] = []
   private readonly inOrder = inOrder()
+  /** Undefined while nothing was asked on this connection. */
   private subscription: string | undefined
+  /** What the server was told of this member when it was asked. */
+  private presenceTold: Record<string, unknown> | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
   private hasJoined = false
 
@@ -107,6 +110,7 @@ export class OpenChannel<Events extends ChannelEvents> implements Channel<Events
     const subscription = `s${++ids}`
     this.subscription = subscription
     const { presence, socket } = this
+    this.presenceTold = presence
     if (!presence || !socket.seal) {
       this.subscribe(presence)
       return
@@ -154,6 +158,7 @@ export class OpenChannel<Events extends ChannelEvents> implements Channel<Events
   }
 
   receive(frame: TextMessage): boolean {
+    if (this.subscription === undefined) return false
     switch (frame.t) {
       case 'subbed':
         if (frame.id === this.subscription) this.joined(frame)
@@ -185,6 +190,7 @@ export class OpenChannel<Events extends ChannelEvents> implements Channel<Events
     this.place = { epoch: String(frame.epoch ?? ''), offset: Number(frame.offset ?? 0) }
     this.become({ status: 'joined', ...rights(frame.can), conn: String(frame.conn ?? '') })
     if (Array.isArray(frame.members)) this.showMembers(frame.members as ChannelMember[])
+    if (this.presence !== this.presenceTold) this.tellPresence()
     if (!isNew && frame.recovered === false) this.missed()
     for (const asked of this.asked.values()) this.say(asked)
   }

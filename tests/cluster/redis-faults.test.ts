@@ -112,7 +112,7 @@ test.skipIf(!postgresBin || !redisServer)(
       expect(Math.max(...(await exchange(8000)))).toBeLessThan(6500)
       await Bun.sleep(Math.max(0, startedAt + 4200 - performance.now()))
       // From then on twice a second.
-      expect(Math.max(...(await exchange(5000)))).toBeLessThan(2500)
+      expect(Math.max(...(await exchange(5000)))).toBeLessThan(1500)
       await revocation()
       proxy.thaw()
     }
@@ -121,7 +121,7 @@ test.skipIf(!postgresBin || !redisServer)(
       'one node is heard and does not hear': oneWay('back'),
       'those who listen are thrown out': async () => {
         expect(await master.command('client', 'kill', 'type', 'pubsub')).toBe(':2')
-        expect(Math.max(...(await exchange(5000)))).toBeLessThan(2500)
+        expect(Math.max(...(await exchange(5000)))).toBeLessThan(1500)
       },
       'somebody listens too slowly': async () => {
         await master.command('config', 'set', 'client-output-buffer-limit', '"pubsub 300000 300000 1"')
@@ -151,7 +151,7 @@ test.skipIf(!postgresBin || !redisServer)(
         const startedAt = performance.now()
         await faults[name]?.()
         await connected()
-        expect(Math.max(...(await exchange(5000)))).toBeLessThan(2000)
+        expect(Math.max(...(await exchange(5000)))).toBeLessThan(1000)
         await agree()
         await seen(`after: ${name}`)
         console.log(`${name}: ${(performance.now() - startedAt).toFixed(0)} ms`)
@@ -165,11 +165,11 @@ test.skipIf(!postgresBin || !redisServer)(
     )
     await master.kill()
     for (const proxy of proxies) proxy.lead(replica.port)
-    expect(Math.max(...(await exchange(5000)))).toBeLessThan(2500)
+    expect(Math.max(...(await exchange(5000)))).toBeLessThan(1500)
     await revocation()
     expect(await replica.command('replicaof', 'no', 'one')).toBe('+OK')
     await connected()
-    expect(Math.max(...(await exchange(5000)))).toBeLessThan(2000)
+    expect(Math.max(...(await exchange(5000)))).toBeLessThan(1000)
     await agree()
     await seen('after the fail-over')
     expect([...ada.closes, ...bob.closes]).toEqual([])

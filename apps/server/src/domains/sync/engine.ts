@@ -3,14 +3,13 @@ import type { Cluster } from '../../kernel/cluster/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import { realtimeAcks } from '../../kernel/metrics.ts'
 import type { CloseReason } from './close-codes.ts'
+import { Comebacks } from './comebacks.ts'
 import type { Access, Connection, Principal, Socket } from './connection.ts'
-import { DatabaseLine } from './database-line.ts'
 import { Encrypted } from './encrypted.ts'
 import { Hub } from './hub.ts'
 import { laneSettings } from './lanes.ts'
 import { defaultLimits, type SyncLimits } from './limits.ts'
 import { Plaintext } from './plaintext.ts'
-import { putBack } from './put-back.ts'
 import type { Room } from './room.ts'
 import type { AnyRoomKind } from './room-kind.ts'
 import { RoomLink } from './room-link.ts'
@@ -69,8 +68,7 @@ export class SyncEngine {
   private readonly log: Log
   private readonly link: RoomLink | undefined
   private readonly caps: SharedCaps | undefined
-  private readonly line: DatabaseLine
-  private readonly sql: SQL
+  private readonly comebacks: Comebacks
 
   constructor({ sql, connect, log, limits, lanes = 4, cluster }: EngineOptions) {
     this.log = log
@@ -102,7 +100,7 @@ export class SyncEngine {
           if (room.damaged) this.closeWriters(room)
         },
         refused: (room) => this.kinds[room.kind].refused(room),
-        rewound: (room, isThere) => void this.rewound(room, isThere),
+        rewound: (room, isThere) => this.comebacks.rewound(room, isThere),
         gone: (room, reason, message) => this.closeRoom(room, reason, message),
       },
     })
@@ -121,8 +119,17 @@ export class SyncEngine {
       const over = (connection: Connection, message: string) => this.close(connection, 'rate_limited', message)
       this.caps = new SharedCaps(cluster, this.limits, over, log)
     }
-    this.sql = sql
-    this.line = new DatabaseLine(sql, () => this.anotherDatabase())
+    const { rooms, opening } = this
+    this.comebacks = new Comebacks(sql, log, {
+      get open() {
+        return rooms.values()
+      },
+      get opening() {
+        return opening.values()
+      },
+      drop: (room) => this.roomLog.drop(room),
+      close: (room, reason, message) => this.closeRoom(room, reason, message),
+    })
     this.secondTimer = setInterval(() => this.everySecond(), 1000)
     this.secondTimer.unref()
   }
@@ -309,57 +316,16 @@ export class SyncEngine {
     this.kinds[room.kind].forget(room)
   }
 
-  // A database that has lost what it had
-
-  /** A room of which the database has less than this node has seen committed. */
-  private async rewound(room: Room, isThere: boolean): Promise<void> {
-    // Of another database every room is looked at, this one too.
-    const isOther = await this.line.look().catch(() => true)
-    if (isOther) return this.closeRoom(room, 'storage_unavailable', cameBack)
-    if (!isThere) return this.closeRoom(room, 'room_deleted', 'the document is gone')
-    await this.comeBack(room)
-  }
-
-  /** A replica has taken the place of its primary, perhaps without the last commits. */
-  private async anotherDatabase(): Promise<void> {
-    const rooms = [...this.rooms.values()]
-    this.log.error(
-      { rooms: rooms.length },
-      'the database is another one than before: its rooms are compared and opened anew',
-    )
-    for (const loading of this.opening.values())
-      void loading.then((room) => this.closeRoom(room, 'storage_unavailable', cameBack)).catch(() => {})
-    for (const room of rooms) this.roomLog.drop(room)
-    const work = async () => {
-      for (let room = rooms.pop(); room; room = rooms.pop()) await this.comeBack(room)
-    }
-    await Promise.all([work(), work(), work(), work()])
-  }
-
-  /** Puts back what of the room is lost, and sends everybody away to come back: they have the rest. */
-  private async comeBack(room: Room): Promise<void> {
-    this.roomLog.drop(room)
-    try {
-      // Over a line to the database before it may never end.
-      await Promise.race([room.flushing, Bun.sleep(2000)])
-      const entries = await putBack(this.sql, room)
-      if (entries > 0)
-        this.log.warn({ room: room.id, entries }, 'what the database had lost of a document was put back')
-    } catch (error) {
-      this.log.error({ err: error, room: room.id }, 'what the database had lost of a document could not be put back')
-    }
-    this.closeRoom(room, 'storage_unavailable', cameBack)
-  }
-
   // Time
 
   private everySecond() {
     const now = performance.now()
     this.seconds++
-    // While it does not answer there is nothing to compare.
-    this.line.look().catch(() => {})
+    this.comebacks.look()
     this.hub.everySecond(this.seconds, now)
     for (const [name, room] of this.rooms) {
+      // What it holds is still to be put back: whoever opened it anew now would not find that.
+      if (room.gone) continue
       const kind = this.kinds[room.kind]
       kind.everySecond(room, this.seconds, now)
       if (room.connections.size > 0 || !kind.mayForget(room, now)) continue
@@ -374,13 +340,14 @@ export class SyncEngine {
   async drain(windowMs: number): Promise<void> {
     this.draining = true
     await this.hub.drain(windowMs)
-    await Promise.race([this.roomLog.settle(), Bun.sleep(5000)])
+    await Promise.race([Promise.all([this.roomLog.settle(), this.comebacks.settle()]), Bun.sleep(5000)])
   }
 
   async stop(): Promise<void> {
     clearInterval(this.secondTimer)
     this.link?.stop()
     this.hub.stop()
+    this.comebacks.stop()
     for (const room of this.rooms.values()) this.kinds[room.kind].forget(room)
     for (const kind of Object.values(this.kinds)) kind.stop()
     await this.roomLog.stop()
@@ -390,8 +357,6 @@ export class SyncEngine {
     return { connections: this.hub.all.size, rooms: this.rooms.size }
   }
 }
-
-const cameBack = 'the database has changed: come back'
 
 function nameOf(kind: RoomKindName, instanceId: string, key: string): string {
   return `${kind}:${instanceId}:${key}`

@@ -3,7 +3,7 @@ import type { EncryptedRoom } from './encrypted-room.ts'
 import { startChain } from './envelope.ts'
 import type { PlaintextRoom } from './plaintext-room.ts'
 import type { Entry, Room } from './room.ts'
-import { encodeSegment } from './segment.ts'
+import { decodeSegment, encodeSegment } from './segment.ts'
 import { appendSegments, createRoom, type RoomState, readNews } from './store.ts'
 
 type Lost = { entries: readonly { bytes: Uint8Array; at: number }[]; chain: Uint8Array | undefined }
@@ -26,7 +26,7 @@ export async function putBack(sql: SQL, room: Room): Promise<number> {
   }
   if (!state || state.deleted || state.kind !== room.kind || state.incarnation !== room.incarnation) return 0
   if (room.kind === 'e2ee') await putBackParams(sql, state, encrypted(room))
-  const lost = room.kind === 'e2ee' ? lostEnvelopes(encrypted(room), state) : lostUpdates(room, state)
+  const lost = room.kind === 'e2ee' ? lostEnvelopes(encrypted(room), state) : await lostUpdates(sql, room, state)
   if (!lost || lost.entries.length === 0) return 0
   const { chain } = lost
   const appended = await appendSegments(sql, [
@@ -41,14 +41,23 @@ export async function putBack(sql: SQL, room: Room): Promise<number> {
   return appended.has(state.id) ? lost.entries.length : 0
 }
 
-/** The snapshot too, if it was made of what is lost: it is an update like others. */
-function lostUpdates(room: Room, { head }: RoomState): Lost {
-  const { snapshot, snapshotSeq } = room as unknown as PlaintextRoom
+/**
+ * The snapshot too, if it was made of what is lost: it is an update like others. Numbers do not tell what is there: a
+ * node that noticed earlier may have given them to new updates.
+ */
+async function lostUpdates(sql: SQL, room: Room, { snapshotSeq, head }: RoomState): Promise<Lost> {
+  const { snapshot, snapshotSeq: foldedSeq } = room as unknown as PlaintextRoom
   const committed = room.tail.slice(0, room.committed)
-  const at = committed[0]?.at ?? 0
-  const folded = snapshot && snapshotSeq > head ? [{ bytes: snapshot, at }] : []
-  return { entries: [...folded, ...committed.filter(({ seq }) => seq > head)], chain: undefined }
+  const there = new Set<string>()
+  const news = head > foldedSeq ? await readNews(sql, { ...room, head: foldedSeq }) : undefined
+  for (const { payload, crc } of news?.segments ?? [])
+    for (const { bytes } of decodeSegment(payload, crc) ?? []) there.add(textOf(bytes))
+  const folded = snapshot && foldedSeq > snapshotSeq ? [{ bytes: snapshot, at: committed[0]?.at ?? 0 }] : []
+  const lost = committed.filter(({ bytes }) => !there.has(textOf(bytes)))
+  return { entries: [...folded, ...lost], chain: undefined }
 }
+
+const textOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 
 /** All of them or none: their numbers and their chain are what members remember. */
 function lostEnvelopes(room: EncryptedRoom, { head, keyEpoch, chain }: RoomState): Lost | undefined {

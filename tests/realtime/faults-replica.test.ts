@@ -1,49 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { connect as connectClient, fixedDocumentKey } from '@usher/sync'
-import { SQL } from 'bun'
 import { postgresBin } from '../support/postgres.ts'
-import { startProxy } from '../support/proxy.ts'
-import { serverBehindProxy } from './behind-proxy.ts'
+import { follow, serverBehindProxy } from './behind-proxy.ts'
 import { logOf, missing, stored, type Writer, writeAcknowledged, writer } from './ledger.ts'
 import { connect, stateOf, until } from './support.ts'
 
 const held = await serverBehindProxy()
-
-/** A replica that follows until it is held back, and takes the place of its primary without what it has missed. */
-async function followed() {
-  const line = await startProxy(held.postgres.port)
-  const replica = await held.postgres.startReplica(line.port)
-  const [primarySql, replicaSql] = [held.postgres, replica].map(({ url }) => new SQL(url, { max: 1 })) as [SQL, SQL]
-  return {
-    /** What was committed so far it has, and nothing of what comes now. */
-    holdBack: async () => {
-      const [{ at }] = await primarySql`select pg_current_wal_lsn()::text as at`
-      for (const end = Date.now() + 10_000; ; await Bun.sleep(20)) {
-        const [{ has }] = await replicaSql`select pg_last_wal_replay_lsn() >= ${at}::text::pg_lsn as has`
-        if (has) break
-        if (Date.now() > end) throw new Error('the replica does not follow')
-      }
-      line.freeze()
-    },
-    untilFolded: async (docId: string) => {
-      for (const end = Date.now() + 20_000; ; await Bun.sleep(50)) {
-        const [{ seq }] = await primarySql`select snapshot_seq::int as seq from sync_rooms where key = ${docId}`
-        if (seq > 0) return
-        if (Date.now() > end) throw new Error('it was not folded')
-      }
-    },
-    promote: async () => {
-      await held.postgres.kill('SIGKILL')
-      held.proxy.retarget(replica.port)
-      await replicaSql`select pg_promote()`
-      held.proxy.cut()
-      await Promise.all([primarySql, replicaSql].map((sql) => sql.close({ timeout: 0 }).catch(() => {})))
-      await held.postgres[Symbol.asyncDispose]()
-      await line[Symbol.asyncDispose]()
-      held.postgres = replica
-    },
-  }
-}
 
 const secret = fixedDocumentKey(new Uint8Array(32).fill(9))
 function member(docId: string) {
@@ -69,7 +31,7 @@ async function expectSame(docId: string, writers: Writer[]) {
 
 describe.skipIf(!postgresBin)('a replica that is promoted without the last commits', () => {
   test('R-19 the server puts back what it holds, and clients send the rest: nothing acknowledged is lost', async () => {
-    const replica = await followed()
+    const replica = await follow(held)
     const ada = writer(held.server.wsUrl, 'stays', 'ada')
     const gone = writer(held.server.wsUrl, 'left', 'gone')
     const fold = writer(held.server.wsUrl, 'folded', 'fold')
@@ -125,7 +87,7 @@ describe.skipIf(!postgresBin)('a replica that is promoted without the last commi
   }, 90_000)
 
   test('R-19 a server that died as well gets it back from the clients, and an encrypted one asks its person', async () => {
-    const replica = await followed()
+    const replica = await follow(held)
     const ada = writer(held.server.wsUrl, 'both', 'ada')
     using usher = plain('both-usher')
     using carol = member('both-sealed')

@@ -40,8 +40,12 @@ const alsoNeeded: Record<string, Column[]> = {
   vault_documents: [{ table: 'vault_documents', name: 'user_id', type: 'text' }],
 }
 
-/** Of the installation: their rows belong to no instance. */
-const ofNobody = ['nodes']
+/** Of the installation: their rows belong to no instance. With one that an instance may not write. */
+const rowsOfNobody: Record<string, string> = {
+  nodes: `(id, kind, host, pid, version, redis) values ('x', 'server', 'x', 1, 'x', false)`,
+  channel_histories: `(line) values ('x')`,
+}
+const ofNobody = Object.keys(rowsOfNobody)
 
 /** Gives an instance a row in every table, whatever the table is for. */
 async function fillEveryTable(owner: SQL, instanceId: string): Promise<string[]> {
@@ -106,11 +110,7 @@ test('what belongs to the installation is seen by no instance', async () => {
     expect({ name, there: there.n > 0 }).toEqual({ name, there: true })
     const [seen] = await transaction(t.ctx(), (tx) => tx.db.execute(sql.raw(`select count(*)::int as n from ${name}`)))
     expect({ name, seen: seen?.n }).toEqual({ name, seen: 0 })
-    const write = transaction(t.ctx(), (tx) =>
-      tx.db.execute(
-        sql.raw(`insert into ${name} (id, kind, host, pid, version, redis) values ('x', 'server', 'x', 1, 'x', false)`),
-      ),
-    )
+    const write = transaction(t.ctx(), (tx) => tx.db.execute(sql.raw(`insert into ${name} ${rowsOfNobody[name]}`)))
     await expect(write).rejects.toMatchObject({ cause: { errno: '42501' } })
   }
 })

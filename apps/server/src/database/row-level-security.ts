@@ -30,6 +30,7 @@ const systemTables = [
   'sync_room_snapshot_chunks',
   'channels',
   'channel_messages',
+  'channel_histories',
 ]
 
 /** How a row names its instance, where it is not by a column `instance_id`. */
@@ -38,6 +39,7 @@ const ownershipRules: Record<string, string> = {
   applications: `id = (select application_id from instances where id = current_setting('usher.instance_id', true))`,
   // Of the installation and of no instance.
   nodes: 'false',
+  channel_histories: 'false',
 }
 const byInstanceColumn = `instance_id = current_setting('usher.instance_id', true)`
 

@@ -111,6 +111,11 @@ CREATE TABLE "audit_entries" (
 	CONSTRAINT "audit_entries_instance_id_chain_place_pk" PRIMARY KEY("instance_id","chain","place")
 );
 --> statement-breakpoint
+CREATE TABLE "channel_histories" (
+	"line" text PRIMARY KEY NOT NULL,
+	"seen_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "channel_messages" (
 	"channel_id" bigint NOT NULL,
 	"seq" bigint NOT NULL,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
+import { readDatabaseLine } from '../../database/index.ts'
 import type { Cluster } from '../../kernel/cluster/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
@@ -11,7 +12,7 @@ import { channelLimits } from './limits.ts'
 import { encodeBody, type Message, messageFrame, type Sender } from './message.ts'
 import type { Subscription } from './peer.ts'
 import { Presences } from './presences.ts'
-import { findChannel, findHeads, readAfter, readBefore } from './store.ts'
+import { beginHistory, findChannel, findHeads, readAfter, readBefore } from './store.ts'
 import { ChannelWriter } from './writer.ts'
 
 export type Since = { epoch: string; offset: number }
@@ -65,6 +66,9 @@ export class ChannelHub {
   private readonly forgetCluster: () => void
   private reconciledAt = 0
   private isReconciling = false
+  /** The history that the database was on when it was last looked at. */
+  private line: string | undefined
+  private isLooking = false
 
   constructor({ sql, connect, cluster, log }: Options) {
     this.sql = sql
@@ -100,6 +104,7 @@ export class ChannelHub {
       }, reconcileMs),
     ]
     for (const timer of this.timers) timer.unref()
+    void this.lookAtLine()
   }
 
   get size(): number {
@@ -350,6 +355,34 @@ export class ChannelHub {
     }
   }
 
+  /**
+   * A database that has taken another's place may have lost the end of every channel: what is known here of where they
+   * stand is void, and whoever is in one comes back to another epoch.
+   */
+  private async lookAtLine(): Promise<void> {
+    if (this.isLooking) return
+    this.isLooking = true
+    try {
+      const line = await readDatabaseLine(this.sql)
+      if (line === undefined || line === this.line) return
+      await beginHistory(this.sql, line)
+      const isFirst = this.line === undefined
+      this.line = line
+      if (isFirst) return
+      this.log.error('the database is another one than before: channels begin anew')
+      const end = (channel: Channel) => {
+        if (channel.keeping === 'durable') this.end(channel)
+      }
+      for (const opening of this.opening.values()) void opening.then(end).catch(() => {})
+      for (const channel of [...this.channels.values()]) end(channel)
+    } catch (error) {
+      // While it does not answer there is nothing to compare.
+      this.log.debug({ err: error }, 'the history of the database could not be read')
+    } finally {
+      this.isLooking = false
+    }
+  }
+
   // Subscribers
 
   /**
@@ -436,6 +469,7 @@ export class ChannelHub {
   // Once a second
 
   private sweep() {
+    void this.lookAtLine()
     const now = performance.now()
     const wall = Date.now()
     let bytes = 0

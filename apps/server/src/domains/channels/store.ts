@@ -71,6 +71,9 @@ export async function readBefore(
 
 export type Append = {
   channelId: number
+  /** Whose row it must be: a database that lost the row may have given its id to another channel. */
+  instanceId: string
+  channel: string
   name: string
   payload: string
   from: Sender
@@ -93,21 +96,38 @@ export type Appended = { epoch: string; offset: number; at: number; isRepeated: 
  * @throws a unique violation when another writer used the same key at the same moment; then nothing is written
  */
 export async function appendMessages(sql: SQL, appends: readonly Append[]): Promise<(Appended | undefined)[]> {
-  const input = appends.map(({ channelId, name, payload, from, key, digest, at, expiresAt }, ord) => {
-    return { ord, ch: channelId, name, payload, usr: from.user, conn: from.conn, key, digest, at, exp: expiresAt }
-  })
+  const input = appends.map(
+    ({ channelId, instanceId, channel, name, payload, from, key, digest, at, expiresAt }, ord) => {
+      return {
+        ord,
+        ch: channelId,
+        inst: instanceId,
+        channel,
+        name,
+        payload,
+        usr: from.user,
+        conn: from.conn,
+        key,
+        digest,
+        at,
+        exp: expiresAt,
+      }
+    },
+  )
   const rows: { ord: number; epoch: string; seq: number; at: number; known: boolean; same: boolean }[] = await sql`
     with input as materialized (
       select * from json_to_recordset(${JSON.stringify(input)}::text::json) as t(
-        ord int, ch bigint, name text, payload text, usr text, conn text, key text, digest text, at float8, exp float8)
+        ord int, ch bigint, inst text, channel text, name text, payload text, usr text, conn text, key text, digest text, at float8, exp float8)
     ), locked as materialized (
-      select c.id from channels c where c.id in (select ch from input) order by c.id for update of c
+      select c.id, c.instance_id, c.name from channels c where c.id in (select ch from input) order by c.id for update of c
+    ), own as materialized (
+      select i.* from input i join locked l on l.id = i.ch and l.instance_id = i.inst and l.name = i.channel
     ), known as materialized (
       select i.ord, i.ch, m.seq, extract(epoch from m.at) * 1000 as at, m.digest = i.digest as same
-      from input i join channel_messages m on m.channel_id = i.ch and m.key = i.key
+      from own i join channel_messages m on m.channel_id = i.ch and m.key = i.key
     ), fresh as materialized (
       select i.*, row_number() over (partition by i.ch order by i.ord) as place
-      from input i join locked l on l.id = i.ch where i.ord not in (select ord from known)
+      from own i where i.ord not in (select ord from known)
     ), counts as materialized (
       select ch, count(*) as n from fresh group by ch
     ), moved as (
@@ -127,4 +147,21 @@ export async function appendMessages(sql: SQL, appends: readonly Append[]): Prom
   for (const { ord, epoch, seq, at, known, same } of rows)
     results[ord] = { epoch, offset: seq, at, isRepeated: known, isSame: same }
   return results
+}
+
+/**
+ * Gives all channels another epoch if nobody has seen the database on this history: it may lack the last messages, and
+ * gives their offsets to others. The first history of all changes nothing.
+ *
+ * @param line as `readDatabaseLine` says it
+ */
+export async function beginHistory(sql: SQL, line: string): Promise<void> {
+  // What is read in a statement is from before it: `another` is none that it writes.
+  await sql`
+    with another as materialized (
+      select line from channel_histories limit 1
+    ), first as (
+      insert into channel_histories (line) values (${line}) on conflict do nothing returning line
+    )
+    update channels set epoch = gen_random_uuid() where exists (select from first) and exists (select from another)`
 }

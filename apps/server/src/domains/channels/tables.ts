@@ -68,3 +68,13 @@ export const channelReadMarkers = pgTable(
   },
   (t) => [primaryKey({ columns: [t.channelId, t.userId] })],
 )
+
+/**
+ * The histories that the database has been on. Of the installation, and the same for all nodes: whoever writes a new one
+ * here gives all channels another epoch, and nobody does that twice.
+ */
+export const channelHistories = pgTable('channel_histories', {
+  /** System and timeline: another one after a replica was promoted or a backup restored. */
+  line: text('line').primaryKey(),
+  seenAt: instant('seen_at').notNull().defaultNow(),
+})

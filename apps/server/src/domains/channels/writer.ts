@@ -144,7 +144,7 @@ export class ChannelWriter {
         for (const target of unknown.get(`${instanceId} ${name}`) ?? []) target.id = id
     }
     const appends: Append[] = batch.map(({ target, resolve: _, reject: __, deadline: ___, ...message }) => {
-      return { ...message, channelId: target.id ?? 0 }
+      return { ...message, channelId: target.id ?? 0, instanceId: target.instanceId, channel: target.name }
     })
     return appendMessages(this.sql, appends)
   }

@@ -1,7 +1,7 @@
 import type { SQL } from 'bun'
+import { DatabaseLine } from '../../database/index.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { CloseReason } from './close-codes.ts'
-import { DatabaseLine } from './database-line.ts'
 import { putBack } from './put-back.ts'
 import type { Room } from './room.ts'
 

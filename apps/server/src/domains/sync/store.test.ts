@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
+import { DatabaseLine, readDatabaseLine } from '../../database/index.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { testServer } from '../../testing/server.ts'
-import { DatabaseLine, readDatabaseLine } from './database-line.ts'
 import { encodeSegment } from './segment.ts'
 import { appendSegments, createRoom, loadRoom, writeSnapshot } from './store.ts'
 

@@ -19,20 +19,26 @@ export async function readDatabaseLine(sql: SQL): Promise<string | undefined> {
   }
 }
 
+/** How long it may take to say it: a host that vanishes without a word answers nothing, and refuses nothing either. */
+const answerMs = 10_000
+
 /** Notices that the database has become another one, which may lack what this one had committed. */
 export class DatabaseLine {
   private last: string | undefined
   private looking: Promise<boolean> | undefined
   private readonly sql: SQL
-  private readonly changed: () => Promise<void>
+  private readonly changed: () => void
 
-  /** @param changed called once for each change; whoever asks meanwhile waits for it */
-  constructor(sql: SQL, changed: () => Promise<void>) {
+  /** @param changed called once for each change */
+  constructor(sql: SQL, changed: () => void) {
     this.sql = sql
     this.changed = changed
   }
 
-  /** @returns whether it is another one than at the last look */
+  /**
+   * @returns whether it is another one than at the last look
+   * @throws when it does not answer, or does not say now what it said before
+   */
   look(): Promise<boolean> {
     this.looking ??= this.compare().finally(() => {
       this.looking = undefined
@@ -41,10 +47,29 @@ export class DatabaseLine {
   }
 
   private async compare(): Promise<boolean> {
-    const line = await readDatabaseLine(this.sql)
-    const isOther = line !== undefined && this.last !== undefined && line !== this.last
-    this.last = line ?? this.last
-    if (isOther) await this.changed()
+    const line = await inTime(readDatabaseLine(this.sql), answerMs)
+    if (line === undefined && this.last !== undefined) throw new NoAnswer('the database does not say which one it is')
+    const isOther = this.last !== undefined && line !== this.last
+    this.last = line
+    if (isOther) this.changed()
     return isOther
+  }
+}
+
+/** Nothing was refused: there was no answer, or none that says anything. */
+export class NoAnswer extends Error {
+  override name = 'NoAnswer'
+}
+
+/** @throws {NoAnswer} after so long; the question may still be answered, and nobody hears that */
+export async function inTime<T>(answer: Promise<T>, ms: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new NoAnswer(`no answer within ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -100,7 +100,7 @@ export class SyncEngine {
           if (room.damaged) this.closeWriters(room)
         },
         refused: (room) => this.kinds[room.kind].refused(room),
-        rewound: (room, isThere) => this.comebacks.rewound(room, isThere),
+        rewound: (room, found) => this.comebacks.rewound(room, found),
         gone: (room, reason, message) => this.closeRoom(room, reason, message),
       },
     })
@@ -120,15 +120,19 @@ export class SyncEngine {
       this.caps = new SharedCaps(cluster, this.limits, over, log)
     }
     const { rooms, opening } = this
-    this.comebacks = new Comebacks(sql, log, {
-      get open() {
-        return rooms.values()
+    this.comebacks = new Comebacks({
+      sql,
+      log,
+      rooms: {
+        get open() {
+          return rooms.values()
+        },
+        get opening() {
+          return opening.values()
+        },
+        drop: (room) => this.roomLog.drop(room),
+        close: (room, reason, message) => this.closeRoom(room, reason, message),
       },
-      get opening() {
-        return opening.values()
-      },
-      drop: (room) => this.roomLog.drop(room),
-      close: (room, reason, message) => this.closeRoom(room, reason, message),
     })
     this.secondTimer = setInterval(() => this.everySecond(), 1000)
     this.secondTimer.unref()
@@ -328,7 +332,8 @@ export class SyncEngine {
       if (room.gone) continue
       const kind = this.kinds[room.kind]
       kind.everySecond(room, this.seconds, now)
-      if (room.connections.size > 0 || !kind.mayForget(room, now)) continue
+      // While the database does not answer, nobody knows whether the next one has what is held here.
+      if (room.connections.size > 0 || !this.comebacks.isAnswered || !kind.mayForget(room, now)) continue
       this.roomLog.drop(room)
       this.rooms.delete(name)
       this.link?.closed(room)

@@ -293,6 +293,7 @@ export class Plaintext implements RoomKind<PlaintextRoom, UpdateEntry> {
       const got = new ClockRanges()
       if (made) got.addAll(decodeClocks(made.packed.clocks ?? new Uint8Array()) ?? [])
       if (!made || !got.equals(expected)) throw new Error('the snapshot does not hold what the updates hold')
+      if (room.gone) return
       if (await writeSnapshot(this.parts.sql, room.id, last.seq, made.packed, room.incarnation)) {
         room.replace({ frame: made.frame, update: made.frame.subarray(made.start) }, last.seq)
         room.compactAbove = 0

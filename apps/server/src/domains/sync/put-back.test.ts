@@ -76,4 +76,19 @@ test('R-19 a snapshot that is lost is put back as an update, also under a head t
   await append(update(2, 0), update(2, 1), update(2, 2))
   expect(await putBack(sql, room)).toBe(2)
   expect((await stored()).entries).toEqual(['1:0', '2:0', '2:1', '2:2', '1:0', '1:2'])
+  expect(await putBack(sql, room)).toBe(0)
+})
+
+test('R-19 a document that another node has made anew gets what was in the one before', async () => {
+  const { sql, id, append, open, stored } = await writtenRoom()
+  await append(update(1, 0), update(1, 1))
+  const room = await open()
+  await loseBehind(sql, id, 0)
+  await sql`update sync_rooms set incarnation = gen_random_uuid() where id = ${id}`
+  const other = await open()
+  expect(other.incarnation).not.toBe(room.incarnation as string)
+  expect(await append(update(2, 0))).toEqual(new Map())
+  expect(await putBack(sql, room)).toBe(2)
+  expect(await putBack(sql, room)).toBe(0)
+  expect((await stored()).entries).toEqual(['1:0', '1:1'])
 })

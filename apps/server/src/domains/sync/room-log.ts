@@ -16,6 +16,9 @@ export type Segment = {
   at: number
 }
 
+/** What the database has of a room in the place of what was committed: less of its log, no room, or another log. */
+export type Rewound = 'less' | 'nothing' | 'another log'
+
 type Handlers = {
   /** Entries of this node are durable. */
   committed: (room: Room, entries: Entry[]) => void
@@ -24,11 +27,8 @@ type Handlers = {
   looked: (room: Room, state: RoomState) => void
   /** The append was refused, and it is known now what others wrote before. */
   refused: (room: Room) => void
-  /**
-   * The database is behind what this node has seen committed: it has lost the end of the log, or (`isThere` is false) the
-   * whole room. Nothing is appended to the room any more.
-   */
-  rewound: (room: Room, isThere: boolean) => void
+  /** The database has not what this node has seen committed. Nothing is appended to the room any more. */
+  rewound: (room: Room, found: Rewound) => void
   /** The room cannot go on as it is in memory. */
   gone: (room: Room, reason: CloseReason, message: string) => void
 }
@@ -176,7 +176,7 @@ export class RoomLog {
         this.onAppended?.(room, { prevSeq, lastSeq, payload, crc, at: entries[0]?.at ?? 0 })
       }
       if (prevSeq === room.head) settle()
-      else if (prevSeq < room.head) this.rewound(room, true)
+      else if (prevSeq < room.head) this.rewound(room, 'less')
       else others.push(this.read(sql, room, prevSeq).then(settle))
     }
     await Promise.all(others)
@@ -204,17 +204,19 @@ export class RoomLog {
 
   private async read(sql: SQL, room: Room, upTo?: number): Promise<void> {
     const news = await readNews(sql, room, upTo)
+    // Dropped meanwhile: what it holds is somebody else's now.
+    if (room.gone) return
     // Nothing of an unwritten room is in the database; one that was written and is gone was deleted or lost.
     if (!news) {
-      if (room.id !== undefined) this.rewound(room, false)
+      if (room.id !== undefined) this.rewound(room, 'nothing')
       return
     }
     const { state, segments } = news
     if (state.kind !== room.kind) return this.handlers.gone(room, 'wrong_protocol', 'this document is of another kind')
     if (state.deleted) return this.handlers.gone(room, 'room_deleted', 'the document is gone')
     if (room.incarnation !== undefined && room.incarnation !== state.incarnation)
-      return this.handlers.gone(room, 'storage_unavailable', 'the document was restored: come back')
-    if (state.head < room.head) return this.rewound(room, true)
+      return this.rewound(room, 'another log')
+    if (state.head < room.head) return this.rewound(room, 'less')
     room.id = state.id
     room.incarnation = state.incarnation
     const entries: StoredEntry[] = []
@@ -237,10 +239,10 @@ export class RoomLog {
     this.handlers.looked(room, state)
   }
 
-  private rewound(room: Room, isThere: boolean) {
+  private rewound(room: Room, found: Rewound) {
     if (room.gone) return
     this.drop(room)
-    this.handlers.rewound(room, isThere)
+    this.handlers.rewound(room, found)
   }
 
   private arrive(room: Room, stored: readonly StoredEntry[]) {

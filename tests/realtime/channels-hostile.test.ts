@@ -124,6 +124,21 @@ test('K1 K5 a socket needs a credential of its own within the first message, the
   expect((await fetch(url.replace('ws', 'http'), { headers: { host: t.host } })).status).toBe(426)
 }, 60_000)
 
+test('C-1 what was said in a channel that is left before it was joined is answered', async () => {
+  const t = await testInstance()
+  const { channel, bob } = await chat(t)
+  using socket = await (await signedIn(t, bob.id)).connect()
+  await socket.opened
+  socket.say({ t: 'sub', ch: channel })
+  const published = socket.ask({ t: 'pub', ch: channel, name: 'said', data: 1 })
+  const read = socket.ask({ t: 'history', ch: channel })
+  await Bun.sleep(0)
+  socket.say({ t: 'unsub', ch: channel })
+  expect(await published).toMatchObject({ t: 'err', code: 'not_subscribed' })
+  expect(await read).toMatchObject({ t: 'err', code: 'not_subscribed' })
+  expect(await socket.ask({ t: 'sub', ch: channel })).toMatchObject({ t: 'subbed', offset: 0 })
+})
+
 test('C-3 a socket that takes nothing is cut off, others are not held up, and what it missed is there when it is back', async () => {
   const t = await testInstance()
   const { channel, bob, ada } = await chat(t)

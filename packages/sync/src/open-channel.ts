@@ -253,6 +253,8 @@ export class OpenChannel<Events extends ChannelEvents> implements Channel<Events
       this.finish(code, 'the subscription is over')
       return
     }
+    // Whoever came with a place has missed something as well.
+    this.hasJoined ||= this.place !== undefined
     this.place = undefined
     this.become({ status: 'joining' })
     this.opened()

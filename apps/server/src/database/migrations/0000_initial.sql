@@ -112,8 +112,11 @@ CREATE TABLE "audit_entries" (
 );
 --> statement-breakpoint
 CREATE TABLE "channel_histories" (
-	"line" text PRIMARY KEY NOT NULL,
-	"seen_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+	"n" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "channel_histories_n_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"line" text NOT NULL,
+	"token" uuid DEFAULT gen_random_uuid() NOT NULL,
+	"seen_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "channel_histories_line_unique" UNIQUE("line")
 );
 --> statement-breakpoint
 CREATE TABLE "channel_messages" (

@@ -23,6 +23,8 @@ export class Channel {
   /** Highest offset that is known of; above `delivered` while the messages between are being read. */
   known = 0
   isCatchingUp = false
+  /** Whoever comes now gets another one. */
+  isDropped = false
   /** It is being found out where it stands. */
   isLoading = true
   readonly subscriptions = new Set<Subscription>()
@@ -43,6 +45,12 @@ export class Channel {
     this.instanceId = instanceId
     this.name = name
     this.keeping = keeping
+  }
+
+  /** Its row, once it is known that it has one. */
+  get place(): { id: number; instanceId: string; name: string } | undefined {
+    const { id, instanceId, name } = this
+    return id === undefined ? undefined : { id, instanceId, name }
   }
 
   get topic(): string {

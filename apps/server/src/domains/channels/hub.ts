@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
-import { readDatabaseLine } from '../../database/index.ts'
+import { inTime, readDatabaseLine } from '../../database/index.ts'
 import type { Cluster } from '../../kernel/cluster/index.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
@@ -12,7 +12,7 @@ import { channelLimits } from './limits.ts'
 import { encodeBody, type Message, messageFrame, type Sender } from './message.ts'
 import type { Subscription } from './peer.ts'
 import { Presences } from './presences.ts'
-import { beginHistory, findChannel, findHeads, readAfter, readBefore } from './store.ts'
+import { findChannel, findHeads, findHistory, readAfter, readBefore } from './store.ts'
 import { ChannelWriter } from './writer.ts'
 
 export type Since = { epoch: string; offset: number }
@@ -46,6 +46,8 @@ const day = 86_400_000
 /** While nodes cannot hear each other, and now and then when they can. */
 const reconcileMs = 500
 const reconcileSeldomMs = 5000
+/** How long the database may take to say on which history it is. */
+const answerMs = 10_000
 
 /**
  * The channels of this node: who is in them, what is said, in which order. It trusts its callers: who may do what is
@@ -66,9 +68,9 @@ export class ChannelHub {
   private readonly forgetCluster: () => void
   private reconciledAt = 0
   private isReconciling = false
-  /** The history that the database was on when it was last looked at. */
-  private line: string | undefined
-  private isLooking = false
+  /** Of the history that the database was on when it was last looked at; undefined: it has not said. */
+  private token: string | undefined
+  private looking: Promise<void> | undefined
 
   constructor({ sql, connect, cluster, log }: Options) {
     this.sql = sql
@@ -104,7 +106,7 @@ export class ChannelHub {
       }, reconcileMs),
     ]
     for (const timer of this.timers) timer.unref()
-    void this.lookAtLine()
+    void this.lookAtHistory()
   }
 
   get size(): number {
@@ -175,10 +177,11 @@ export class ChannelHub {
 
   /** Finds out where a channel stands. */
   private async place(channel: Channel): Promise<void> {
+    if (this.token === undefined) await this.lookAtHistory()
     const stored = await findChannel(this.sql, channel.instanceId, channel.name)
     if (!stored) return
     channel.id = stored.id
-    channel.epoch = stored.head > 0 ? stored.epoch : ''
+    channel.epoch = stored.head > 0 ? this.epochOf(stored.epoch) : ''
     channel.delivered = stored.head
   }
 
@@ -217,6 +220,7 @@ export class ChannelHub {
   }
 
   private drop(channel: Channel) {
+    channel.isDropped = true
     for (const end of channel.ends) end()
     this.presences.drop(channel)
     const key = `${channel.instanceId} ${channel.name}`
@@ -248,8 +252,9 @@ export class ChannelHub {
         expiresAt: this.expiryOf(type, at),
       })
       if (!stored.isSame) throw otherMessage()
-      if (!stored.isRepeated) this.commit(channel, stored.epoch, { ...message, offset: stored.offset })
-      return stored
+      const epoch = this.epochOf(stored.epoch)
+      if (!stored.isRepeated) this.commit(channel, epoch, { ...message, offset: stored.offset })
+      return { ...stored, epoch }
     }
     const known = key === undefined ? undefined : channel.keys.get(`${sender} ${key}`)
     if (known) {
@@ -296,6 +301,8 @@ export class ChannelHub {
     }
     this.log.warn({ channel: channel.name }, 'the history of a channel began anew')
     this.end(channel)
+    // Another node may have noticed what this one has not.
+    void this.lookAtHistory()
   }
 
   /** There is a message with this offset. Whatever lies between is read, in order. */
@@ -310,11 +317,12 @@ export class ChannelHub {
     if (channel.isCatchingUp) return
     channel.isCatchingUp = true
     try {
-      for (let failures = 0; channel.delivered < channel.known; ) {
+      for (let failures = 0; channel.delivered < channel.known && !channel.isDropped; ) {
         try {
           channel.id ??= (await findChannel(this.sql, channel.instanceId, channel.name))?.id
-          const messages =
-            channel.id === undefined ? [] : await readAfter(this.sql, channel.id, channel.delivered, channelLimits.page)
+          const messages = channel.place
+            ? await readAfter(this.sql, channel.place, channel.delivered, channelLimits.page)
+            : []
           const first = messages[0]
           if (!first || first.offset !== channel.delivered + 1) {
             // What was missed is gone: nobody here can be told that they have everything.
@@ -345,7 +353,7 @@ export class ChannelHub {
         const part = durable.slice(from, from + 2000).map(({ instanceId, name }) => ({ instanceId, name }))
         for (const { instanceId, name, epoch, head } of await findHeads(this.sql, part)) {
           const channel = this.channels.get(`${instanceId} ${name}`)
-          if (channel && head > 0) this.arrive(channel, epoch, head)
+          if (channel && head > 0) this.arrive(channel, this.epochOf(epoch), head)
         }
       }
     } catch (error) {
@@ -359,28 +367,40 @@ export class ChannelHub {
    * A database that has taken another's place may have lost the end of every channel: what is known here of where they
    * stand is void, and whoever is in one comes back to another epoch.
    */
-  private async lookAtLine(): Promise<void> {
-    if (this.isLooking) return
-    this.isLooking = true
+  private lookAtHistory(): Promise<void> {
+    this.looking ??= this.compareHistory().finally(() => {
+      this.looking = undefined
+    })
+    return this.looking
+  }
+
+  private async compareHistory(): Promise<void> {
+    let token: string
     try {
-      const line = await readDatabaseLine(this.sql)
-      if (line === undefined || line === this.line) return
-      await beginHistory(this.sql, line)
-      const isFirst = this.line === undefined
-      this.line = line
-      if (isFirst) return
-      this.log.error('the database is another one than before: channels begin anew')
-      const end = (channel: Channel) => {
-        if (channel.keeping === 'durable') this.end(channel)
-      }
-      for (const opening of this.opening.values()) void opening.then(end).catch(() => {})
-      for (const channel of [...this.channels.values()]) end(channel)
+      const line = await inTime(readDatabaseLine(this.sql), answerMs)
+      // A standby does not say, nor does a service that hides it.
+      if (line === undefined) return
+      token = await inTime(findHistory(this.sql, line), answerMs)
     } catch (error) {
       // While it does not answer there is nothing to compare.
       this.log.debug({ err: error }, 'the history of the database could not be read')
-    } finally {
-      this.isLooking = false
+      return
     }
+    if (token === this.token) return
+    const isFirst = this.token === undefined
+    this.token = token
+    if (isFirst) return
+    this.log.error('the database is another one than before: channels begin anew')
+    const end = (channel: Channel) => {
+      if (channel.keeping === 'durable') this.end(channel)
+    }
+    for (const opening of this.opening.values()) void opening.then(end).catch(() => {})
+    for (const channel of [...this.channels.values()]) end(channel)
+  }
+
+  /** As subscribers know it: of the row, and of the history that the database is on. */
+  epochOf(stored: string): string {
+    return this.token === undefined ? stored : `${stored}.${this.token.slice(0, 8)}`
   }
 
   // Subscribers
@@ -406,8 +426,8 @@ export class ChannelHub {
   /** Messages after an offset that is at or before what was delivered; undefined: they are not all there. */
   async after(channel: Channel, offset: number): Promise<Held[] | undefined> {
     const held = channel.heldAfter(offset)
-    if (held || channel.keeping !== 'durable' || channel.id === undefined) return held
-    const messages = await readAfter(this.sql, channel.id, offset, channelLimits.page)
+    if (held || channel.keeping !== 'durable' || !channel.place) return held
+    const messages = await readAfter(this.sql, channel.place, offset, channelLimits.page)
     // Read while others write: the next call gives the rest.
     if (messages.some((message, i) => message.offset !== offset + 1 + i) || messages.length === 0) return undefined
     return messages.map((message) => ({ offset: message.offset, body: encodeBody(message), at: message.at }))
@@ -417,8 +437,8 @@ export class ChannelHub {
   async history(channel: Channel, before: number | undefined, limit: number): Promise<Held[]> {
     if (channel.keeping !== 'durable') return channel.heldBefore(before, limit)
     channel.id ??= (await findChannel(this.sql, channel.instanceId, channel.name))?.id
-    if (channel.id === undefined) return []
-    const messages = await readBefore(this.sql, channel.id, before, limit)
+    if (!channel.place) return []
+    const messages = await readBefore(this.sql, channel.place, before, limit)
     return messages.map((message) => ({ offset: message.offset, body: encodeBody(message), at: message.at }))
   }
 
@@ -428,8 +448,13 @@ export class ChannelHub {
     subscription.peer.socket.subscribe(channel.topic)
   }
 
-  /** Counts a subscriber before it gets anything, so that the channel stays. */
+  /**
+   * Counts a subscriber before it gets anything, so that the channel stays.
+   *
+   * @throws when the channel has ended since it was opened
+   */
   enter(channel: Channel, subscription: Subscription): void {
+    if (channel.isDropped) throw new Error('the channel ended while it was opened')
     subscription.channel = channel
     channel.subscriptions.add(subscription)
     if (subscription.wantsPresence) subscription.peer.socket.subscribe(channel.presenceTopic)
@@ -469,7 +494,7 @@ export class ChannelHub {
   // Once a second
 
   private sweep() {
-    void this.lookAtLine()
+    void this.lookAtHistory()
     const now = performance.now()
     const wall = Date.now()
     let bytes = 0

@@ -42,7 +42,7 @@ export async function listNotifications(
     const data = rows.map(({ seq, name, payload, at }) => {
       return { offset: seq, name, data: JSON.parse(payload) as unknown, at, isRead: seq <= readOffset }
     })
-    return { data, readOffset, unreadCount, epoch, offset }
+    return { data, readOffset, unreadCount, epoch: channelsOf(ctx.database).epochOf(epoch), offset }
   })
 }
 

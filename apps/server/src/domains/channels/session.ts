@@ -219,7 +219,7 @@ export class ChannelSession {
     this.options.hub.leave(subscription, 0)
     if (this.peer.subscriptions.get(subscription.name) === subscription)
       this.peer.subscriptions.delete(subscription.name)
-    subscription.waiting = []
+    for (const answer of subscription.waiting.splice(0)) answer()
   }
 
   /** Ends a subscription that the client did not end. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { randomBase62 } from '../../kernel/ids.ts'
 import { testInstance } from '../../testing/server.ts'
-import { type Append, appendMessages, beginHistory, ensureChannels, findChannel, readAfter } from './store.ts'
+import { type Append, appendMessages, ensureChannels, findHistory, readAfter, readBefore } from './store.ts'
 
 async function written() {
   const t = await testInstance()
@@ -22,26 +22,24 @@ async function written() {
     at: Date.now(),
     expiresAt: null,
   })
-  return {
-    sql,
-    instanceId,
-    name,
-    channel,
-    message,
-    epoch: async () => (await findChannel(sql, instanceId, name))?.epoch,
-  }
+  return { sql, channel, message }
 }
 
-test('C-3 another history of the database is another epoch of each channel, once however many nodes notice it', async () => {
-  const { sql, channel, epoch } = await written()
+test('C-3 each history of the database has its own name, one for all nodes, and the newest holds', async () => {
+  const { sql } = await written()
+  const [before] = await sql`select max(n)::float8 as n from channel_histories`
   const line = `test/${randomBase62(8)}`
-  await Promise.all([beginHistory(sql, line), beginHistory(sql, line), beginHistory(sql, line)])
-  const next = await epoch()
-  expect(next).not.toBe(channel.epoch)
-  await beginHistory(sql, line)
-  expect(await epoch()).toBe(next as string)
-  await beginHistory(sql, `${line} too`)
-  expect(await epoch()).not.toBe(next)
+  try {
+    const tokens = await Promise.all([findHistory(sql, line), findHistory(sql, line), findHistory(sql, line)])
+    expect(new Set(tokens).size).toBe(1)
+    expect(await findHistory(sql, line)).toBe(tokens[0] as string)
+    const next = await findHistory(sql, `${line} too`)
+    expect(next).not.toBe(tokens[0])
+    // Whoever has not seen it yet does not bring back the one before.
+    expect(await findHistory(sql, line)).toBe(next)
+  } finally {
+    await sql`delete from channel_histories where n > ${before.n}`
+  }
 })
 
 test('C-3 an id that has become another channel’s takes no message of this one', async () => {
@@ -54,6 +52,8 @@ test('C-3 an id that has become another channel’s takes no message of this one
     { ...stale, key: '~2', instanceId: 'x' },
   ])
   expect(stored.map((one) => one?.offset)).toEqual([undefined, 1, undefined])
-  expect((await readAfter(sql, other.channel.id, 0, 10)).map(({ payload }) => payload)).toEqual(['for the other'])
-  expect(await readAfter(sql, channel.id, 0, 10)).toEqual([])
+  expect((await readAfter(sql, other.channel, 0, 10)).map(({ payload }) => payload)).toEqual(['for the other'])
+  expect(await readAfter(sql, channel, 0, 10)).toEqual([])
+  expect(await readAfter(sql, { ...channel, id: other.channel.id }, 0, 10)).toEqual([])
+  expect(await readBefore(sql, { ...channel, id: other.channel.id }, undefined, 10)).toEqual([])
 })

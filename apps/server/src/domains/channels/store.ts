@@ -41,13 +41,22 @@ const messageOf = ({ seq, name, payload, user_id, connection, at }: Row): Messag
   return { offset: seq, name, payload, from, at }
 }
 
+/** Which row, and whose it must be: a database that lost a row may have given its id to another channel. */
+type Place = { id: number; instanceId: string; name: string }
+
 /** Messages after an offset, oldest first: as many as fit into a page, and one at least. */
-export async function readAfter(sql: SQL, channelId: number, after: number, limit: number): Promise<Message[]> {
+export async function readAfter(
+  sql: SQL,
+  { id, instanceId, name }: Place,
+  after: number,
+  limit: number,
+): Promise<Message[]> {
   const rows: Row[] = await sql`
     select seq::float8 as seq, name, payload, user_id, connection, round(extract(epoch from at) * 1000)::float8 as at
     from (
       select *, sum(octet_length(payload)) over (order by seq) - octet_length(payload) as before from (
-        select * from channel_messages where channel_id = ${channelId} and seq > ${after} order by seq limit ${limit}) page
+        select * from channel_messages where channel_id = (
+          select id from channels where id = ${id} and instance_id = ${instanceId} and name = ${name}) and seq > ${after} order by seq limit ${limit}) page
     ) sized where before < ${channelLimits.pageBytes} order by seq`
   return rows.map(messageOf)
 }
@@ -55,7 +64,7 @@ export async function readAfter(sql: SQL, channelId: number, after: number, limi
 /** Messages before an offset (or the newest), oldest first: as many as fit into a page, and one at least. */
 export async function readBefore(
   sql: SQL,
-  channelId: number,
+  { id, instanceId, name }: Place,
   before: number | undefined,
   limit: number,
 ): Promise<Message[]> {
@@ -63,7 +72,8 @@ export async function readBefore(
     select seq::float8 as seq, name, payload, user_id, connection, round(extract(epoch from at) * 1000)::float8 as at
     from (
       select *, sum(octet_length(payload)) over (order by seq desc) - octet_length(payload) as behind from (
-        select * from channel_messages where channel_id = ${channelId} and seq < ${before ?? Number.MAX_SAFE_INTEGER}
+        select * from channel_messages where channel_id = (
+          select id from channels where id = ${id} and instance_id = ${instanceId} and name = ${name}) and seq < ${before ?? Number.MAX_SAFE_INTEGER}
         order by seq desc limit ${limit}) page
     ) sized where behind < ${channelLimits.pageBytes} order by seq desc`
   return rows.map(messageOf).reverse()
@@ -71,7 +81,7 @@ export async function readBefore(
 
 export type Append = {
   channelId: number
-  /** Whose row it must be: a database that lost the row may have given its id to another channel. */
+  /** Whose row it must be, as of a {@link Place}. */
   instanceId: string
   channel: string
   name: string
@@ -150,18 +160,16 @@ export async function appendMessages(sql: SQL, appends: readonly Append[]): Prom
 }
 
 /**
- * Gives all channels another epoch if nobody has seen the database on this history: it may lack the last messages, and
- * gives their offsets to others. The first history of all changes nothing.
+ * What names the history that the database is on: it may lack the last messages of the one before, and gives their
+ * offsets to others. Whoever sees it first writes it down.
  *
  * @param line as `readDatabaseLine` says it
  */
-export async function beginHistory(sql: SQL, line: string): Promise<void> {
-  // What is read in a statement is from before it: `another` is none that it writes.
-  await sql`
-    with another as materialized (
-      select line from channel_histories limit 1
-    ), first as (
-      insert into channel_histories (line) values (${line}) on conflict do nothing returning line
-    )
-    update channels set epoch = gen_random_uuid() where exists (select from first) and exists (select from another)`
+export async function findHistory(sql: SQL, line: string): Promise<string> {
+  const newest = () => sql`select line, token::text as token from channel_histories order by n desc limit 1`
+  const [known] = await newest()
+  if (known?.line === line) return known.token
+  await sql`insert into channel_histories (line) values (${line}) on conflict (line) do nothing`
+  const [made] = await newest()
+  return made.token
 }

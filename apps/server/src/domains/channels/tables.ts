@@ -70,11 +70,13 @@ export const channelReadMarkers = pgTable(
 )
 
 /**
- * The histories that the database has been on. Of the installation, and the same for all nodes: whoever writes a new one
- * here gives all channels another epoch, and nobody does that twice.
+ * The histories that the database has been on, the newest last. Of the installation, and the same for all nodes: the
+ * token of the newest one is part of every channel's epoch.
  */
 export const channelHistories = pgTable('channel_histories', {
+  n: bigint('n', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
   /** System and timeline: another one after a replica was promoted or a backup restored. */
-  line: text('line').primaryKey(),
+  line: text('line').notNull().unique(),
+  token: uuid('token').notNull().default(sql`gen_random_uuid()`),
   seenAt: instant('seen_at').notNull().defaultNow(),
 })

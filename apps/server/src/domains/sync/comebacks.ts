@@ -167,7 +167,8 @@ export class Comebacks {
       } catch (error) {
         if (pauseMs === shortestPauseMs)
           this.log.warn({ err: error, room: room.id }, 'the database cannot be asked about a document; trying again')
-        if (!mayPass(error)) refusedSince ??= performance.now()
+        if (mayPass(error)) refusedSince = undefined
+        else refusedSince ??= performance.now()
         const isRefused = refusedSince !== undefined && performance.now() - refusedSince > this.refusedForMs
         if (isRefused || this.stopped) {
           this.log.error(
@@ -184,12 +185,13 @@ export class Comebacks {
 
 /**
  * Whether an error says that the database is away or busy, and nothing about what it was asked. SQLSTATE: a connection
- * that ended (08), a standby that takes no writes yet (25006), a transaction that collided (40), a full disk or no more
- * connections (53), a lock (55P03), a database that starts or stops (57P).
+ * that ended, and whatever a pooler says (08), a standby that takes no writes yet (25006), a transaction that collided
+ * (40), a full disk or no more connections (53), a lock (55P03), a statement that took too long, a database that starts or
+ * stops (57), a disk that fails (58).
  */
 function mayPass(error: unknown): boolean {
   if (error instanceof NoAnswer) return true
   const { errno, code } = error as { errno?: unknown; code?: unknown }
-  if (typeof errno === 'string') return /^(0800|40|53[013]|57P|25006|55P03)/.test(errno)
+  if (typeof errno === 'string') return /^(08|40|53|57|58|25006|55P03)/.test(errno)
   return typeof code === 'string' && /^(ERR_POSTGRES_CONNECTION|ECONN|EPIPE|ENOENT|ETIMEDOUT)/.test(code)
 }

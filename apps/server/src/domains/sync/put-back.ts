@@ -30,7 +30,8 @@ export async function putBack(sql: SQL, room: Room): Promise<number | 'another l
       if (state.incarnation !== room.incarnation) return 'another log'
       await putBackParams(sql, state, encrypted(room))
     }
-    const lost = room.kind === 'e2ee' ? lostEnvelopes(encrypted(room), state) : await lostUpdates(sql, room, state)
+    const lost =
+      room.kind === 'e2ee' ? await lostEnvelopes(sql, encrypted(room), state) : await lostUpdates(sql, room, state)
     if (!lost) return 'another log'
     if (lost.entries.length === 0) return 0
     const { chain } = lost
@@ -65,25 +66,36 @@ async function lostUpdates(sql: SQL, room: Room, { snapshotSeq, incarnation }: R
   const { snapshot, snapshotSeq: foldedSeq } = room as unknown as PlaintextRoom
   const isSameLog = incarnation === room.incarnation
   const committed = room.tail.slice(0, room.committed)
-  const there = new Set<string>()
-  const news = await readNews(sql, { ...room, head: isSameLog ? Math.min(foldedSeq, snapshotSeq) : 0 })
-  for (const { payload, crc } of news?.segments ?? [])
-    for (const { bytes } of decodeSegment(payload, crc) ?? []) there.add(textOf(bytes))
+  const there = await readEntries(sql, room, isSameLog ? Math.min(foldedSeq, snapshotSeq) : 0)
   const isFoldThere = isSameLog && foldedSeq <= snapshotSeq
   const folded = snapshot && !isFoldThere ? [{ bytes: snapshot, at: committed[0]?.at ?? 0 }] : []
   return { entries: [...folded, ...committed].filter(({ bytes }) => !there.has(textOf(bytes))), chain: undefined }
 }
 
+/** The bytes of what the database has behind a number, as texts. */
+async function readEntries(sql: SQL, { instanceId, key }: Room, head: number): Promise<Set<string>> {
+  const there = new Set<string>()
+  const news = await readNews(sql, { instanceId, key, head })
+  for (const { payload, crc } of news?.segments ?? [])
+    for (const { bytes } of decodeSegment(payload, crc) ?? []) there.add(textOf(bytes))
+  return there
+}
+
 const textOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 
 /** All of them or none: their numbers and their chain are what members remember. */
-function lostEnvelopes(room: EncryptedRoom, { head, keyEpoch, chain }: RoomState): Lost | undefined {
-  if (head >= room.head) return { entries: [], chain: undefined }
+async function lostEnvelopes(sql: SQL, room: EncryptedRoom, state: RoomState): Promise<Lost | undefined> {
+  const { head, keyEpoch, chain } = state
+  const committed: Entry[] = room.tail.slice(0, room.committed)
+  if (head >= room.head) {
+    const stored = await readEntries(sql, room as unknown as Room, room.baseSeq)
+    const isThere = committed.every(({ bytes }) => stored.has(textOf(bytes)))
+    return isThere ? { entries: [], chain: undefined } : undefined
+  }
   const here = room.chainAt(head)
   const there = head === 0 ? startChain(room.key) : chain
   const isSameLog = here !== undefined && there !== undefined && Buffer.compare(here, there) === 0
   if (!isSameLog || keyEpoch !== room.keyEpoch) return undefined
-  const committed: Entry[] = room.tail.slice(0, room.committed)
   return { entries: committed.filter(({ seq }) => seq > head), chain: room.chain }
 }
 

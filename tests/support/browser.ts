@@ -53,7 +53,16 @@ export async function screenshot({ name, page }: Person, what: string): Promise<
  */
 export async function enterTestCode(page: Page, ask = () => page.click('.cl-formButtonPrimary')): Promise<void> {
   const sent = page.waitForResponse(/\/prepare_verification/)
-  await Promise.all([sent, ask()])
+  await Promise.all([sent, ask()]).catch(async (error) => {
+    const fields = await page
+      .locator('input')
+      .evaluateAll((all) =>
+        (all as HTMLInputElement[]).map(
+          ({ name, value, validationMessage }) => `${name}: ${value.length} ${validationMessage}`,
+        ),
+      )
+    throw new Error(`${error}\n${page.url()}\n${fields.join('\n')}\n${await page.innerText('body')}`)
+  })
   await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
 }
 

@@ -61,7 +61,7 @@ export async function enterTestCode(page: Page, ask = () => page.click('.cl-form
           ({ name, value, validationMessage }) => `${name}: ${value.length} ${validationMessage}`,
         ),
       )
-    throw new Error(`${error}\n${page.url()}\n${fields.join('\n')}\n${await page.innerText('body')}`)
+    throw new Error(`${error}\n${page.url()}\n${fields.join('\n')}\n${await page.locator('body').ariaSnapshot()}`)
   })
   await page.locator('input[autocomplete=one-time-code]').pressSequentially('424242')
 }

@@ -1,4 +1,5 @@
 import type { SQL } from 'bun'
+import { inTime, NoAnswer } from '../kernel/in-time.ts'
 
 /**
  * Which history the database is on: another one after a replica was promoted or a backup restored, the same one after a
@@ -53,23 +54,5 @@ export class DatabaseLine {
     this.last = line
     if (isOther) this.changed()
     return isOther
-  }
-}
-
-/** Nothing was refused: there was no answer, or none that says anything. */
-export class NoAnswer extends Error {
-  override name = 'NoAnswer'
-}
-
-/** @throws {NoAnswer} after so long; the question may still be answered, and nobody hears that */
-export async function inTime<T>(answer: Promise<T>, ms: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new NoAnswer(`no answer within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -1,6 +1,6 @@
 export { instanceId, instant, json, type Metadata, metadata } from './columns.ts'
 export { type Database, type Db, openDatabase } from './database.ts'
-export { DatabaseLine, inTime, NoAnswer, readDatabaseLine } from './database-line.ts'
+export { DatabaseLine, readDatabaseLine } from './database-line.ts'
 export { deleteSome } from './delete-some.ts'
 export { escapeLike } from './escape-like.ts'
 export { filledRow, insertRow, insertRows, place, prepared, textArray, writeRow, writeTogether } from './prepared.ts'

@@ -1,6 +1,7 @@
 import { asc, gt, inArray, sql } from 'drizzle-orm'
-import type { Database } from '../../database/index.ts'
+import { type Database, DatabaseLine } from '../../database/index.ts'
 import type { Cluster, Subscription } from '../../kernel/cluster/index.ts'
+import { inTime } from '../../kernel/in-time.ts'
 import type { Log } from '../../kernel/log.ts'
 import { events } from './tables.ts'
 
@@ -44,12 +45,15 @@ const prepareLaterMs = 1000
  */
 export class EventBus {
   private readonly listeners = new Set<Listener>()
-  private readonly seen = new Map<number, number>()
+  /** By id and what it is about: a database that has lost the end gives ids out again. */
+  private readonly seen = new Map<string, number>()
   private timer: ReturnType<typeof setTimeout> | undefined
   /** The highest id that was read. */
   private cursor: number | undefined
   /** Ids below it that were not there, with the time at which they were missed. */
   private readonly missing = new Map<number, number>()
+  private readonly line: DatabaseLine
+  private lookedAt = Number.NEGATIVE_INFINITY
   private stopped = false
   private looking = false
   private lookAgain = false
@@ -74,6 +78,11 @@ export class EventBus {
     this.log = log
     this.recentMs = recentMs
     this.cluster = cluster
+    // Where this node stood means nothing in another database: what others say there may have lower ids.
+    this.line = new DatabaseLine(database.systemSql, () => {
+      this.cursor = undefined
+      this.missing.clear()
+    })
   }
 
   subscribe(listener: Listener): () => void {
@@ -83,8 +92,9 @@ export class EventBus {
 
   /** Hands an event to every listener unless this node had it already. */
   deliver(event: UsherEvent): void {
-    if (this.seen.has(event.id)) return
-    this.seen.set(event.id, Date.now())
+    const key = `${event.id} ${event.type} ${event.subject}`
+    if (this.seen.has(key)) return
+    this.seen.set(key, Date.now())
     const prepared = this.prepare?.(event)
     if (prepared) void this.tellPrepared(event, prepared)
     else this.tell(event)
@@ -97,7 +107,7 @@ export class EventBus {
   private async tellPrepared(event: UsherEvent, prepared: Promise<unknown> | undefined): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await inTime(prepared)
+        await inTime(prepared, prepareMs)
         break
       } catch (error) {
         if (this.stopped) return
@@ -166,6 +176,11 @@ export class EventBus {
   /** Reads what was committed since the last look. @returns whether there is more */
   private async poll(): Promise<boolean> {
     const { system } = this.database
+    if (performance.now() - this.lookedAt >= pollMs) {
+      this.lookedAt = performance.now()
+      // If it cannot say, the events can perhaps be read all the same.
+      await this.line.look().catch(() => {})
+    }
     this.cursor ??= await this.firstCursor()
     const rows = await system
       .select()
@@ -207,17 +222,8 @@ export class EventBus {
   }
 }
 
-/** A connection that neither answers nor breaks must not hold an event for ever. */
-async function inTime(work: Promise<unknown> | undefined): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${prepareMs} ms`)), prepareMs)
-  })
-  await Promise.race([work, late]).finally(() => clearTimeout(timer))
-}
-
 /** Deletes entries that are older, or more, than they may be; a map keeps them in the order in which they came. */
-function forget(ids: Map<number, number>, maxAgeMs: number, maxSize = Number.POSITIVE_INFINITY): void {
+function forget<Id>(ids: Map<Id, number>, maxAgeMs: number, maxSize = Number.POSITIVE_INFINITY): void {
   const since = Date.now() - maxAgeMs
   for (const [id, at] of ids) {
     if (at >= since && ids.size <= maxSize) break

@@ -59,6 +59,41 @@ test('a fact whose id is lower than one that was heard before is heard too', asy
   expect(subjects()).toEqual(['thing_late', 'thing_early'])
 })
 
+test('R-19 a database that has lost the end gives ids out again, and what they are of then is heard', async () => {
+  const t = await testInstance()
+  const { database, log } = t.server.runtime
+  const { systemSql: sql } = database
+  let line = '1/00000001'
+  const systemSql = (async () => [{ line }]) as unknown as typeof sql
+  const heard: string[] = []
+  const bus = new EventBus({ ...database, systemSql }, log)
+  bus.subscribe(({ instanceId, subject }) => {
+    if (instanceId === t.ctx().instance.id && subject.startsWith('thing_')) heard.push(subject)
+  })
+  bus.start()
+  stops.push(() => bus.stop())
+  const until = async (count: number) => {
+    for (const end = Date.now() + 3000; heard.length < count; await Bun.sleep(20))
+      if (Date.now() > end) throw new Error(`heard ${heard}`)
+  }
+  await transaction(t.ctx(), async (tx) => emit(tx, fact('thing_kept')))
+  await transaction(t.ctx(), async (tx) => emit(tx, fact('thing_lost')))
+  await until(2)
+  const [{ id }] = await sql`delete from events where subject = 'thing_lost' returning id::float8 as id`
+  await sql`
+    insert into events (id, instance_id, type, subject, actor, data) overriding system value
+    values (${id}, ${t.ctx().instance.id}, 'thing.updated', 'thing_new', '{}', '{}')`
+  await Bun.sleep(1000)
+  expect(heard).toEqual(['thing_kept', 'thing_lost'])
+  line = '1/00000002'
+  await until(3)
+  await Bun.sleep(1000)
+  expect(heard).toEqual(['thing_kept', 'thing_lost', 'thing_new'])
+  // This node's own commits are told by themselves: an id is no proof that it was heard.
+  bus.deliver({ id, instanceId: t.ctx().instance.id, type: 'thing.updated', subject: 'thing_own', data: {} })
+  expect(heard.at(-1)).toBe('thing_own')
+})
+
 test('a rollback leaves no fact, and what comes after it is heard', async () => {
   const { t, hears, subjects } = await otherNode()
   const failed = transaction(t.ctx(), async (tx) => {

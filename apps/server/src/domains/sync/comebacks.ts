@@ -1,5 +1,6 @@
 import type { SQL } from 'bun'
-import { DatabaseLine, inTime, NoAnswer } from '../../database/index.ts'
+import { DatabaseLine } from '../../database/index.ts'
+import { inTime, NoAnswer } from '../../kernel/in-time.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { CloseReason } from './close-codes.ts'
 import { putBack } from './put-back.ts'

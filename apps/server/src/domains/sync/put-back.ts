@@ -1,5 +1,5 @@
 import type { SQL } from 'bun'
-import { NoAnswer } from '../../database/index.ts'
+import { NoAnswer } from '../../kernel/in-time.ts'
 import type { EncryptedRoom } from './encrypted-room.ts'
 import { startChain } from './envelope.ts'
 import type { PlaintextRoom } from './plaintext-room.ts'

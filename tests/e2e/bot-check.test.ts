@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, enterTestCode, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import {
+  chromiumPath,
+  enterTestCode,
+  launchBrowser,
+  newPerson,
+  type Person,
+  screenshot,
+  submit,
+} from '../support/browser.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 /** The components with the challenge switched on. Its provider is on loopback, and its widget is one of our own. */
@@ -61,7 +69,7 @@ async function signUp({ page, context }: Person, who: string, address: string) {
   await page.goto(`${usher.ready.url}/demo?sign-up=1`)
   await page.fill('input[name=emailAddress]', address)
   await page.fill('input[name=password]', password)
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
 }
 
 test.skipIf(!chromiumPath)(

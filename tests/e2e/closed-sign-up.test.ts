@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { ClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, screenshot } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, mailTo, newPerson, screenshot, submit } from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
@@ -56,7 +56,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(links.find((l) => l.includes('/v1/tickets/accept')) ?? '')
     await page.fill('input[name=password]', password)
     await screenshot(ada, 'waitlist-03-ticket')
-    await page.click('.cl-formButtonPrimary')
+    await submit(page)
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
     expect((await clerk.waitlistEntries.list({ status: 'completed' })).totalCount).toBe(1)
     expect(ada.problems).toEqual([])
@@ -80,7 +80,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(links[0] ?? '')
     await page.fill('input[name=password]', password)
     await screenshot(bob, 'restricted-02-ticket')
-    await page.click('.cl-formButtonPrimary')
+    await submit(page)
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
     const { data } = await clerk.users.getUserList({ emailAddress: ['bob@example.com'] })
     expect(data).toMatchObject([{ publicMetadata: { plan: 'early' } }])

@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, enterTestCode, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import {
+  chromiumPath,
+  enterTestCode,
+  launchBrowser,
+  newPerson,
+  type Person,
+  screenshot,
+  submit,
+} from '../support/browser.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -85,7 +93,7 @@ test.skipIf(!chromiumPath)(
     await page.fill('input[name=identifier]', address)
     await page.click('.cl-formButtonPrimary')
     await page.locator('input[name=password]:not([tabindex="-1"])').fill(password)
-    await page.click('.cl-formButtonPrimary')
+    await submit(page)
     await page.locator('.cl-userButtonTrigger').waitFor()
 
     expect(cleo.problems).toEqual([])

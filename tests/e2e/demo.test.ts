@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot, submit } from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { postgresBin, startPostgres } from '../support/postgres.ts'
 import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
@@ -62,7 +62,7 @@ async function signUp(person: Person, address: string) {
   const { page } = person
   await page.fill('input[name=emailAddress]', address)
   await page.fill('input[name=password]', 'a long enough password 1')
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
   await page.waitForSelector('input[autocomplete=one-time-code]')
   const { code } = await mailTo(usher.ready.url, address, 'verification_code')
   await page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')
@@ -122,7 +122,7 @@ test.skipIf(!available)(
     await bob.page.waitForSelector('input[name=password]')
     await screenshot(bob, '05-ticket')
     await bob.page.fill('input[name=password]', 'another long password 2')
-    await bob.page.click('.cl-formButtonPrimary')
+    await submit(bob.page)
     await workspaceIs(bob.page, 'Frontiers')
     await connected(bob.page)
 

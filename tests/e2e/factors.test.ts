@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createHmac } from 'node:crypto'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, enterTestCode, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import {
+  chromiumPath,
+  enterTestCode,
+  launchBrowser,
+  newPerson,
+  type Person,
+  screenshot,
+  submit,
+} from '../support/browser.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -71,7 +79,7 @@ async function enterPassword({ page }: Person, address: string) {
   await page.fill('input[name=identifier]', address)
   await page.click('.cl-formButtonPrimary')
   await page.locator('input[name=password]:not([tabindex="-1"])').fill(password)
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
 }
 
 test.skipIf(!chromiumPath)(

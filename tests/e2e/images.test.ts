@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { chromiumPath, enterTestCode, launchBrowser, mailTo, newPerson, screenshot } from '../support/browser.ts'
+import {
+  chromiumPath,
+  enterTestCode,
+  launchBrowser,
+  mailTo,
+  newPerson,
+  screenshot,
+  submit,
+} from '../support/browser.ts'
 import { startUsher, type UsherProcess } from '../support/usher.ts'
 
 let usher: UsherProcess
@@ -118,7 +126,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'dora@example.com')
     await page.fill('input[name=password]', 'a long enough password 1')
-    await page.click('.cl-formButtonPrimary')
+    await submit(page)
     await mailTo(url, 'dora@example.com', 'verification_code')
     await page.goto(`${url}/inbox`)
     await screenshot(dev, 'templates-06-inbox')

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser, Page } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot, submit } from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { exampleInstalled, sharedPort, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
@@ -42,7 +42,7 @@ async function signUp(name: string, address: string): Promise<Person> {
   await page.goto(`${app.url}/sign-up`)
   await page.fill('input[name=emailAddress]', address)
   await page.fill('input[name=password]', 'a long enough password 1')
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
   await page.waitForSelector('input[autocomplete=one-time-code]')
   const { code } = await mailTo(usher.ready.url, address, 'verification_code')
   await page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')

@@ -2,7 +2,15 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { ClerkClient } from '@clerk/backend'
 import type { Browser } from 'playwright-core'
 import { startDns, type TestDns } from '../../apps/server/src/testing/dns.ts'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot as shot } from '../support/browser.ts'
+import {
+  chromiumPath,
+  launchBrowser,
+  mailTo,
+  newPerson,
+  type Person,
+  screenshot as shot,
+  submit,
+} from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { changeSettings, startUsher, type UsherProcess } from '../support/usher.ts'
 
@@ -31,7 +39,7 @@ async function signUp(name: string, address: string): Promise<Person> {
   await who.page.goto(`${usher.ready.url}/demo?sign-up=1`)
   await who.page.fill('input[name=emailAddress]', address)
   await who.page.fill('input[name=password]', password)
-  await who.page.click('.cl-formButtonPrimary')
+  await submit(who.page)
   await who.page.waitForSelector('input[autocomplete=one-time-code]')
   const { code } = await mailTo(usher.ready.url, address, 'verification_code')
   await who.page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')
@@ -236,7 +244,7 @@ test.skipIf(!chromiumPath)(
     await page.goto(`${usher.ready.url}/demo?sign-up=1`)
     await page.fill('input[name=emailAddress]', 'gil@gamma.example')
     await page.fill('input[name=password]', password)
-    await page.click('.cl-formButtonPrimary')
+    await submit(page)
     await page.waitForSelector('input[autocomplete=one-time-code]')
     const { code } = await mailTo(usher.ready.url, 'gil@gamma.example', 'verification_code')
     await page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')

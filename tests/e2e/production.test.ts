@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chromiumPath, launchBrowser, newPerson, screenshot } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, newPerson, screenshot, submit } from '../support/browser.ts'
 import { codeMailedTo, startMailServer } from '../support/mail.ts'
 import { exampleDirectory, exampleInstalled, startExample } from '../support/next.ts'
 import { nginxPath, startNginx } from '../support/nginx.ts'
@@ -66,7 +66,7 @@ export default defineConfig({
       await page.goto(`${appUrl}/sign-up`)
       await page.fill('input[name=emailAddress]', 'ada@acme.test')
       await page.fill('input[name=password]', 'a long enough password 1')
-      await page.click('.cl-formButtonPrimary')
+      await submit(page)
       const code = await codeMailedTo(mail, 'ada@acme.test')
       await page.locator('input[autocomplete=one-time-code]').pressSequentially(code)
       await page.waitForURL('**/tasks')
@@ -103,7 +103,7 @@ export default defineConfig({
       await again.page.fill('input[name=identifier]', 'ada@acme.test')
       await again.page.click('.cl-formButtonPrimary')
       await again.page.locator('input[name=password]:not([tabindex="-1"])').fill('a long enough password 1')
-      await again.page.click('.cl-formButtonPrimary')
+      await submit(again.page)
       await again.page.waitForURL('**/tasks')
       expect(ada.problems).toEqual([])
       expect(again.problems).toEqual([])

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser, Page } from 'playwright-core'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot, submit } from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { exampleInstalled, sharedPort, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
@@ -50,7 +50,7 @@ const noteIs = (page: Page, text: string) =>
 async function signUp({ page }: Person, address: string) {
   await page.fill('input[name=emailAddress]', address)
   await page.fill('input[name=password]', 'a long enough password 1')
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
   await page.waitForSelector('input[autocomplete=one-time-code]')
   const { code } = await mailTo(usher.ready.url, address, 'verification_code')
   await page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')
@@ -140,7 +140,7 @@ test.skipIf(!available)(
     expect(bob.page.url()).toStartWith(`${app.url}/sign-up`)
     await screenshot(bob, '05-ticket')
     await bob.page.fill('input[name=password]', 'another long password 2')
-    await bob.page.click('.cl-formButtonPrimary')
+    await submit(bob.page)
     await tenantIs(bob.page, 'Frontiers')
     await live(bob.page)
 

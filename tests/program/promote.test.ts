@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClerkClient } from '@clerk/backend'
-import { chromiumPath, launchBrowser, newPerson, type Person, screenshot } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, newPerson, type Person, screenshot, submit } from '../support/browser.ts'
 import { codeMailedTo, startMailServer } from '../support/mail.ts'
 import { startNameServer } from '../support/name-server.ts'
 import { nginxPath, startNginx } from '../support/nginx.ts'
@@ -51,7 +51,7 @@ async function signUp({ page }: Person, url: string, address: string, code: () =
   await page.goto(`${url}/?up`)
   await page.fill('input[name=emailAddress]', address)
   await page.fill('input[name=password]', password)
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
   await page.locator('input[autocomplete=one-time-code]').pressSequentially(await code())
   await page.locator('.cl-userButtonTrigger').waitFor()
 }
@@ -61,7 +61,7 @@ async function signIn({ page }: Person, url: string, address: string) {
   await page.fill('input[name=identifier]', address)
   await page.click('.cl-formButtonPrimary')
   await page.locator('input[name=password]:not([tabindex="-1"])').fill(password)
-  await page.click('.cl-formButtonPrimary')
+  await submit(page)
 }
 
 const whoAmI = async ({ page }: Person) => {

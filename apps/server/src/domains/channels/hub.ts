@@ -72,6 +72,8 @@ export class ChannelHub {
   /** Of the history that the database was on when it was last looked at; undefined: it has not said. */
   private token: string | undefined
   private looking: Promise<void> | undefined
+  /** A channel that is opened before it would be of another epoch in a moment. */
+  private readonly firstLook: Promise<void>
 
   constructor({ sql, connect, cluster, log }: Options) {
     this.sql = sql
@@ -107,7 +109,7 @@ export class ChannelHub {
       }, reconcileMs),
     ]
     for (const timer of this.timers) timer.unref()
-    void this.lookAtHistory()
+    this.firstLook = this.lookAtHistory()
   }
 
   get size(): number {
@@ -178,7 +180,7 @@ export class ChannelHub {
 
   /** Finds out where a channel stands. */
   private async place(channel: Channel): Promise<void> {
-    if (this.token === undefined) await this.lookAtHistory()
+    await this.firstLook
     const stored = await findChannel(this.sql, channel.instanceId, channel.name)
     if (!stored) return
     channel.id = stored.id

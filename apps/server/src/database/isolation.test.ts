@@ -1,24 +1,10 @@
 import { expect, test } from 'bun:test'
-import { SQL } from 'bun'
+import type { SQL } from 'bun'
 import { sql } from 'drizzle-orm'
-import { type TestInstance, testInstance } from '../testing/server.ts'
+import { connectOwner, testInstance } from '../testing/server.ts'
 import { transaction } from './transaction.ts'
 
 type Column = { table: string; name: string; type: string }
-
-/** The owner of the database, whom row-level security does not bind. */
-function connectOwner({ server }: TestInstance): SQL {
-  const { config } = server.runtime
-  return config.databaseUrl
-    ? new SQL({ url: config.databaseUrl, max: 1 })
-    : new SQL({
-        adapter: 'postgres',
-        path: `${config.dataDir}/run/.s.PGSQL.5432`,
-        username: 'usher',
-        database: 'postgres',
-        max: 1,
-      })
-}
 
 /** Some value of a column's type; references need not lead anywhere. */
 const someValue: Record<string, string> = {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SQL } from 'bun'
 import { loadConfig } from '../config.ts'
 import type { Actor, Ctx } from '../kernel/ctx.ts'
 import { randomBase62 } from '../kernel/ids.ts'
@@ -82,4 +83,13 @@ export async function testInstance(environment: 'development' | 'production' = '
       return fetch(`http://127.0.0.1:${server.port}${path}`, { redirect: 'manual', ...init, headers })
     },
   }
+}
+
+/** The owner of the tables, whom row-level security does not bind. Whoever asks for it closes it. */
+export function connectOwner({ server }: Pick<TestInstance, 'server'>): SQL {
+  const { databaseUrl, dataDir } = server.runtime.config
+  const path = join(dataDir, 'run', '.s.PGSQL.5432')
+  return databaseUrl
+    ? new SQL({ url: databaseUrl, max: 1 })
+    : new SQL({ adapter: 'postgres', path, username: 'usher', database: 'postgres', max: 1 })
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { transaction } from '../../database/index.ts'
-import { testInstance } from '../../testing/server.ts'
+import { connectOwner, testInstance } from '../../testing/server.ts'
 import { emit } from './emit.ts'
 import { listEvents } from './list-events.ts'
 import { EventSequencer } from './sequencer.ts'
@@ -103,3 +103,39 @@ test('several sequencers at once give each event one position, and keep the orde
       Array.from({ length: 60 }, (_, i) => i),
     )
 })
+
+test('a few events are found among many, whatever the database believes of how many wait', async () => {
+  const t = await testInstance()
+  const { database } = t.server.runtime
+  const instanceId = t.ctx().instance.id
+  const sql = database.connectSystem(1)
+  const many = 20_000
+  // Counted while all of them wait, as it happens in the middle of many; a moment later none does.
+  await sql`
+    insert into events (instance_id, type, subject, actor, data, pending)
+    select ${instanceId}, 'thing.updated', 'thing_' || n, '{}', '{}', true from generate_series(1, ${many}) n`
+  const owner = connectOwner(t)
+  await owner`analyze events`
+  await owner.close()
+  await until(
+    async () => (await sql`select 1 from events where pending order by id limit 1`).length,
+    (waiting) => waiting === 0,
+  )
+  const readInWhole = async () => {
+    await Bun.sleep(1500)
+    const [row] = await sql`select seq_tup_read::int as rows from pg_stat_user_tables where relname = 'events'`
+    return row.rows as number
+  }
+  const before = await readInWhole()
+  for (let i = 0; i < 5; i += 1) {
+    await transaction(t.ctx(), async (tx) => emit(tx, fact(`late_${i}`)))
+    await Bun.sleep(150)
+  }
+  const last = await until(
+    async () => (await listEvents(t.ctx(), { limit: 1, types: ['thing.*'], newestFirst: true })).data[0]?.subject,
+    (subject) => subject === 'late_4',
+  )
+  expect(last).toBe('late_4')
+  expect((await readInWhole()) - before).toBeLessThan(many)
+  await sql.close()
+}, 30_000)

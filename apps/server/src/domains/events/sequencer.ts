@@ -80,11 +80,15 @@ export class EventSequencer {
   /** One round. @returns how many events got their position */
   async assign(): Promise<number> {
     const { systemSql } = this.database
-    // Most looks find nothing, and need no lock for that.
-    const [some] = await systemSql`select 1 from events where pending limit 1`
+    // Most looks find nothing, and need no lock for that. In the order of the index that has the waiting ones alone.
+    const [some] = await systemSql`select 1 from events where pending order by id limit 1`
     if (!some) return 0
     const streams: { instance_id: string; given: number }[] = await systemSql.begin(async (tx) => {
-      const [lock] = await tx`select pg_try_advisory_xact_lock(${lockId}) as held`
+      // What PostgreSQL knows of how many wait was true when it last counted, which was perhaps in the middle of many: it
+      // would read the whole table to find a few.
+      const [lock] = await tx`
+        select pg_try_advisory_xact_lock(${lockId}) as held, set_config('enable_seqscan', 'off', true),
+          set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
       if (!lock?.held) return []
       // A statement of its own: it sees all that the holder before committed. Two changes of one thing are in the order
       // of their ids, because the second could not write before the first had committed.

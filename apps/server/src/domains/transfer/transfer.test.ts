@@ -1,10 +1,8 @@
 import { expect, test } from 'bun:test'
-import { join } from 'node:path'
-import { SQL } from 'bun'
 import { asc, eq, sql } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
-import { type TestInstance, testInstance } from '../../testing/server.ts'
+import { connectOwner, type TestInstance, testInstance } from '../../testing/server.ts'
 import { createPermission, createRole, createRoleSet } from '../access/index.ts'
 import { createBackupCodes, useBackupCode, verifyPassword, verifyTotp } from '../credentials/index.ts'
 import { passkeys, passwords } from '../credentials/tables.ts'
@@ -433,11 +431,7 @@ test('among thousands one is found by each identifier through an index, under ro
 
 /** What the database does by itself after a while: it plans by what it knows of the tables. Only their owner may. */
 async function analyze(t: TestInstance): Promise<void> {
-  const { dataDir, databaseUrl } = t.server.runtime.config
-  const path = join(dataDir, 'run', '.s.PGSQL.5432')
-  const owner = databaseUrl
-    ? new SQL(databaseUrl)
-    : new SQL({ adapter: 'postgres', path, username: 'usher', database: 'postgres', max: 1 })
+  const owner = connectOwner(t)
   await owner.unsafe('analyze users, email_addresses')
   await owner.close()
 }

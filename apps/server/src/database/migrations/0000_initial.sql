@@ -1249,8 +1249,8 @@ CREATE UNIQUE INDEX "phone_numbers_verified" ON "phone_numbers" USING btree ("in
 CREATE UNIQUE INDEX "phone_numbers_of_user" ON "phone_numbers" USING btree ("user_id","phone_number");--> statement-breakpoint
 CREATE INDEX "phone_numbers_number" ON "phone_numbers" USING btree ("instance_id","phone_number");--> statement-breakpoint
 CREATE INDEX "user_search_instance" ON "user_search" USING btree ("instance_id");--> statement-breakpoint
-CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id","username_key");--> statement-breakpoint
-CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "users_username" ON "users" USING btree ("instance_id","username_key") WHERE username_key is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "users_external_id" ON "users" USING btree ("instance_id","external_id") WHERE external_id is not null;--> statement-breakpoint
 CREATE INDEX "users_created" ON "users" USING btree ("instance_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "users_updated" ON "users" USING btree ("instance_id","updated_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "users_last_sign_in" ON "users" USING btree ("instance_id","last_sign_in_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint

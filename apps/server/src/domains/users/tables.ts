@@ -48,8 +48,9 @@ export const users = pgTable(
     updatedAt: instant('updated_at').notNull(),
   },
   (t) => [
-    uniqueIndex('users_username').on(t.instanceId, t.usernameKey),
-    uniqueIndex('users_external_id').on(t.instanceId, t.externalId),
+    // Without those who have none: a sign-in changes the row, and each index that has it is written.
+    uniqueIndex('users_username').on(t.instanceId, t.usernameKey).where(sql`username_key is not null`),
+    uniqueIndex('users_external_id').on(t.instanceId, t.externalId).where(sql`external_id is not null`),
     // For lists in both directions; those who never did come last, or first when read backwards.
     index('users_created').on(t.instanceId, t.createdAt.desc(), t.id.desc()),
     index('users_updated').on(t.instanceId, t.updatedAt.desc(), t.id.desc()),

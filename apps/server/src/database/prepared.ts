@@ -78,7 +78,7 @@ class Writer {
     const key = `${encoded.map(({ names }) => names).join(';')}${returning ? ' returning' : ''}`
     let plan = this.plans.get(key)
     if (!plan) {
-      const insert = this.insert(encoded.map(({ names }) => names))
+      const insert = this.insert(encoded.map(({ names }) => listed(names)))
       plan = (returning ? insert.returning() : insert).prepare('') as Plan<unknown>
       this.plans.set(key, plan)
     }
@@ -86,15 +86,15 @@ class Writer {
     return run(plan, holder, Object.fromEntries(values.map((value, place) => [`p${place}`, value])))
   }
 
-  /** The columns that a row names, and what the database is sent for them. */
-  encode(row: object): { names: string[]; values: unknown[] } {
-    const names: string[] = []
+  /** The columns that a row names, as {@link listed} reads them, and what the database is sent for them. */
+  encode(row: object): { names: string; values: unknown[] } {
+    let names = ''
     const values: unknown[] = []
     for (const name in row) {
       const value = row[name as keyof typeof row] as unknown
       const encode = value === undefined ? undefined : this.encoders.get(name)
       if (!encode) continue
-      names.push(name)
+      names += `${name} `
       values.push(value === null ? null : encode(value))
     }
     return { names, values }
@@ -115,6 +115,8 @@ class Writer {
     return planner.insert(this.table).values(places as Row<PgTable>[])
   }
 }
+
+const listed = (names: string) => names.trim().split(' ')
 
 const isJson = (column: PgColumn) => column.getSQLType() === 'jsonb'
 
@@ -169,9 +171,10 @@ export function filledRow<T extends PgTable>(table: T, row: Row<T>): InferSelect
 export type Part = { table: PgTable; rows: readonly object[] }
 
 /** Rows of one table that name the same columns, encoded; their values lie from the place `first` on. */
-type Group = { table: PgTable; names: string[]; rows: unknown[][]; first: number }
+type Group = { table: PgTable; names: string; rows: unknown[][]; first: number }
 
-const statements = new Map<string, { text: string; params: unknown[] }>()
+/** By the tables and columns that are written: what is sent, and which value each of its parameters is. */
+const statements = new Map<string, { text: string; places: number[] }>()
 const dialect = new PgDialect()
 
 /**
@@ -188,42 +191,46 @@ export async function writeTogether(
   returning?: PgColumn,
 ): Promise<unknown[]> {
   const groups = groupsOf(parts)
-  const values: Record<string, unknown> = {}
+  const values: unknown[] = []
   let key = returning?.name ?? ''
-  let place = 0
   for (const group of groups) {
     const { table, names, rows } = group
-    group.first = place
-    for (const at of names.keys()) {
-      values[`p${place}`] = rows.length === 1 ? rows[0]?.[at] : arrayOf(rows, at)
-      place += 1
-    }
+    const [one = []] = rows
+    group.first = values.length
+    for (let at = 0; at < one.length; at += 1) values.push(rows.length === 1 ? one[at] : arrayOf(rows, at))
     key += `|${getTableName(table)}${rows.length === 1 ? '' : '*'}:${names}`
   }
   let statement = statements.get(key)
   if (!statement) {
     const { sql: text, params } = dialect.sqlToQuery(together(groups, returning))
-    statement = { text, params }
+    statement = { text, places: fillPlaceholders(params, placesOf(values)) as number[] }
     statements.set(key, statement)
   }
-  const rows = await connection.unsafe(statement.text, fillPlaceholders(statement.params, values))
+  const rows = await connection.unsafe(
+    statement.text,
+    statement.places.map((place) => values[place]),
+  )
   return returning ? rows.map((row: Record<string, unknown>) => returning.mapFromDriverValue(row[returning.name])) : []
 }
 
+const placesOf = (values: unknown[]): Record<string, number> =>
+  Object.fromEntries(values.map((_, place) => [`p${place}`, place]))
+
 /** The last part's rows come last. */
 function groupsOf(parts: readonly Part[]): Group[] {
-  const groups = new Map<string, Group>()
+  const groups: Group[] = []
   const last = parts.at(-1)?.table
-  for (const { table, rows } of parts)
+  for (const { table, rows } of parts) {
+    const writer = writerOf(table)
     for (const row of rows) {
-      const { names, values } = writerOf(table).encode(row)
-      const key = `${getTableName(table)}:${names}`
-      const group = groups.get(key)
+      const { names, values } = writer.encode(row)
+      // They are few, and rarely more than one of a table.
+      const group = groups.find((g) => g.table === table && g.names === names)
       if (group) group.rows.push(values)
-      else groups.set(key, { table, names, rows: [values], first: 0 })
+      else groups.push({ table, names, rows: [values], first: 0 })
     }
-  const all = [...groups.values()]
-  return [...all.filter((g) => g.table !== last), ...all.filter((g) => g.table === last)]
+  }
+  return [...groups.filter((g) => g.table !== last), ...groups.filter((g) => g.table === last)]
 }
 
 function together(groups: Group[], returning: PgColumn | undefined): SQL {
@@ -238,7 +245,7 @@ function together(groups: Group[], returning: PgColumn | undefined): SQL {
 
 function insertGroup({ table, names, rows, first }: Group): SQL {
   const all = getTableColumns(table) as Record<string, PgColumn>
-  const columns = names.map((name) => all[name] as PgColumn)
+  const columns = listed(names).map((name) => all[name] as PgColumn)
   const list = (parts: SQL[]) => sql.join(parts, sql`, `)
   const named = columns.map(({ name }) => sql`${sql.identifier(name)}`)
   const values = columns.map((_, i) => sql`${sql.placeholder(`p${first + i}`)}`)
@@ -250,10 +257,14 @@ function insertGroup({ table, names, rows, first }: Group): SQL {
 }
 
 /** One column of several rows, as the text of an array. */
-const arrayOf = (rows: readonly unknown[][], at: number) =>
-  `{${rows.map((row) => (row[at] === null ? 'null' : quoted(String(row[at])))).join(',')}}`
+function arrayOf(rows: readonly unknown[][], at: number): string {
+  let text = ''
+  for (const row of rows) text += `${text && ','}${row[at] === null ? 'null' : quoted(String(row[at]))}`
+  return `{${text}}`
+}
 
-const quoted = (text: string) => `"${text.replace(/["\\]/g, '\\$&')}"`
+const quoted = (text: string) =>
+  `"${text.includes('"') || text.includes('\\') ? text.replace(/["\\]/g, '\\$&') : text}"`
 
 /** The text of an array of strings (PostgreSQL manual, 8.15.2), for `= any(…::text[])`. */
 export function textArray(values: readonly string[]): string {

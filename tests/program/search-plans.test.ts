@@ -204,6 +204,24 @@ for (const { name, open, skip } of places) {
       expect(scanned(await planNodes(place, statements)).filter((table) => tables.includes(table))).toEqual([])
     })
 
+    test('signing in with a password, alone and with others, reads no table from end to end', async () => {
+      const people = ['ann', 'ben', 'cat', 'dan'].map((name) => `${name}+clerk_test@example.com`)
+      const password = 'a long enough password 1'
+      for (const address of people) await post('/users', { email_address: [address], password })
+      const signIn = async (identifier: string) => {
+        const url = `http://localhost:${place.server.port}/v1/client/sign_ins`
+        const answer = await fetch(url, { method: 'POST', body: new URLSearchParams({ identifier, password }) })
+        expect(await answer.json()).toMatchObject({ response: { status: 'complete' } })
+      }
+      for (const together of [people.slice(0, 1), people]) {
+        const statements = await listen(place, () => Promise.all(together.map(signIn)))
+        expect(statements.filter(({ query }) => /update users/.test(query)).length).toBeGreaterThan(0)
+        const nodes = await planNodes(place, statements)
+        expect(scanned(nodes).filter((table) => tables.includes(table))).toEqual([])
+        expect(nodes.map((node) => node['Index Name'])).toContain('users_pkey')
+      }
+    })
+
     test('verifying and listing API keys reads no table from end to end', async () => {
       const { owner, instance } = place
       // A key for each person, and one for each membership of the first 5,000: of them a tenth are of one organization.

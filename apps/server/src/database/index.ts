@@ -1,3 +1,4 @@
+export { askedTogether } from './asked-together.ts'
 export { instanceId, instant, json, type Metadata, metadata } from './columns.ts'
 export { type Database, type Db, openDatabase } from './database.ts'
 export { DatabaseLine, readDatabaseLine } from './database-line.ts'

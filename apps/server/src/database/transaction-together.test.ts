@@ -100,3 +100,17 @@ test('who only reads is not disturbed by what another reader throws, nor by a st
   const broken = await Promise.allSettled([read((tx) => tx.db.execute(sql`select 1 / 0`)), read(transactionOf)])
   expect(broken.map(({ status }) => status)).toEqual(['rejected', 'fulfilled'])
 })
+
+test('who can wait shares a transaction with whom comes within that time, and keeps nobody else waiting', async () => {
+  const t = await testInstance()
+  const read = (patience?: number) =>
+    transactionTogether(t.ctx(), transactionOf, { reads: true, ...(patience && { patience }) })
+  const startedAt = performance.now()
+  const first = read(200)
+  await Bun.sleep(20)
+  const later = read(200)
+  const inHaste = read().then((id) => ({ id, after: performance.now() - startedAt }))
+  expect(await first).toBe(await later)
+  expect((await inHaste).id).not.toBe(await first)
+  expect((await inHaste).after).toBeLessThan(200)
+})

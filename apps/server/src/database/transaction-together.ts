@@ -8,6 +8,8 @@ type Options = {
   reads?: boolean
   /** What is written to first, e.g. a user's id: in the order of these, so that no two wait for each other. */
   locks?: string
+  /** Milliseconds for which the first of them waits for others: for who has to wait longer for something else anyway. */
+  patience?: number
 }
 type Job = Options & { ctx: Ctx; work: (tx: Tx) => Promise<unknown>; done: (result: never) => void; fail: Fail }
 type Fail = (error: unknown) => void
@@ -15,20 +17,20 @@ type Fail = (error: unknown) => void
 /** A row that one of them has to wait for holds up the others, so they are few. */
 const maxTogether = 16
 
-/** What came in this moment and has not begun, by instance and by whether it writes. */
+/** What came in this moment and has not begun, by instance, whether it writes and how long it can wait. */
 const gathering = new WeakMap<Database, Map<string, Job[]>>()
 
 /**
  * As `transaction`, in one with those of other callers that come in the same moment: on one connection, with one commit,
- * and with what they write at the end in one statement. Nobody waits for more to come. Each has its own actor and
- * request. If one fails, all are undone and each is done again in a transaction of its own: until it is committed, `work`
+ * and with what they write at the end in one statement. Nobody waits for more to come, unless they say that they can.
+ * Each has its own actor and request. If one fails, all are undone and each is done again in a transaction of its own: until it is committed, `work`
  * must do nothing beyond the database. Everything in it finds rows by their keys.
  */
 export function transactionTogether<T>(ctx: Ctx, work: (tx: Tx) => Promise<T>, options: Options = {}): Promise<T> {
   return new Promise((done, fail) => {
     const kinds = gathering.get(ctx.database) ?? new Map<string, Job[]>()
     gathering.set(ctx.database, kinds)
-    const kind = `${ctx.instance.id} ${options.reads ?? false}`
+    const kind = `${ctx.instance.id} ${options.reads ?? false} ${options.patience ?? 0}`
     const waiting = kinds.get(kind)
     const job = { ...options, ctx, work, done, fail }
     if (waiting) {
@@ -36,11 +38,13 @@ export function transactionTogether<T>(ctx: Ctx, work: (tx: Tx) => Promise<T>, o
       return
     }
     kinds.set(kind, [job])
-    setImmediate(() => {
+    const begin = () => {
       const jobs = kinds.get(kind) ?? []
       kinds.delete(kind)
       while (jobs.length > 0) void runTogether(jobs.splice(0, maxTogether))
-    })
+    }
+    if (options.patience) setTimeout(begin, options.patience)
+    else setImmediate(begin)
   })
 }
 

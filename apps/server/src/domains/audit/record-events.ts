@@ -18,7 +18,8 @@ import {
 import { actorOf, chainOf, detailsOf, targetsOf } from './describe-event.ts'
 import { type AuditContext, type AuditObject, auditChains, auditCursors, auditEntries } from './tables.ts'
 
-const batchSize = 500
+/** Events that are read at once. */
+export const batchSize = 500
 
 /**
  * Writes what the stream has told since the last time into the log. Of several servers one does it at a time.

@@ -4,11 +4,11 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import type { Log } from '../../kernel/log.ts'
 import { type EventSequencer, eventStreams } from '../events/index.ts'
 import type { InstanceRegistry } from '../instances/index.ts'
-import { recordEvents } from './record-events.ts'
+import { batchSize, recordEvents } from './record-events.ts'
 import { auditCursors } from './tables.ts'
 
 /** What comes close together is written together. */
-const gatherMs = 250
+const gatherMs = 500
 /** How often this node looks for what nobody woke it for. */
 const pollMs = 5000
 
@@ -82,7 +82,7 @@ export class AuditRecorder {
   /** Batch after batch: each is a transaction of its own. */
   private async catchUp(ctx: Ctx): Promise<void> {
     let more = true
-    while (more && !this.stopped) more = (await recordEvents(ctx)) > 0
+    while (more && !this.stopped) more = (await recordEvents(ctx)) === batchSize
   }
 
   private async behind(): Promise<string[]> {

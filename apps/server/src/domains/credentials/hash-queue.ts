@@ -36,6 +36,9 @@ export function verifyHash(stored: { hasher: string; hash: string }, password: s
   return run({ id: nextId(), verb: 'verify', hasher, hash, password }) as Promise<boolean>
 }
 
+/** How many hashes wait for a thread: whoever needs one now waits for all of them. */
+export const waitingHashes = (): number => waiting.length
+
 const nextId = () => {
   lastId += 1
   return lastId

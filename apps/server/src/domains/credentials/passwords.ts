@@ -1,10 +1,12 @@
-import { and, eq, sql } from 'drizzle-orm'
-import { prepared, type Tx, transaction } from '../../database/index.ts'
+import { and, eq, isNotNull, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import { askedTogether, prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
-import { type Identifier, isNamedBy } from '../users/index.ts'
+import type { Identifier } from '../users/index.ts'
+import { emailAddresses, phoneNumbers, users } from '../users/tables.ts'
 import { isBreached } from './breached.ts'
 import { argon2idHash, parameters, verifyHash } from './hash-queue.ts'
 import { checkDigest } from './hashers.ts'
@@ -169,20 +171,47 @@ const selectPassword = prepared((db) =>
 )
 
 /** As {@link findPassword}, for whom an identifier names: it need not wait until that is known. */
-export async function findPasswordByIdentifier(
-  tx: Tx,
-  { kind, value }: Identifier,
-): Promise<StoredPassword | undefined> {
-  return (await selectPasswordBy[kind](tx, { value: kind === 'phone_number' ? value : value.toLowerCase() }))[0]
+export function findPasswordByIdentifier(tx: Tx, { kind, value }: Identifier): Promise<StoredPassword | undefined> {
+  return findPasswordBy[kind](tx, kind === 'phone_number' ? value : value.toLowerCase())
 }
 
-const selectPasswordOf = (kind: Identifier['kind']) =>
-  prepared((db) => db.select().from(passwords).where(isNamedBy[kind](passwords.userId)))
+const findPasswordOf = (select: (holder: Tx, values: { values: string }) => Promise<NamedPassword[]>) =>
+  askedTogether<string, StoredPassword | undefined>(async (tx, values) => {
+    const found = new Map((await select(tx, { values: textArray(values) })).map((row) => [row.name, row.password]))
+    return values.map((value) => found.get(value))
+  })
+type NamedPassword = { name: string | null; password: StoredPassword }
 
-const selectPasswordBy = {
-  email_address: selectPasswordOf('email_address'),
-  phone_number: selectPasswordOf('phone_number'),
-  username: selectPasswordOf('username'),
+const named = (column: PgColumn) => sql`${column} = any(${sql.placeholder('values')}::text[])`
+
+const findPasswordBy = {
+  email_address: findPasswordOf(
+    prepared((db) =>
+      db
+        .select({ name: emailAddresses.emailAddress, password: passwords })
+        .from(emailAddresses)
+        .innerJoin(passwords, eq(passwords.userId, emailAddresses.userId))
+        .where(and(named(emailAddresses.emailAddress), isNotNull(emailAddresses.verifiedAt))),
+    ),
+  ),
+  phone_number: findPasswordOf(
+    prepared((db) =>
+      db
+        .select({ name: phoneNumbers.phoneNumber, password: passwords })
+        .from(phoneNumbers)
+        .innerJoin(passwords, eq(passwords.userId, phoneNumbers.userId))
+        .where(and(named(phoneNumbers.phoneNumber), isNotNull(phoneNumbers.verifiedAt))),
+    ),
+  ),
+  username: findPasswordOf(
+    prepared((db) =>
+      db
+        .select({ name: users.usernameKey, password: passwords })
+        .from(users)
+        .innerJoin(passwords, eq(passwords.userId, users.id))
+        .where(named(users.usernameKey)),
+    ),
+  ),
 }
 
 /**

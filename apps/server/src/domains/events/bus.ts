@@ -1,5 +1,5 @@
-import { asc, gt, inArray, sql } from 'drizzle-orm'
-import { type Database, DatabaseLine } from '../../database/index.ts'
+import { asc, gt, sql } from 'drizzle-orm'
+import { type Database, DatabaseLine, prepared } from '../../database/index.ts'
 import type { Cluster, Subscription } from '../../kernel/cluster/index.ts'
 import { inTime } from '../../kernel/in-time.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -92,7 +92,7 @@ export class EventBus {
 
   /** Hands an event to every listener unless this node had it already. */
   deliver(event: UsherEvent): void {
-    const key = `${event.id} ${event.type} ${event.subject}`
+    const key = keyOf(event)
     if (this.seen.has(key)) return
     this.seen.set(key, Date.now())
     const prepared = this.prepare?.(event)
@@ -175,37 +175,39 @@ export class EventBus {
 
   /** Reads what was committed since the last look. @returns whether there is more */
   private async poll(): Promise<boolean> {
-    const { system } = this.database
+    const { systemSql } = this.database
     if (performance.now() - this.lookedAt >= pollMs) {
       this.lookedAt = performance.now()
       // If it cannot say, the events can perhaps be read all the same.
       await this.line.look().catch(() => {})
     }
     this.cursor ??= await this.firstCursor()
-    const rows = await system
-      .select()
-      .from(events)
-      .where(gt(events.id, this.cursor))
-      .orderBy(asc(events.id))
-      .limit(maxRows)
-    const late = this.missing.size
-      ? await system
-          .select()
-          .from(events)
-          .where(inArray(events.id, [...this.missing.keys()]))
-      : []
+    // Most are this node's own, or were rung for: those need not be read again.
+    const rows = await nextSubjects({ connection: systemSql }, { after: this.cursor, limit: maxRows })
+    const found = new Map((await this.read(rows)).map((row) => [row.id, row]))
+    const late = await this.read([...this.missing.keys()].map((id) => ({ id })))
     for (const row of late) {
       this.missing.delete(row.id)
       this.deliver(row)
     }
-    for (const row of rows) {
-      for (let id = Math.max(this.cursor + 1, row.id - maxRows); id < row.id; id += 1) this.missing.set(id, Date.now())
-      this.cursor = row.id
-      this.deliver(row)
+    for (const { id } of rows) {
+      for (let at = Math.max(this.cursor + 1, id - maxRows); at < id; at += 1) this.missing.set(at, Date.now())
+      this.cursor = id
+      const row = found.get(id)
+      if (row) this.deliver(row)
     }
     forget(this.missing, lateMs, maxRows)
     forget(this.seen, 3 * lateMs)
     return rows.length === maxRows
+  }
+
+  /** Reads events that this node does not know. */
+  private async read(wanted: { id: number; type?: string; subject?: string }[]): Promise<UsherEvent[]> {
+    const unknown = wanted.filter(
+      ({ id, type, subject }) => !(type && subject && this.seen.has(keyOf({ id, type, subject }))),
+    )
+    if (unknown.length === 0) return []
+    return eventsByIds({ connection: this.database.systemSql }, { ids: `{${unknown.map(({ id }) => id)}}` })
   }
 
   /**
@@ -221,6 +223,26 @@ export class EventBus {
     return Number(row?.cursor ?? 0)
   }
 }
+
+const keyOf = ({ id, type, subject }: Pick<UsherEvent, 'id' | 'type' | 'subject'>) => `${id} ${type} ${subject}`
+
+/** What events above an id are about. */
+const nextSubjects = prepared((db) =>
+  db
+    .select({ id: events.id, type: events.type, subject: events.subject })
+    .from(events)
+    .where(gt(events.id, sql.placeholder('after')))
+    .orderBy(asc(events.id))
+    .limit(sql.placeholder('limit')),
+)
+
+const eventsByIds = prepared((db) =>
+  db
+    .select()
+    .from(events)
+    .where(sql`${events.id} = any(${sql.placeholder('ids')}::text::bigint[])`)
+    .orderBy(asc(events.id)),
+)
 
 /** Deletes entries that are older, or more, than they may be; a map keeps them in the order in which they came. */
 function forget<Id>(ids: Map<Id, number>, maxAgeMs: number, maxSize = Number.POSITIVE_INFINITY): void {

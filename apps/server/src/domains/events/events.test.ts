@@ -64,7 +64,8 @@ test('R-19 a database that has lost the end gives ids out again, and what they a
   const { database, log } = t.server.runtime
   const { systemSql: sql } = database
   let line = '1/00000001'
-  const systemSql = (async () => [{ line }]) as unknown as typeof sql
+  const tellLine = async () => [{ line }]
+  const systemSql = Object.assign(tellLine, { unsafe: sql.unsafe.bind(sql) }) as unknown as typeof sql
   const heard: string[] = []
   const bus = new EventBus({ ...database, systemSql }, log)
   bus.subscribe(({ instanceId, subject }) => {

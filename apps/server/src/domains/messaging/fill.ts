@@ -30,18 +30,15 @@ export function fillText(text: string, values: Values, rtl: boolean, maxLength =
 
 /** Fills in HTML: the text around the variables is escaped as the variables are. */
 export function fillHtml(text: string, values: Values): string {
-  let out = ''
-  let at = 0
-  for (const match of text.matchAll(placeholder)) {
-    out += escapeLines(text.slice(at, match.index))
-    at = match.index + match[0].length
-    const value = values[match[1] as string]
-    if (!value) continue
-    const url = value.kind === 'url' ? escapeHtml(linkOf(value)) : ''
-    if (value.kind !== 'url') out += `<bdi>${escapeHtml(clean(value, maxTextLength))}</bdi>`
-    else if (url) out += `<a href="${url}" style="color:#4338ca;overflow-wrap:anywhere">${url}</a>`
-  }
-  return out + escapeLines(text.slice(at))
+  const filled = escapeHtml(text).replace(placeholder, (_, name: string) => {
+    const value = values[name]
+    if (!value) return ''
+    if (value.kind !== 'url') return `<bdi>${escapeHtml(clean(value, maxTextLength))}</bdi>`
+    const url = escapeHtml(linkOf(value))
+    return url && `<a href="${url}" style="color:#4338ca;overflow-wrap:anywhere">${url}</a>`
+  })
+  // The text's own: what is filled in has none.
+  return filled.replaceAll('\n', '<br>')
 }
 
 /** A link that is one: anything but http and https counts as none. */
@@ -53,19 +50,21 @@ export function escapeHtml(text: string): string {
   return Bun.escapeHTML(text)
 }
 
-const escapeLines = (text: string) => escapeHtml(text).replaceAll('\n', '<br>')
-
 /** Controls, line separators, and every character that changes the direction of what follows it. */
 const unprintable = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu
 
 function clean({ kind, value }: Value, maxLength: number): string {
-  const characters = [...value.replace(unprintable, ' ').trim()]
-  const text = characters.length > maxLength ? `${characters.slice(0, maxLength - 1).join('')}…` : characters.join('')
+  const printable = value.replace(unprintable, ' ').trim()
+  // No text has more characters than units.
+  const text = printable.length > maxLength ? shortened([...printable], maxLength) : printable
   // Mail programs make links of what looks like an address; a name must not become one.
   return kind === 'name'
     ? text.replace(/(?<=[\p{L}\p{N}])\.(?=\p{L}{2})/gu, '.\u200c').replaceAll('://', ':\u200c//')
     : text
 }
+
+const shortened = (characters: string[], maxLength: number) =>
+  characters.length > maxLength ? `${characters.slice(0, maxLength - 1).join('')}…` : characters.join('')
 
 const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u
 

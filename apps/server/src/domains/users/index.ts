@@ -62,7 +62,6 @@ export {
   getUser,
   type Identifier,
   identifierOf,
-  isNamedBy,
   type PasskeySummary,
   type PhoneNumber,
   type User,

@@ -1,6 +1,20 @@
 import { expect, test } from 'bun:test'
+import { eq } from 'drizzle-orm'
+import { transaction, transactionTogether } from '../../database/index.ts'
 import { type TestInstance, testInstance } from '../../testing/server.ts'
-import { createUser, getUser, isLocked, lockUser, noteFailedAttempt } from './index.ts'
+import { findPasswordByIdentifier, setPasswordHash } from '../credentials/index.ts'
+import {
+  createUser,
+  deleteUser,
+  findUserByIdentifier,
+  getUser,
+  type Identifier,
+  isLocked,
+  lockUser,
+  noteFailedAttempt,
+  noteSignIn,
+} from './index.ts'
+import { phoneNumbers } from './tables.ts'
 
 async function withAda(lockout: object = {}) {
   const t = await testInstance()
@@ -45,4 +59,87 @@ test('a lock of an operator has no end of its own, and failures do not give it o
   for (let i = 0; i < 6; i += 1) expect(await noteFailedAttempt(t.ctx(), userId)).toBe(false)
   t.advance(3_600_000)
   expect(isLocked(await getUser(t.ctx(), userId), t.ctx().now())).toBe(true)
+})
+
+test('people who are asked for in the same moment are each found by what they have proven', async () => {
+  const [t, other] = [await testInstance(), await testInstance()]
+  const at = (emailAddress: string, verifiedBy: 'admin' | null) => ({ emailAddresses: [{ emailAddress, verifiedBy }] })
+  const ada = await createUser(t.ctx(), {
+    ...at('ada@example.com', 'admin'),
+    phoneNumbers: [{ phoneNumber: '+15551230001', verifiedBy: 'admin' }],
+    username: 'Ada',
+  })
+  const bob = await createUser(t.ctx(), at('bob@example.com', 'admin'))
+  await createUser(t.ctx(), at('claimed@example.com', null))
+  await createUser(other.ctx(), at('elsewhere@example.com', 'admin'))
+  for (const { id } of [ada, bob]) await setPasswordHash(t.ctx(), { userId: id, hash: `hash of ${id}` })
+  const named: [Identifier['kind'], string, string | undefined][] = [
+    ['email_address', 'bob@example.com', bob.id],
+    ['email_address', 'nobody@example.com', undefined],
+    ['email_address', 'ADA@example.com', ada.id],
+    ['email_address', 'claimed@example.com', undefined],
+    ['email_address', 'elsewhere@example.com', undefined],
+    ['phone_number', '+15551230001', ada.id],
+    ['phone_number', '+15551230002', undefined],
+    ['username', 'aDA', ada.id],
+    ['username', 'ad', undefined],
+    ['email_address', 'bob@example.com', bob.id],
+  ]
+  const found = await Promise.all(
+    named.map(([kind, value]) =>
+      transactionTogether(
+        t.ctx(),
+        (tx) => Promise.all([findUserByIdentifier(tx, { kind, value }), findPasswordByIdentifier(tx, { kind, value })]),
+        { reads: true },
+      ),
+    ),
+  )
+  expect(found.map(([user, password]) => [user?.id, password?.hash])).toEqual(
+    named.map(([, , id]) => [id, id && `hash of ${id}`]),
+  )
+  expect(found[2]?.[0]?.phoneNumbers).toMatchObject([{ phoneNumber: '+15551230001' }])
+})
+
+test('of many who sign in at once, those are refused whose account has changed since it was read', async () => {
+  const t = await testInstance()
+  const people = await Promise.all(
+    ['same', 'other password', 'banned', 'locked', 'second factor', 'gone', 'same too'].map(async (name, i) => {
+      const { id } = await createUser(t.ctx(), {
+        firstName: name,
+        banned: name === 'banned',
+        phoneNumbers: [{ phoneNumber: `+1555123010${i}`, verifiedBy: 'admin', reserved: false }],
+      })
+      await setPasswordHash(t.ctx(), { userId: id, hash: name === 'other password' ? 'another' : `of "${name}"` })
+      return { id, name }
+    }),
+  )
+  const idOf = (name: string) => people.find((p) => p.name === name)?.id as string
+  await lockUser(t.ctx(), idOf('locked'))
+  await transaction(t.ctx(), (tx) => deleteUser(tx, idOf('gone')))
+  await transaction(t.ctx(), async (tx) => {
+    await tx.db
+      .update(phoneNumbers)
+      .set({ reservedForSecondFactor: true })
+      .where(eq(phoneNumbers.userId, idOf('second factor')))
+  })
+  const asked = [...people, people[0] as (typeof people)[0]]
+  const outcomes = await Promise.allSettled(
+    asked.map(({ id, name }) =>
+      transactionTogether(t.ctx(), (tx) => noteSignIn(tx, { id, twoFactorEnabled: false }, `of "${name}"`), {
+        locks: id,
+      }),
+    ),
+  )
+  expect(outcomes.map((o, i) => [asked[i]?.name, o.status === 'fulfilled' ? o.value : o.reason.code])).toEqual([
+    ['same', { hasDevice: false }],
+    ['other password', 'conflict'],
+    ['banned', 'user_banned'],
+    ['locked', 'user_locked'],
+    ['second factor', 'conflict'],
+    ['gone', 'conflict'],
+    ['same too', { hasDevice: false }],
+    ['same', { hasDevice: false }],
+  ])
+  const noted = await Promise.all(['same', 'other password', 'same too'].map((name) => getUser(t.ctx(), idOf(name))))
+  expect(noted.map(({ lastSignInAt }) => lastSignInAt !== null)).toEqual([true, false, true])
 })

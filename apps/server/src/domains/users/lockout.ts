@@ -1,5 +1,5 @@
-import { and, eq, gt, isNull, lte, or, type SQL, sql } from 'drizzle-orm'
-import { place, prepared, type Tx, transaction } from '../../database/index.ts'
+import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
+import { askedTogether, place, prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
@@ -93,45 +93,71 @@ export async function noteSignIn(
   user: Pick<UserRecord, 'id' | 'twoFactorEnabled'>,
   passwordHash?: string,
 ): Promise<{ hasDevice: boolean }> {
-  const values = { id: user.id, now: tx.now() }
-  const [noted] =
+  const { id, twoFactorEnabled } = user
+  const noted =
     passwordHash === undefined
-      ? await noteIfWelcome(tx, values)
-      : await noteIfUnchanged(tx, { ...values, passwordHash, twoFactorEnabled: user.twoFactorEnabled })
+      ? (await noteIfWelcome(tx, { id, now: tx.now() }))[0]
+      : await noteIfUnchanged(tx, { id, now: tx.now(), passwordHash, twoFactorEnabled })
   if (noted) return noted
   const [now] = await findUsers(tx, [user.id])
   if (now) refuseUnwelcome(now, tx.now())
   throw new UsherError('conflict', 'This account changed a moment ago. Please try again.')
 }
 
-const noteIf = (unchanged?: SQL) =>
-  prepared((db) =>
-    db
-      .update(users)
-      .set({
-        lastSignInAt: place(users.lastSignInAt, 'now'),
-        lastActiveAt: place(users.lastActiveAt, 'now'),
-        failedAttempts: 0,
-        lockedUntil: null,
-      })
-      .where(
-        and(
-          eq(users.id, sql.placeholder('id')),
-          eq(users.banned, false),
-          eq(users.locked, false),
-          or(isNull(users.lockedUntil), lte(users.lockedUntil, sql.placeholder('now'))),
-          unchanged,
-        ),
-      )
-      .returning({ hasDevice: sql<boolean>`exists (select from known_devices d where d.user_id = users.id)` }),
-  )
-const noteIfWelcome = noteIf()
-const noteIfUnchanged = noteIf(sql`
-  exists (select 1 from passwords p where p.user_id = ${users.id} and p.hash = ${sql.placeholder('passwordHash')})
-  and ${sql.placeholder('twoFactorEnabled')}::boolean = (
-    exists (select 1 from totps t where t.user_id = ${users.id} and t.verified_at is not null)
-    or exists (select 1 from phone_numbers n
-      where n.user_id = ${users.id} and n.verified_at is not null and n.reserved_for_second_factor))`)
+const noteIfWelcome = prepared((db) =>
+  db
+    .update(users)
+    .set({
+      lastSignInAt: place(users.lastSignInAt, 'now'),
+      lastActiveAt: place(users.lastActiveAt, 'now'),
+      failedAttempts: 0,
+      lockedUntil: null,
+    })
+    .where(
+      and(
+        eq(users.id, sql.placeholder('id')),
+        eq(users.banned, false),
+        eq(users.locked, false),
+        or(isNull(users.lockedUntil), lte(users.lockedUntil, sql.placeholder('now'))),
+      ),
+    )
+    .returning({ hasDevice: sql<boolean>`exists (select from known_devices d where d.user_id = users.id)` }),
+)
+
+type Seen = { id: string; now: Date; passwordHash: string; twoFactorEnabled: boolean }
+type Noted = { id: string; password_hash: string; two_factor: boolean; has_device: boolean }
+
+/** As {@link noteIfWelcome}, of those whose password and second factor are what they were. */
+const noteIfUnchanged = askedTogether<Seen, { hasDevice: boolean } | undefined>(async ({ connection }, seen) => {
+  const rows: Noted[] = await connection.unsafe(noteThoseUnchanged, [
+    textArray(seen.map(({ id }) => id)),
+    textArray(seen.map(({ passwordHash }) => passwordHash)),
+    textArray(seen.map(({ twoFactorEnabled }) => String(twoFactorEnabled))),
+    textArray(seen.map(({ now }) => now.toISOString())),
+  ])
+  const keyOf = (id: string, hash: string, twoFactor: boolean) => `${id} ${hash} ${twoFactor}`
+  const noted = new Map(rows.map((row) => [keyOf(row.id, row.password_hash, row.two_factor), row]))
+  return seen.map(({ id, passwordHash, twoFactorEnabled }) => {
+    const row = noted.get(keyOf(id, passwordHash, twoFactorEnabled))
+    return row && { hasDevice: row.has_device }
+  })
+})
+
+// Nothing here can become a hash of a whole table: it is one index entry of each for each person.
+const noteThoseUnchanged = `
+  update users set last_sign_in_at = seen.now, last_active_at = seen.now, failed_attempts = 0, locked_until = null
+  from unnest($1::text::text[], $2::text::text[], $3::text::boolean[], $4::text::timestamptz[])
+    as seen (id, password_hash, two_factor, now)
+  where users.id = seen.id
+    and not users.banned and not users.locked and (users.locked_until is null or users.locked_until <= seen.now)
+    and seen.password_hash = (select p.hash from passwords p where p.user_id = seen.id)
+    and seen.two_factor = coalesce(
+      (select true from totps t where t.user_id = seen.id and t.verified_at is not null limit 1),
+      (select true from phone_numbers n
+        where n.user_id = seen.id and n.verified_at is not null and n.reserved_for_second_factor limit 1),
+      false)
+  returning users.id, seen.password_hash, seen.two_factor,
+    coalesce((select true from known_devices d where d.user_id = users.id limit 1), false) as has_device`
 
 /** Keeps somebody from signing in until they are unlocked. @throws {UsherError} `resource_not_found` */
 export function lockUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {

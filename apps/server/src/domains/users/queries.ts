@@ -1,6 +1,6 @@
 import { and, eq, isNotNull, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import { prepared, type Tx, textArray, transaction } from '../../database/index.ts'
+import { askedTogether, prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { imageUrlOf } from '../../kernel/image-url.ts'
@@ -118,15 +118,24 @@ const factors = {
 }
 
 /**
- * That a column holds the id of whom an identifier names, by what they have proven: for prepared queries, which take it
- * as `value`, an address or a username in lower case.
+ * That a column holds the id of somebody whom identifiers name, by what they have proven: for prepared queries, which
+ * take them as the array `values`, addresses and usernames in lower case. Found first, and then looked for by their ids:
+ * not by a join, for which the planner might read a whole table.
  */
-export const isNamedBy: Record<Identifier['kind'], (userId: PgColumn) => SQL> = {
-  email_address: (userId) => sql`${userId} = (select e.user_id from email_addresses e
-    where e.email_address = ${sql.placeholder('value')} and e.verified_at is not null limit 1)`,
-  phone_number: (userId) => sql`${userId} = (select n.user_id from phone_numbers n
-    where n.phone_number = ${sql.placeholder('value')} and n.verified_at is not null limit 1)`,
-  username: (userId) => sql`${userId} = (select u.id from users u where u.username_key = ${sql.placeholder('value')})`,
+const isNamedBy: Record<Identifier['kind'], (userId: PgColumn) => SQL> = {
+  email_address: (userId) => sql`${userId} = any(array(select e.user_id from email_addresses e
+    where e.email_address = any(${sql.placeholder('values')}::text[]) and e.verified_at is not null))`,
+  phone_number: (userId) => sql`${userId} = any(array(select n.user_id from phone_numbers n
+    where n.phone_number = any(${sql.placeholder('values')}::text[]) and n.verified_at is not null))`,
+  username: (userId) => sql`${userId} = any(array(select u.id from users u
+    where u.username_key = any(${sql.placeholder('values')}::text[])))`,
+}
+
+/** What names a person, of each kind, as {@link isNamedBy} takes it. */
+const namesOf: Record<Identifier['kind'], (user: UserRecord) => (string | null)[]> = {
+  email_address: (user) => user.emailAddresses.map((e) => (e.verifiedAt ? e.emailAddress : null)),
+  phone_number: (user) => user.phoneNumbers.map((n) => (n.verifiedAt ? n.phoneNumber : null)),
+  username: (user) => [user.usernameKey],
 }
 
 /** @param named says of a column with a user's id which ones are meant */
@@ -159,10 +168,17 @@ type Readers = ReturnType<typeof readersOf>
 
 const byIds = readersOf((userId) => sql`${userId} = any(${sql.placeholder('ids')}::text[])`)
 // Whom an identifier names is asked within the same statements: they travel together.
-const readersBy = {
-  email_address: readersOf((userId) => isNamedBy.email_address(userId)),
-  phone_number: readersOf((userId) => isNamedBy.phone_number(userId)),
-  username: readersOf((userId) => isNamedBy.username(userId)),
+const findBy = (kind: Identifier['kind']) => {
+  const readers = readersOf(isNamedBy[kind])
+  return askedTogether<string, UserRecord | undefined>(async (tx, values) => {
+    const found = await readUsers(tx, readers, { values: textArray(values) })
+    return values.map((value) => found.find((user) => namesOf[kind](user).includes(value)))
+  })
+}
+const findNamed = {
+  email_address: findBy('email_address'),
+  phone_number: findBy('phone_number'),
+  username: findBy('username'),
 }
 
 /** @throws {UsherError} `resource_not_found` */
@@ -174,21 +190,17 @@ export async function getUser(ctx: Ctx | Tx, id: string): Promise<UserRecord> {
 
 /** The user who has proven an address; an unproven claim finds nobody. */
 export function findUserByEmail(ctx: Ctx | Tx, emailAddress: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, readersBy.email_address, emailAddress.toLowerCase())
+  return transaction(ctx, (tx) => findNamed.email_address(tx, emailAddress.toLowerCase()))
 }
 
 /** The user who has proven a phone number. @param phoneNumber E.164 */
 export function findUserByPhone(ctx: Ctx | Tx, phoneNumber: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, readersBy.phone_number, phoneNumber)
+  return transaction(ctx, (tx) => findNamed.phone_number(tx, phoneNumber))
 }
 
 /** The user with a username, whatever its case. */
 export function findUserByUsername(ctx: Ctx | Tx, username: string): Promise<UserRecord | undefined> {
-  return findOne(ctx, readersBy.username, username.toLowerCase())
-}
-
-async function findOne(ctx: Ctx | Tx, readers: Readers, value: string): Promise<UserRecord | undefined> {
-  return (await transaction(ctx, (tx) => readUsers(tx, readers, { value })))[0]
+  return transaction(ctx, (tx) => findNamed.username(tx, username.toLowerCase()))
 }
 
 /** The user to whom an account at a provider is linked. */

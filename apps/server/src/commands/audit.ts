@@ -71,7 +71,7 @@ function describe({ chains, entries, problems }: Verification): string {
 
 async function catchUp(ctx: Ctx, { sequencer }: Runtime): Promise<void> {
   let more = true
-  while (more) more = (await sequencer.assign()) + (await recordEvents(ctx)) > 0
+  while (more) more = (await sequencer.assign()) + ((await recordEvents(ctx)) ?? 0) > 0
 }
 
 async function exportLog(ctx: Ctx, { organization, format = 'jsonl', out }: Flags): Promise<void> {

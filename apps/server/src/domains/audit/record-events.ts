@@ -24,12 +24,12 @@ export const batchSize = 500
 /**
  * Writes what the stream has told since the last time into the log. Of several servers one does it at a time.
  *
- * @returns how many events were read; 0 also when another server is at it
+ * @returns how many events were read; undefined: another server is at it
  */
-export async function recordEvents(ctx: Ctx): Promise<number> {
+export async function recordEvents(ctx: Ctx): Promise<number | undefined> {
   return transaction(ctx, async (tx) => {
     const cursor = await claimCursor(tx)
-    if (cursor === undefined) return 0
+    if (cursor === undefined) return undefined
     const { data: found } = await listEvents(tx, { after: cursor.position, limit: batchSize })
     const last = found.at(-1)
     if (!last) return 0

@@ -81,8 +81,10 @@ export class AuditRecorder {
 
   /** Batch after batch: each is a transaction of its own. */
   private async catchUp(ctx: Ctx): Promise<void> {
-    let more = true
-    while (more && !this.stopped) more = (await recordEvents(ctx)) === batchSize
+    let read: number | undefined = batchSize
+    while (read === batchSize && !this.stopped) read = await recordEvents(ctx)
+    // Whoever is at it may have looked before that came which this server was woken for.
+    if (read === undefined) this.schedule(gatherMs)
   }
 
   private async behind(): Promise<string[]> {

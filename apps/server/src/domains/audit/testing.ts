@@ -28,6 +28,6 @@ export async function recordAll(t: TestInstance): Promise<void> {
       select c.position = s.head as reached from audit_cursors c join event_streams s using (instance_id)
       where instance_id = ${instanceId}`
     if (end?.reached) return
-    quiet = recorded === 0 ? quiet + 1 : 0
+    quiet = recorded ? 0 : quiet + 1
   }
 }

@@ -9,6 +9,8 @@ export const parameters = { memoryCost: 19_456, timeCost: 2 }
 /** Beyond this the last one would wait for longer than people do. */
 const maxWaiting = 2000
 
+const threads = availableParallelism()
+
 type Job = { task: HashTask; done: (result: string | boolean) => void; fail: (error: Error) => void }
 
 /**
@@ -36,8 +38,8 @@ export function verifyHash(stored: { hasher: string; hash: string }, password: s
   return run({ id: nextId(), verb: 'verify', hasher, hash, password }) as Promise<boolean>
 }
 
-/** How many hashes wait for a thread: whoever needs one now waits for all of them. */
-export const waitingHashes = (): number => waiting.length
+/** Whether so many wait for a thread that whoever needs one now waits for some hundred milliseconds. */
+export const areHashesWaiting = (): boolean => waiting.length >= 8 * threads
 
 const nextId = () => {
   lastId += 1
@@ -60,7 +62,7 @@ const tooMany = () =>
 /** Gives a job to a thread that has nothing to do; there are as many as cores, made when needed. */
 function next(): void {
   if (waiting.length === 0) return
-  const worker = idle.pop() ?? (started < availableParallelism() ? start() : undefined)
+  const worker = idle.pop() ?? (started < threads ? start() : undefined)
   const first = worker && takeWaiting()
   if (!worker || !first) return
   const jobs = [first]
@@ -79,7 +81,7 @@ function next(): void {
  */
 function takeWaiting(): Job | undefined {
   const foreign = [...running.values()].filter((jobs) => jobs.some(isForeign)).length
-  const room = foreign < Math.max(1, availableParallelism() - 1)
+  const room = foreign < Math.max(1, threads - 1)
   const at = room
     ? 0
     : Math.max(

@@ -182,7 +182,7 @@ export class EventBus {
       await this.line.look().catch(() => {})
     }
     this.cursor ??= await this.firstCursor()
-    // Most are this node's own, or were rung for: those need not be read again.
+    // On many a node most are its own: those need not be read again.
     const rows = await nextSubjects({ connection: systemSql }, { after: this.cursor, limit: maxRows })
     const found = new Map((await this.read(rows)).map((row) => [row.id, row]))
     const late = await this.read([...this.missing.keys()].map((id) => ({ id })))

@@ -131,11 +131,12 @@ test('a few events are found among many, whatever the database believes of how m
     await transaction(t.ctx(), async (tx) => emit(tx, fact(`late_${i}`)))
     await Bun.sleep(150)
   }
-  const last = await until(
-    async () => (await listEvents(t.ctx(), { limit: 1, types: ['thing.*'], newestFirst: true })).data[0]?.subject,
-    (subject) => subject === 'late_4',
+  const placed = await until(
+    () => sql`select position from events where instance_id = ${instanceId} and subject = 'late_4'`,
+    ([row]) => row?.position !== null,
   )
-  expect(last).toBe('late_4')
-  expect((await readInWhole()) - before).toBeLessThan(many)
+  expect(placed).toHaveLength(1)
+  // Each of five rounds would read it twice. The bus, which heard of none of the many, may read them all once.
+  expect((await readInWhole()) - before).toBeLessThan(3 * many)
   await sql.close()
 }, 30_000)

@@ -94,7 +94,8 @@ export class EventSequencer {
       // of their ids, because the second could not write before the first had committed.
       return tx`
         with found as (
-          select id, instance_id, row_number() over (partition by instance_id order by id) as place
+          select id, instance_id, row_number() over (partition by instance_id order by id) as place,
+            count(*) over (partition by instance_id) as given
           from (select id, instance_id from events where pending order by id limit ${maxRows}) waiting
         ), counts as (
           select instance_id, count(*) as given from found group by instance_id
@@ -103,8 +104,8 @@ export class EventSequencer {
           on conflict (instance_id) do update set head = s.head + excluded.head
           returning s.instance_id, s.head
         ), placed as (
-          update events e set pending = false, position = h.head - c.given + f.place
-          from found f join counts c on c.instance_id = f.instance_id join heads h on h.instance_id = f.instance_id
+          update events e set pending = false, position = h.head - f.given + f.place
+          from found f join heads h on h.instance_id = f.instance_id
           where e.id = f.id
         )
         select instance_id, given::int as given from counts`

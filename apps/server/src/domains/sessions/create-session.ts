@@ -56,7 +56,8 @@ export type CreateSessionInput = Partial<Omit<Browser, 'clientId'>> & {
  * under way is over. In single-session instances the session takes the place of the one that was there. Without a
  * `carrier` nobody waits for a client token (the server API made it).
  *
- * @returns `hadDevice`: whether the person has signed in on any device before; not said of whom somebody acts for
+ * @returns `hadDevice`: whether the person has signed in on any device before; said for new clients only, and not of whom
+ *   somebody acts for
  * @throws {UsherError} `user_banned` or `user_locked`, also when that came about a moment ago; `conflict` when what was
  *   seen has changed
  */
@@ -129,7 +130,7 @@ export async function createSession(
     const record = { ...client, sessions: [{ ...session, user: { ...user, ...now }, memberships }] }
     tx.beforeCommit(async () => tx.afterCommit(() => primeSessions(tx, watch, record, issued)))
   }
-  return { session, issued: issued || undefined, hadDevice: noted ? noted.hasDevice : undefined }
+  return { session, issued: issued || undefined, hadDevice: isNew && noted ? noted.hasDevice : undefined }
 }
 
 /** In single-session instances everything that is open on a client, else what this person has open on it. */

@@ -3,12 +3,12 @@ import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { countAttempt } from '../../kernel/rate-limit.ts'
 import {
+  areHashesWaiting,
   findPassword,
   findPasswordByIdentifier,
   fitsPassword,
   isBreached,
   type StoredPassword,
-  waitingHashes,
 } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
@@ -46,8 +46,7 @@ export type CreateSignInInput = {
 /** Guesses at one identifier's password, from wherever they come. */
 export const passwordLimit = { max: 30, windowMs: 10 * 60_000 }
 
-/** Behind so many hashes, which take twenty milliseconds each, nobody notices that they were read with who came next. */
-const manyHashes = 8
+/** Behind many hashes nobody notices that they were read with who came a moment later. */
 const readPatienceMs = 5
 
 /**
@@ -83,7 +82,7 @@ export async function createSignIn(ctx: Ctx, browser: Browser, input: CreateSign
       await refuseSignedIn(tx, browser, user)
       return { user, stored }
     },
-    { reads: true, patience: password !== undefined && waitingHashes() >= manyHashes ? readPatienceMs : 0 },
+    { reads: true, patience: password !== undefined && areHashesWaiting() ? readPatienceMs : 0 },
   )
   // An answer about a password takes the same work whether or not there is an account.
   const proven =

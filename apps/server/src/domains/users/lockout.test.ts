@@ -14,7 +14,7 @@ import {
   noteFailedAttempt,
   noteSignIn,
 } from './index.ts'
-import { phoneNumbers } from './tables.ts'
+import { phoneNumbers, users } from './tables.ts'
 
 async function withAda(lockout: object = {}) {
   const t = await testInstance()
@@ -142,4 +142,43 @@ test('of many who sign in at once, those are refused whose account has changed s
   ])
   const noted = await Promise.all(['same', 'other password', 'same too'].map((name) => getUser(t.ctx(), idOf(name))))
   expect(noted.map(({ lastSignInAt }) => lastSignInAt !== null)).toEqual([true, false, true])
+})
+
+test('a password that is replaced while another’s account is held signs nobody in with whom it shares a statement', async () => {
+  const t = await testInstance()
+  const people = await Promise.all(
+    ['held', 'changing'].map(async (name) => {
+      const { id } = await createUser(t.ctx(), { firstName: name })
+      await setPasswordHash(t.ctx(), { userId: id, hash: 'the old one' })
+      return { id, name }
+    }),
+  )
+  // Who is held comes first, so that the other is waited for behind them.
+  const [first = '', second = ''] = people.map(({ id }) => id).sort()
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  let holds = () => {}
+  const begun = new Promise<void>((resolve) => {
+    holds = resolve
+  })
+  const holding = transaction(t.ctx(), async (tx) => {
+    await tx.db.update(users).set({ firstName: 'held' }).where(eq(users.id, first))
+    holds()
+    await held
+  })
+  await begun
+  const noted = [first, second].map((id) =>
+    transactionTogether(t.ctx(), (tx) => noteSignIn(tx, { id, twoFactorEnabled: false }, 'the old one'), { locks: id }),
+  )
+  const outcomes = Promise.allSettled(noted)
+  await Bun.sleep(200)
+  await setPasswordHash(t.ctx(), { userId: second, hash: 'a new one' })
+  release()
+  await holding
+  expect((await outcomes).map((o) => (o.status === 'fulfilled' ? o.value : o.reason.code))).toEqual([
+    { hasDevice: false },
+    'conflict',
+  ])
 })

@@ -85,7 +85,7 @@ export async function clearFailedAttempts(tx: Tx, userId: string): Promise<void>
  * @param user as they were read
  * @param passwordHash what they signed in with, when that was read a while before: it must still be theirs, and a second
  *   factor that they have set up since must be asked for
- * @returns whether they have signed in on any device before that is still known
+ * @returns whether they have a device that is known: of this sign-in too, if that was written before
  * @throws {UsherError} `user_banned`, `user_locked` or `conflict` when that came about since they were read
  */
 export async function noteSignIn(
@@ -129,12 +129,18 @@ type Noted = { id: string; password_hash: string; two_factor: boolean; has_devic
 
 /** As {@link noteIfWelcome}, of those whose password and second factor are what they were. */
 const noteIfUnchanged = askedTogether<Seen, { hasDevice: boolean } | undefined>(async ({ connection }, seen) => {
-  const rows: Noted[] = await connection.unsafe(noteThoseUnchanged, [
-    textArray(seen.map(({ id }) => id)),
-    textArray(seen.map(({ passwordHash }) => passwordHash)),
-    textArray(seen.map(({ twoFactorEnabled }) => String(twoFactorEnabled))),
-    textArray(seen.map(({ now }) => now.toISOString())),
-  ])
+  const ids = textArray(seen.map(({ id }) => id))
+  // A statement that waits for one of their rows sees nothing that is committed meanwhile of the others' passwords. So they
+  // are waited for first. Both travel together, and are done one after the other.
+  const [, rows] = (await Promise.all([
+    seen.length > 1 && connection.unsafe(lockInOrder, [ids]),
+    connection.unsafe(noteThoseUnchanged, [
+      ids,
+      textArray(seen.map(({ passwordHash }) => passwordHash)),
+      textArray(seen.map(({ twoFactorEnabled }) => String(twoFactorEnabled))),
+      textArray(seen.map(({ now }) => now.toISOString())),
+    ]),
+  ])) as [unknown, Noted[]]
   const keyOf = (id: string, hash: string, twoFactor: boolean) => `${id} ${hash} ${twoFactor}`
   const noted = new Map(rows.map((row) => [keyOf(row.id, row.password_hash, row.two_factor), row]))
   return seen.map(({ id, passwordHash, twoFactorEnabled }) => {
@@ -143,7 +149,9 @@ const noteIfUnchanged = askedTogether<Seen, { hasDevice: boolean } | undefined>(
   })
 })
 
-// Nothing here can become a hash of a whole table: it is one index entry of each for each person.
+const lockInOrder = 'select id from users where id = any($1::text::text[]) order by id for no key update'
+
+// None of the questions can become a hash of a whole table: each is one index entry for each person.
 const noteThoseUnchanged = `
   update users set last_sign_in_at = seen.now, last_active_at = seen.now, failed_attempts = 0, locked_until = null
   from unnest($1::text::text[], $2::text::text[], $3::text::boolean[], $4::text::timestamptz[])

@@ -23,8 +23,8 @@ const gathering = new WeakMap<Database, Map<string, Job[]>>()
 /**
  * As `transaction`, in one with those of other callers that come in the same moment: on one connection, with one commit,
  * and with what they write at the end in one statement. Nobody waits for more to come, unless they say that they can.
- * Each has its own actor and request. If one fails, all are undone and each is done again in a transaction of its own: until it is committed, `work`
- * must do nothing beyond the database. Everything in it finds rows by their keys.
+ * Each has its own actor and request. If one fails, all are undone and each is done again in a transaction of its own:
+ * until it is committed, `work` must do nothing beyond the database. Everything in it finds rows by their keys.
  */
 export function transactionTogether<T>(ctx: Ctx, work: (tx: Tx) => Promise<T>, options: Options = {}): Promise<T> {
   return new Promise((done, fail) => {

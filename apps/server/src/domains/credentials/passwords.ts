@@ -1,12 +1,11 @@
-import { and, eq, isNotNull, sql } from 'drizzle-orm'
-import type { PgColumn } from 'drizzle-orm/pg-core'
+import { and, eq, sql } from 'drizzle-orm'
+import type { PgTable } from 'drizzle-orm/pg-core'
 import { askedTogether, prepared, type Tx, textArray, transaction } from '../../database/index.ts'
 import type { Ctx } from '../../kernel/ctx.ts'
 import { UsherError } from '../../kernel/errors.ts'
 import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
-import type { Identifier } from '../users/index.ts'
-import { emailAddresses, phoneNumbers, users } from '../users/tables.ts'
+import { type Identifier, isProvenBy, provenNames } from '../users/index.ts'
 import { isBreached } from './breached.ts'
 import { argon2idHash, parameters, verifyHash } from './hash-queue.ts'
 import { checkDigest } from './hashers.ts'
@@ -175,43 +174,25 @@ export function findPasswordByIdentifier(tx: Tx, { kind, value }: Identifier): P
   return findPasswordBy[kind](tx, kind === 'phone_number' ? value : value.toLowerCase())
 }
 
-const findPasswordOf = (select: (holder: Tx, values: { values: string }) => Promise<NamedPassword[]>) =>
-  askedTogether<string, StoredPassword | undefined>(async (tx, values) => {
+const findPasswordOf = (kind: Identifier['kind']) => {
+  const { table, name, userId } = provenNames[kind]
+  const select = prepared((db) =>
+    db
+      .select({ name: sql<string>`${name}`, password: passwords })
+      .from(table as PgTable)
+      .innerJoin(passwords, eq(passwords.userId, userId))
+      .where(isProvenBy(kind)),
+  )
+  return askedTogether<string, StoredPassword | undefined>(async (tx, values) => {
     const found = new Map((await select(tx, { values: textArray(values) })).map((row) => [row.name, row.password]))
     return values.map((value) => found.get(value))
   })
-type NamedPassword = { name: string | null; password: StoredPassword }
-
-const named = (column: PgColumn) => sql`${column} = any(${sql.placeholder('values')}::text[])`
+}
 
 const findPasswordBy = {
-  email_address: findPasswordOf(
-    prepared((db) =>
-      db
-        .select({ name: emailAddresses.emailAddress, password: passwords })
-        .from(emailAddresses)
-        .innerJoin(passwords, eq(passwords.userId, emailAddresses.userId))
-        .where(and(named(emailAddresses.emailAddress), isNotNull(emailAddresses.verifiedAt))),
-    ),
-  ),
-  phone_number: findPasswordOf(
-    prepared((db) =>
-      db
-        .select({ name: phoneNumbers.phoneNumber, password: passwords })
-        .from(phoneNumbers)
-        .innerJoin(passwords, eq(passwords.userId, phoneNumbers.userId))
-        .where(and(named(phoneNumbers.phoneNumber), isNotNull(phoneNumbers.verifiedAt))),
-    ),
-  ),
-  username: findPasswordOf(
-    prepared((db) =>
-      db
-        .select({ name: users.usernameKey, password: passwords })
-        .from(users)
-        .innerJoin(passwords, eq(passwords.userId, users.id))
-        .where(named(users.usernameKey)),
-    ),
-  ),
+  email_address: findPasswordOf('email_address'),
+  phone_number: findPasswordOf('phone_number'),
+  username: findPasswordOf('username'),
 }
 
 /**

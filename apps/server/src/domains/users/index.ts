@@ -62,8 +62,10 @@ export {
   getUser,
   type Identifier,
   identifierOf,
+  isProvenBy,
   type PasskeySummary,
   type PhoneNumber,
+  provenNames,
   type User,
   type UserRecord,
 } from './queries.ts'

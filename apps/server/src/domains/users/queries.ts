@@ -117,21 +117,37 @@ const factors = {
       where fg.feature_id = f.id and fg.user_id = users.id order by fg.source limit 1), f.default_for in ('everyone', 'users')))`,
 }
 
-/**
- * That a column holds the id of somebody whom identifiers name, by what they have proven: for prepared queries, which
- * take them as the array `values`, addresses and usernames in lower case. Found first, and then looked for by their ids:
- * not by a join, for which the planner might read a whole table.
- */
-const isNamedBy: Record<Identifier['kind'], (userId: PgColumn) => SQL> = {
-  email_address: (userId) => sql`${userId} = any(array(select e.user_id from email_addresses e
-    where e.email_address = any(${sql.placeholder('values')}::text[]) and e.verified_at is not null))`,
-  phone_number: (userId) => sql`${userId} = any(array(select n.user_id from phone_numbers n
-    where n.phone_number = any(${sql.placeholder('values')}::text[]) and n.verified_at is not null))`,
-  username: (userId) => sql`${userId} = any(array(select u.id from users u
-    where u.username_key = any(${sql.placeholder('values')}::text[])))`,
+/** Where it is kept what names somebody: the name, whose it is, and whether they have proven it. In lower case, or E.164. */
+export const provenNames = {
+  email_address: {
+    table: emailAddresses,
+    name: emailAddresses.emailAddress,
+    userId: emailAddresses.userId,
+    isProven: isNotNull(emailAddresses.verifiedAt),
+  },
+  phone_number: {
+    table: phoneNumbers,
+    name: phoneNumbers.phoneNumber,
+    userId: phoneNumbers.userId,
+    isProven: isNotNull(phoneNumbers.verifiedAt),
+  },
+  username: { table: users, name: users.usernameKey, userId: users.id, isProven: isNotNull(users.usernameKey) },
 }
 
-/** What names a person, of each kind, as {@link isNamedBy} takes it. */
+/** That somebody has proven one of several names: for prepared queries, which take them as the array `values`. */
+export const isProvenBy = (kind: Identifier['kind']): SQL =>
+  sql`${provenNames[kind].name} = any(${sql.placeholder('values')}::text[]) and ${provenNames[kind].isProven}`
+
+/**
+ * That a column holds the id of one of them. Found first, and then looked for by their ids: not by a join, for which the
+ * planner might read a whole table.
+ */
+const isNamedBy = (kind: Identifier['kind']) => (column: PgColumn) => {
+  const { table, userId } = provenNames[kind]
+  return sql`${column} = any(array(select ${userId} from ${table} where ${isProvenBy(kind)}))`
+}
+
+/** What names a person, of each kind, as {@link provenNames} has it. */
 const namesOf: Record<Identifier['kind'], (user: UserRecord) => (string | null)[]> = {
   email_address: (user) => user.emailAddresses.map((e) => (e.verifiedAt ? e.emailAddress : null)),
   phone_number: (user) => user.phoneNumbers.map((n) => (n.verifiedAt ? n.phoneNumber : null)),
@@ -169,7 +185,7 @@ type Readers = ReturnType<typeof readersOf>
 const byIds = readersOf((userId) => sql`${userId} = any(${sql.placeholder('ids')}::text[])`)
 // Whom an identifier names is asked within the same statements: they travel together.
 const findBy = (kind: Identifier['kind']) => {
-  const readers = readersOf(isNamedBy[kind])
+  const readers = readersOf(isNamedBy(kind))
   return askedTogether<string, UserRecord | undefined>(async (tx, values) => {
     const found = await readUsers(tx, readers, { values: textArray(values) })
     return values.map((value) => found.find((user) => namesOf[kind](user).includes(value)))

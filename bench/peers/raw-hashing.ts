@@ -2,11 +2,12 @@
 import { availableParallelism } from 'node:os'
 import { hash, verify } from '../../apps/server/node_modules/@node-rs/argon2'
 
-export type RawHashingInput = { seconds: number }
+export type RawHashingInput = { seconds: number; memoryKiB: number; passes: number }
 export type RawHashingResult = { hashesPerSecond: number }
 
 const input: RawHashingInput = await Bun.stdin.json()
-const digest = await hash('a long enough password 1', { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 })
+const { memoryKiB: memoryCost, passes: timeCost } = input
+const digest = await hash('a long enough password 1', { algorithm: 2, memoryCost, timeCost, parallelism: 1 })
 const end = performance.now() + input.seconds * 1000
 const startedAt = performance.now()
 let verified = 0

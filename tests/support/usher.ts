@@ -53,6 +53,14 @@ function routeLog() {
   return directory ? { USHER_ROUTE_LOG: join(directory, encodeURIComponent(relative(root, Bun.main))) } : {}
 }
 
+/** A clean one: settings of the caller's shell change no test. Hashes cost the least that is allowed: there are many. */
+const environment = () => ({
+  PATH: process.env.PATH,
+  HOME: process.env.HOME,
+  LOG_LEVEL: 'warn',
+  USHER_PASSWORD_COST: 'm=19456,t=2',
+})
+
 /** Starts the real program on a free port and waits until it says that it is ready. */
 export async function startUsher({
   args = [],
@@ -68,7 +76,7 @@ export async function startUsher({
     await copyCluster(embeddedKind, cluster, (directory) => initializeCluster(directory))
   const flags = ['--json', '--data', data ?? own?.path ?? '', ...(args.includes('--port') ? [] : ['--port', '0'])]
   const child = Bun.spawn([process.execPath, program, ...command, ...flags, ...args], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...routeLog(), ...env },
+    env: { ...environment(), ...routeLog(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''
@@ -111,7 +119,7 @@ export async function startUsher({
 /** Runs a command of the program to its end. */
 export async function runUsher(args: string[], env: Record<string, string> = {}) {
   const child = Bun.spawn([process.execPath, main, ...args], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...env },
+    env: { ...environment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [stdout, stderr, code] = await Promise.all([

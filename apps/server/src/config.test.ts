@@ -24,6 +24,23 @@ test('names every problem at once and repeats no value', () => {
   expect(message).not.toContain('hunter2')
 })
 
+test('what a password hash costs can be raised and lowered, though not below what OWASP asks for', () => {
+  const costOf = (value: string) => loadConfig({ USHER_PASSWORD_COST: value }, { dataDir }).passwordCost
+  expect(costOf('')).toEqual({ memoryKiB: 65_536, passes: 3 })
+  expect(costOf('m=19456,t=2')).toEqual({ memoryKiB: 19_456, passes: 2 })
+  expect(costOf('m=262144,t=20')).toEqual({ memoryKiB: 262_144, passes: 20 })
+  for (const bad of [
+    'm=19455,t=2',
+    'm=19456,t=1',
+    'm=262145,t=3',
+    'm=65536,t=21',
+    't=3,m=65536',
+    '65536',
+    'm=65536,t=3,p=4',
+  ])
+    expect(() => costOf(bad)).toThrow('USHER_PASSWORD_COST: has to be written as m=65536,t=3')
+})
+
 test('flags win over the environment', () => {
   expect(loadConfig({ USHER_PORT: '1' }, { dataDir, port: '2' }).port).toBe(2)
 })

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { ChallengeProvider } from './domains/bot-check/index.ts'
+import { type HashCost, parseHashCost } from './domains/credentials/hash-cost.ts'
 import type { Bucket } from './domains/images/object-storage.ts'
 import type { TextProvider } from './domains/messaging/text-transport.ts'
 import { parseLimits, type SyncLimits } from './domains/sync/limits.ts'
@@ -63,6 +64,8 @@ const Environment = z.object({
   USHER_TRUSTED_PROXIES: z.string().default(''),
   /** A list of leaked passwords beside the one that is shipped: sorted lines of SHA-1, as Have I Been Pwned has them. */
   USHER_BREACHED_PASSWORDS: z.string().optional(),
+  /** What a hash of a password costs: `m=65536,t=3` is 64 MiB and three passes of Argon2id, see `HashCost`. */
+  USHER_PASSWORD_COST: z.string().default(''),
   /** What the server may fetch beside the public internet: hosts, `host:port` pairs or CIDR ranges, by commas. */
   USHER_EGRESS_ALLOW: z.string().default(''),
   /** Resolvers for records that prove a domain: addresses, `address:port`, by commas. Without it the system's. */
@@ -96,6 +99,7 @@ export type Config = {
   egressAllow: readonly string[]
   dnsServers: readonly string[]
   breachedPasswords: string | undefined
+  passwordCost: HashCost
   syncToken: string | undefined
   syncLimits: Partial<SyncLimits>
   metricsToken: string | undefined
@@ -121,21 +125,18 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     ...(overrides.listen !== undefined && { USHER_LISTEN: overrides.listen }),
   })
   const problems = parsed.success ? [] : parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`)
-  let keyring: Keyring | undefined
-  const secret = given.USHER_SECRET
-  if (secret) {
+  const readWith = <Value>(parse: (text: string) => Value, name: keyof z.infer<typeof Environment>) => {
     try {
-      keyring = parseKeyring(secret)
+      return parse(given[name] ?? '')
     } catch (error) {
-      problems.push(`USHER_SECRET: ${(error as Error).message}`)
+      problems.push(`${name}: ${(error as Error).message}`)
+      return undefined
     }
   }
-  let syncLimits: Partial<SyncLimits> = {}
-  try {
-    syncLimits = parseLimits(given.USHER_SYNC_LIMITS ?? '')
-  } catch (error) {
-    problems.push(`USHER_SYNC_LIMITS: ${(error as Error).message}`)
-  }
+  const secret = given.USHER_SECRET
+  const keyring = secret ? readWith(parseKeyring, 'USHER_SECRET') : undefined
+  const syncLimits = readWith(parseLimits, 'USHER_SYNC_LIMITS')
+  const passwordCost = readWith(parseHashCost, 'USHER_PASSWORD_COST')
   if (parsed.success && parsed.data.USHER_PUBLIC_URL) {
     const { pathname, search, hash } = new URL(parsed.data.USHER_PUBLIC_URL)
     if (pathname !== '/' || search || hash) problems.push('USHER_PUBLIC_URL: must be an origin, without path or query')
@@ -155,7 +156,7 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
   const unused = ['USHER_CAPTCHA_URL', 'USHER_CAPTCHA_INVISIBLE_SITE_KEY'].filter((name) => given[name])
   if (unused.length > 0 && !given.USHER_CAPTCHA_SITE_KEY)
     problems.push('USHER_CAPTCHA_SITE_KEY: needed for the bot check')
-  if (!parsed.success || problems.length > 0) {
+  if (!parsed.success || !syncLimits || !passwordCost || problems.length > 0) {
     throw new ConfigError(`Usher cannot start:\n${problems.map((p) => `  - ${p}`).join('\n')}`)
   }
   const e = parsed.data
@@ -175,6 +176,7 @@ export function loadConfig(env: Record<string, string | undefined>, overrides: O
     challengeProvider: challengeProviderOf(e),
     trustedProxies: new Set(list(e.USHER_TRUSTED_PROXIES)),
     breachedPasswords: e.USHER_BREACHED_PASSWORDS,
+    passwordCost,
     egressAllow: list(e.USHER_EGRESS_ALLOW),
     dnsServers: list(e.USHER_DNS_SERVERS),
     syncToken: e.USHER_SYNC_TOKEN,

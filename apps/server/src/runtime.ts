@@ -1,7 +1,7 @@
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './database/index.ts'
 import { type Challenge, openChallenge } from './domains/bot-check/index.ts'
-import { useBreachedPasswords } from './domains/credentials/index.ts'
+import { useBreachedPasswords, useHashCost } from './domains/credentials/index.ts'
 import { announceOn, EventBus, EventSequencer, type UsherEvent } from './domains/events/index.ts'
 import { type Instance, InstanceRegistry } from './domains/instances/index.ts'
 import { clusterOptions, joinNodes, type Node } from './domains/nodes/index.ts'
@@ -64,6 +64,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   const bus = new EventBus(database, log, { cluster, prepare })
   announceOn(database, bus)
   useBreachedPasswords(config.breachedPasswords)
+  useHashCost(config.passwordCost)
   const egressGuard = createEgressGuard({ allow: config.egressAllow })
   const egress = createEgress({ guard: egressGuard })
   const webhookPost = createPost({ guard: egressGuard })

@@ -27,6 +27,8 @@ async function startTestServer(): Promise<RunningServer> {
       LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal',
       DATABASE_URL: process.env.USHER_TEST_DATABASE_URL,
       USHER_ROUTE_LOG: process.env.USHER_ROUTE_LOG,
+      // Tests set thousands of passwords, and what they show is the same at the least cost.
+      USHER_PASSWORD_COST: 'm=19456,t=2',
     },
     { port: '0', dataDir },
   )

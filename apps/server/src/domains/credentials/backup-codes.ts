@@ -13,7 +13,10 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 /** Eighty bits: not to be guessed even by somebody who has the table and the key. */
 const length = 16
 
-/** As for passwords: codes that come from elsewhere may be short. */
+/**
+ * Slow, because codes that come from elsewhere may be short, but less so than a password's: ten are made at once. A code is
+ * found by its hash, so that this cannot change for those that are stored.
+ */
 const parameters = { algorithm: 2 as Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 export type BackupCodes = {

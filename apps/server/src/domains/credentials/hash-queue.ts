@@ -1,21 +1,21 @@
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { UsherError } from '../../kernel/errors.ts'
+import { hashCost, threadsWithin } from './hash-cost.ts'
 import type { HashAnswer, HashTask } from './hash-worker.ts'
 
-/** Argon2id as OWASP recommends for interactive logins: 19 MiB, two passes, one lane. */
-export const parameters = { memoryCost: 19_456, timeCost: 2 }
+const cores = availableParallelism()
+/** Of a container, where it has a limit. */
+const memoryKiB = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) / 1024
 
-/** Beyond this the last one would wait for longer than people do. */
-const maxWaiting = 2000
-
-const threads = availableParallelism()
+/** Beyond this for each thread the last one would wait for longer than people do, and than proxies do. */
+const maxWaiting = 400
 
 type Job = { task: HashTask; done: (result: string | boolean) => void; fail: (error: Error) => void }
 
 /**
  * While many wait, a thread is given several at once and answers them together. What follows a hash then runs for some of
- * them in a row, out of caches that the next hash, which goes through 19 MiB, leaves to nobody.
+ * them in a row, out of caches that the next hash, which goes through more than they hold, leaves to nobody.
  */
 const maxTogether = 8
 /** So many wait for each one more that is given at once: what the first of them loses by it, it hardly notices. */
@@ -27,9 +27,9 @@ const running = new Map<Worker, Job[]>()
 let started = 0
 let lastId = 0
 
-/** Argon2id in PHC string format, with our parameters. @throws {UsherError} `unavailable` when too many wait already */
+/** Argon2id in PHC string format, at the cost of today. @throws {UsherError} `unavailable` when too many wait already */
 export function argon2idHash(password: string): Promise<string> {
-  return run({ id: nextId(), verb: 'hash', password, ...parameters }) as Promise<string>
+  return run({ id: nextId(), verb: 'hash', password, ...hashCost() }) as Promise<string>
 }
 
 /** Whether a password fits a stored hash. @throws {UsherError} `unavailable` when too many wait already */
@@ -38,8 +38,11 @@ export function verifyHash(stored: { hasher: string; hash: string }, password: s
   return run({ id: nextId(), verb: 'verify', hasher, hash, password }) as Promise<boolean>
 }
 
+/** How many hashes may be under way. */
+const threads = () => threadsWithin({ cores, memoryKiB })
+
 /** Whether so many wait for a thread that whoever needs one now waits for some hundred milliseconds. */
-export const areHashesWaiting = (): boolean => waiting.length >= 8 * threads
+export const areHashesWaiting = (): boolean => waiting.length >= 8 * threads()
 
 const nextId = () => {
   lastId += 1
@@ -48,7 +51,7 @@ const nextId = () => {
 
 function run(task: HashTask): Promise<string | boolean> {
   return new Promise((done, fail) => {
-    if (waiting.length >= maxWaiting) return fail(tooMany())
+    if (waiting.length >= maxWaiting * threads()) return fail(tooMany())
     waiting.push({ task, done, fail })
     next()
   })
@@ -59,10 +62,10 @@ const tooMany = () =>
     retryAfterSeconds: 5,
   })
 
-/** Gives a job to a thread that has nothing to do; there are as many as cores, made when needed. */
+/** Gives a job to a thread that has nothing to do; they are made when needed. */
 function next(): void {
   if (waiting.length === 0) return
-  const worker = idle.pop() ?? (started < threads ? start() : undefined)
+  const worker = idle.pop() ?? (started < threads() ? start() : undefined)
   const first = worker && takeWaiting()
   if (!worker || !first) return
   const jobs = [first]
@@ -81,7 +84,7 @@ function next(): void {
  */
 function takeWaiting(): Job | undefined {
   const foreign = [...running.values()].filter((jobs) => jobs.some(isForeign)).length
-  const room = foreign < Math.max(1, threads - 1)
+  const room = foreign < Math.max(1, threads() - 1)
   const at = room
     ? 0
     : Math.max(

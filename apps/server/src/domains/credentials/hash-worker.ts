@@ -1,5 +1,5 @@
 /**
- * One of the threads that hash passwords. Hashing takes all that a core gives for some thirty milliseconds; these
+ * One of the threads that hash passwords. Hashing takes all that a core gives for some twenty to a hundred milliseconds; these
  * threads stand back for whatever else wants to run (Linux: niceness 10), so that whoever is signed in already does not
  * wait behind those who are signing in.
  */
@@ -10,7 +10,7 @@ import { type Algorithm, hashSync } from '@node-rs/argon2'
 import { fitsDigest } from './hashers.ts'
 
 export type HashTask =
-  | { id: number; verb: 'hash'; password: string; memoryCost: number; timeCost: number }
+  | { id: number; verb: 'hash'; password: string; memoryKiB: number; passes: number }
   | { id: number; verb: 'verify'; password: string; hasher: string; hash: string }
 export type HashAnswer = { id: number; result: string | boolean } | { id: number; error: string }
 
@@ -27,11 +27,8 @@ function answer(task: HashTask): HashAnswer {
   const { id, password } = task
   try {
     if (task.verb === 'verify') return { id, result: fitsDigest(task.hasher, task.hash, password) }
-    const { memoryCost, timeCost } = task
-    return {
-      id,
-      result: hashSync(password, { algorithm: 2 as Algorithm.Argon2id, memoryCost, timeCost, parallelism: 1 }),
-    }
+    const cost = { memoryCost: task.memoryKiB, timeCost: task.passes, parallelism: 1 }
+    return { id, result: hashSync(password, { algorithm: 2 as Algorithm.Argon2id, ...cost }) }
   } catch (error) {
     return { id, error: error instanceof Error ? error.message : 'hashing failed' }
   }

@@ -5,8 +5,9 @@ import { eq } from 'drizzle-orm'
 import { transaction } from '../../database/index.ts'
 import { testInstance } from '../../testing/server.ts'
 import { createUser } from '../users/index.ts'
+import { hashCost, useHashCost } from './hash-cost.ts'
 import { checkDigest, fitsDigest, hasherNames } from './hashers.ts'
-import { setImportedPassword, setPassword, verifyPassword } from './index.ts'
+import { findPassword, setImportedPassword, setPassword, verifyPassword } from './index.ts'
 import { passwords } from './tables.ts'
 
 /**
@@ -186,6 +187,37 @@ test('an imported hash becomes our own at the first right sign-in, and a passwor
   await setPassword(ctx(), { userId, password: 'a new passphrase of hers' })
   await signingIn
   expect(await verifyPassword(ctx(), { userId, password: 'a new passphrase of hers' })).toBe(true)
+})
+
+test('where hashes cost more than they did, an older one is upgraded, and a wrong password takes no less than a stranger’s', async () => {
+  const { ctx } = await testInstance()
+  const { id: userId } = await createUser(ctx(), {})
+  const stored = async () => (await transaction(ctx(), (tx) => findPassword(tx, userId)))?.hash
+  await setPassword(ctx(), { userId, password: 'a passphrase of hers' })
+  const before = hashCost()
+  expect(await stored()).toStartWith(`$argon2id$v=19$m=${before.memoryKiB},t=${before.passes},p=1$`)
+  useHashCost({ memoryKiB: 65_536, passes: 4 })
+  try {
+    const fastest = async (id: string | undefined) => {
+      const times: number[] = []
+      for (let i = 0; i < 4; i += 1) {
+        const startedAt = performance.now()
+        expect(await verifyPassword(ctx(), { userId: id, password: 'wrong' })).toBe(false)
+        times.push(performance.now() - startedAt)
+      }
+      return Math.min(...times)
+    }
+    const stranger = await fastest(undefined)
+    expect(await fastest(userId)).toBeGreaterThan(stranger * 0.8)
+    expect(await verifyPassword(ctx(), { userId, password: 'a passphrase of hers' })).toBe(true)
+    const upgraded = await stored()
+    expect(upgraded).toStartWith('$argon2id$v=19$m=65536,t=4,p=1$')
+    useHashCost(before)
+    expect(await verifyPassword(ctx(), { userId, password: 'a passphrase of hers' })).toBe(true)
+    expect(await stored()).toBe(upgraded)
+  } finally {
+    useHashCost(before)
+  }
 })
 
 test('hashes of other systems are verified beside everything else, and ours do not wait for all of them', async () => {

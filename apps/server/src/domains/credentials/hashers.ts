@@ -2,6 +2,7 @@ import { createCipheriv, createHash, pbkdf2Sync, scryptSync } from 'node:crypto'
 import { verifySync } from '@node-rs/argon2'
 import { UsherError } from '../../kernel/errors.ts'
 import { equalSecrets } from '../../kernel/secrets.ts'
+import { ceiling } from './hash-cost.ts'
 
 /**
  * Password hashes that come from elsewhere, under the names that the server API gives them. Each says how its digests
@@ -37,7 +38,8 @@ const argon2 = (variant: string): Hasher => ({
     )
     const [, memory, time, lanes, salt = '', hash = ''] = parts ?? []
     // RFC 9106 section 3.1: eight blocks a lane at least.
-    const affordable = within(lanes, 16) && within(memory, 262_144, 8 * Number(lanes)) && within(time, 20)
+    const affordable =
+      within(lanes, 16) && within(memory, ceiling.memoryKiB, 8 * Number(lanes)) && within(time, ceiling.passes)
     return parts && affordable && salt.length % 4 !== 1 && hash.length % 4 !== 1 ? [digest] : undefined
   },
   verify: (password, [digest = '']) => verifySync(digest, password),

@@ -7,6 +7,7 @@ export {
 } from './backup-codes.ts'
 export { isBreached, useBreachedPasswords } from './breached.ts'
 export { disableSecondFactors } from './disable-second-factors.ts'
+export { useHashCost } from './hash-cost.ts'
 export { areHashesWaiting } from './hash-queue.ts'
 export { checkDigest, hasherNames } from './hashers.ts'
 export {

@@ -7,18 +7,20 @@ import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { type Identifier, isProvenBy, provenNames } from '../users/index.ts'
 import { isBreached } from './breached.ts'
-import { argon2idHash, parameters, verifyHash } from './hash-queue.ts'
+import { type HashCost, hashCost } from './hash-cost.ts'
+import { argon2idHash, verifyHash } from './hash-queue.ts'
 import { checkDigest } from './hashers.ts'
 import { estimateStrength } from './password-strength.ts'
 import { passwords } from './tables.ts'
 
 /** What an unknown user's password is compared with, so that an answer takes as long as for a known one. */
-let decoy: Promise<string> | undefined
+let decoy: { cost: HashCost; hash: Promise<string> } | undefined
 
 async function findDecoy(): Promise<{ hasher: string; hash: string }> {
-  decoy ??= hashPassword('no password is compared with this one')
+  if (decoy?.cost !== hashCost())
+    decoy = { cost: hashCost(), hash: hashPassword('no password is compared with this one') }
   try {
-    return { hasher: 'argon2id', hash: await decoy }
+    return { hasher: 'argon2id', hash: await decoy.hash }
   } catch (error) {
     // Not kept: a moment in which too many waited would become a failure for every unknown user from then on.
     decoy = undefined
@@ -214,7 +216,7 @@ export async function fitsPassword(
   let matches = false
   for (const spelling of new Set([password, typed])) {
     matches ||= await verifyHash(stored, spelling)
-    if (!matches && stored.hasher !== 'argon2id') await verifyHash(await findDecoy(), spelling)
+    if (!matches && isWeaker(stored)) await verifyHash(await findDecoy(), spelling)
   }
   if (!known || !matches || typed === '') return undefined
   return isWeaker(known) ? upgrade(ctx, known, password) : known
@@ -222,7 +224,8 @@ export async function fitsPassword(
 
 function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {
   const [, memory, time] = hasher === 'argon2id' ? (hash.match(/\$m=(\d+),t=(\d+),/) ?? []) : []
-  return !(Number(memory) >= parameters.memoryCost && Number(time) >= parameters.timeCost)
+  const { memoryKiB, passes } = hashCost()
+  return !(Number(memory) >= memoryKiB && Number(time) >= passes)
 }
 
 /** Only what was just verified is replaced: somebody may have chosen a new password meanwhile. */

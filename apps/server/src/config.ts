@@ -8,6 +8,7 @@ import { type HashCost, parseHashCost } from './domains/credentials/hash-cost.ts
 import type { Bucket } from './domains/images/object-storage.ts'
 import type { TextProvider } from './domains/messaging/text-transport.ts'
 import { parseLimits, type SyncLimits } from './domains/sync/limits.ts'
+import { ConfigError } from './kernel/config-error.ts'
 import { type Keyring, parseKeyring } from './kernel/secrets.ts'
 
 const optionalUrl = (protocol: RegExp) => z.url({ protocol }).optional()
@@ -236,11 +237,6 @@ const list = (value: string) =>
     .split(',')
     .map((entry) => entry.trim())
     .filter(Boolean)
-
-/** A problem of the operator's making: printed without a stack. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-}
 
 /** The secret of a data directory, made at first use. No secret has a default. */
 function localKeyring(dataDir: string): Keyring {

@@ -2,7 +2,8 @@
 import { parseArgs } from 'node:util'
 import { explain } from './commands/explain.ts'
 import { checkUsage, usageOf } from './commands/usage.ts'
-import { ConfigError, loadConfig } from './config.ts'
+import { loadConfig } from './config.ts'
+import { ConfigError } from './kernel/config-error.ts'
 
 const options = {
   port: { type: 'string' },

@@ -1,6 +1,7 @@
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import { applyConfiguration, type Configuration, planConfiguration } from '../domains/configuration/index.ts'
 import type { Instance } from '../domains/instances/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import type { Ctx } from '../kernel/ctx.ts'
 import { createCtx } from '../runtime.ts'
 import { defaultFile, loadConfigFile } from './config-file.ts'

@@ -1,6 +1,6 @@
 import { createWriteStream, openSync, readFileSync, renameSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import {
   type ExportFormat,
   exportEntries,
@@ -8,6 +8,7 @@ import {
   type Verification,
   verifyChains,
 } from '../domains/audit/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import type { Ctx } from '../kernel/ctx.ts'
 import { createCtx, type Runtime } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'

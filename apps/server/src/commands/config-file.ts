@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ConfigError } from '../config.ts'
 import * as defineConfigModule from '../define-config.ts'
 import { type Configuration, parseConfiguration } from '../domains/configuration/index.ts'
 import type { Instance } from '../domains/instances/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { UsherError } from '../kernel/errors.ts'
 
 export const defaultFile = 'usher.config.ts'

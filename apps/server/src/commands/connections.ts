@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import { type CustomProvider, knownProviders } from '../domains/connections/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import type { Runtime } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
 import { usageOf } from './usage.ts'

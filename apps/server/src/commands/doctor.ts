@@ -1,5 +1,6 @@
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import type { Instance } from '../domains/instances/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Finding } from './doctor/finding.ts'
 import { networkFindings } from './doctor/network-findings.ts'

@@ -1,4 +1,4 @@
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { UsherError } from '../kernel/errors.ts'
 
 /** What went wrong, for whoever ran the command: a sentence where they can mend it, else the error as it is. */

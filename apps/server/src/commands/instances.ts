@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import type { Instance, InstanceSummary } from '../domains/instances/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { UsherError } from '../kernel/errors.ts'
 import { openRuntime, type Runtime } from '../runtime.ts'
 import { usageOf } from './usage.ts'

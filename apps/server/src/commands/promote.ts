@@ -1,6 +1,7 @@
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import { promoteState, readConfiguration } from '../domains/configuration/index.ts'
 import type { Instance } from '../domains/instances/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { createCtx, type Runtime } from '../runtime.ts'
 import { applyWithPlan } from './apply.ts'
 import { checkedHost, findInstance, withRuntime } from './instances.ts'

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import { readConfiguration, renderConfiguration } from '../domains/configuration/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { createCtx } from '../runtime.ts'
 import { defaultFile } from './config-file.ts'
 import { findInstance, withRuntime } from './instances.ts'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { ConfigError } from '../config.ts'
 import { SyncIssuer, SyncIssuerRule } from '../domains/instances/settings.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 
 const maxTokens = 100
 

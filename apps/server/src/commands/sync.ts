@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import { type Database, openDatabase } from '../database/index.ts'
 import { contentOf, mergeDocument, textOf } from '../domains/sync/document-content.ts'
 import {
@@ -10,6 +10,7 @@ import {
   readSealed,
   readUpdates,
 } from '../domains/sync/inspect-rooms.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { usageOf } from './usage.ts'
 
 type Flags = {

@@ -9,8 +9,9 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { type Config, ConfigError } from '../config.ts'
+import type { Config } from '../config.ts'
 import { exportInstance, type ImportReport, importUsers, type Reject } from '../domains/transfer/index.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 import { createCtx } from '../runtime.ts'
 import { findInstance, withRuntime } from './instances.ts'
 import { usageOf } from './usage.ts'

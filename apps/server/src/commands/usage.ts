@@ -1,4 +1,4 @@
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 
 const lines = `  start [--port N] [--data DIR] [--listen HOST] [--json]     serve everything on one port
   sync-server start [--token T] [--token-file FILE] [--port N] [--data DIR] [--listen HOST] [--json]

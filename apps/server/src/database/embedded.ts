@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { SQL } from 'bun'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../kernel/config-error.ts'
 
 /** The major version that the binaries and therefore the cluster have. */
 const majorVersion = '18'

@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
 import type { SQL } from 'bun'
 import packageJson from '../../../package.json' with { type: 'json' }
-import { ConfigError } from '../../config.ts'
 import type { Database } from '../../database/index.ts'
+import { ConfigError } from '../../kernel/config-error.ts'
 import { randomBase62 } from '../../kernel/ids.ts'
 import type { Log } from '../../kernel/log.ts'
 

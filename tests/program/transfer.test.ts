@@ -55,3 +55,26 @@ test('an import that is killed goes on beside a running server, without a duplic
     .map((user) => user.external_id)
   expect(new Set(ids).size).toBe(total - 8)
 }, 120_000)
+
+test('passwords in plain text are hashed at the cost that is configured, all of a large file', async () => {
+  using data = temporaryDirectory()
+  await using _server = await startUsher({ data: data.path })
+  const file = join(data.path, 'people.jsonl')
+  const people = Array.from({ length: 250 }, (_, i) => ({
+    email: `p${i}@example.com`,
+    password: `a good passphrase ${i}`,
+  }))
+  writeFileSync(file, people.map((person) => JSON.stringify(person)).join('\n'))
+  const cost = { USHER_PASSWORD_COST: 'm=20480,t=2' }
+  const done = await runUsher(['import', 'users', file, '--data', data.path, '--json'], cost)
+  expect(JSON.parse(done.stdout)).toMatchObject({ imported: 250, rejected: 0 })
+  const out = join(data.path, 'export.jsonl')
+  await runUsher(['export', '--data', data.path, '--out', out, '--json'])
+  const users = readFileSync(out, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter((one) => one.object === 'user')
+  expect(users).toHaveLength(250)
+  for (const { password } of users) expect(password.digest).toStartWith('$argon2id$v=19$m=20480,t=2,p=1$')
+})

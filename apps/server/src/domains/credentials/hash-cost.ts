@@ -13,16 +13,33 @@ export const ceiling: HashCost = { memoryKiB: 262_144, passes: 20 }
 
 let current = recommended
 
-/** What new hashes cost, and old ones when their owners sign in. */
+/** What new hashes cost, and old ones that cost less, when their owners sign in. */
 export const hashCost = (): HashCost => current
 
 export function useHashCost(cost: HashCost): void {
   current = cost
 }
 
-/** How many hashes may be under way at once: one for each core, as long as they take a quarter of the memory at most. */
-export const threadsWithin = ({ cores, memoryKiB }: { cores: number; memoryKiB: number }): number =>
-  Math.max(1, Math.min(cores, Math.floor(memoryKiB / 4 / current.memoryKiB)))
+/** Work of a hash in KiB that are gone through: as good as proportional to the time that it takes. */
+const workOf = ({ memoryKiB, passes }: HashCost) => memoryKiB * passes
+
+/** How much of the recommended work a hash of ours is. */
+export const shareOfRecommended = (): number => workOf(current) / workOf(recommended)
+
+/** What a stored hash costs; undefined if Argon2id did not make it. */
+export function costOf({ hasher, hash }: { hasher: string; hash: string }): HashCost | undefined {
+  const [, memory, time] = (hasher === 'argon2id' && hash.match(/\$m=(\d+),t=(\d+),/)) || []
+  return memory === undefined ? undefined : { memoryKiB: Number(memory), passes: Number(time) }
+}
+
+/** What a stored hash lacks of the work of one of ours: undefined if it is as much work, or more. */
+export function lackingCost(stored: { hasher: string; hash: string } | undefined): HashCost | undefined {
+  const cost = stored && costOf(stored)
+  const lacking = workOf(current) - (cost ? workOf(cost) : 0)
+  // RFC 9106, section 3.1: eight blocks at least.
+  const memoryKiB = Math.max(8, Math.round(lacking / current.passes))
+  return lacking > 0 ? { memoryKiB, passes: current.passes } : undefined
+}
 
 /**
  * Reads a cost as the strings of Argon2 name theirs (PHC string format): `m=65536,t=3`. Nothing at all is the recommended one.

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
-import { hashCost, threadsWithin, useHashCost } from './hash-cost.ts'
-import { argon2idHash, verifyHash } from './hash-queue.ts'
+import { availableParallelism } from 'node:os'
+import { type HashCost, hashCost, useHashCost } from './hash-cost.ts'
+import { argon2idHash, threadsWithin, verifyHash } from './hash-queue.ts'
 
 test('A7 of many passwords that are checked at once each gets its own answer', async () => {
   const passwords = Array.from({ length: 6 }, (_, i) => `a long enough password ${i}`)
@@ -31,14 +32,34 @@ test('a hash that cannot be read fails alone, and one of another system is verif
 
 test('as many hash at once as there are cores, where memory allows', () => {
   const before = hashCost()
-  const GiB = 1024 * 1024
+  const MiB = 1024
   try {
-    useHashCost({ memoryKiB: 65_536, passes: 3 })
-    expect(threadsWithin({ cores: 2, memoryKiB: 24 * GiB })).toBe(2)
-    expect(threadsWithin({ cores: 64, memoryKiB: GiB / 2 })).toBe(2)
-    expect(threadsWithin({ cores: 4, memoryKiB: GiB / 8 })).toBe(1)
-    useHashCost({ memoryKiB: 19_456, passes: 2 })
-    expect(threadsWithin({ cores: 64, memoryKiB: GiB / 2 })).toBe(6)
+    useHashCost({ memoryKiB: 64 * MiB, passes: 3 })
+    expect(threadsWithin({ cores: 2, budgetKiB: 6000 * MiB })).toBe(2)
+    expect(threadsWithin({ cores: 64, budgetKiB: 128 * MiB })).toBe(2)
+    expect(threadsWithin({ cores: 4, budgetKiB: 32 * MiB })).toBe(1)
+    useHashCost({ memoryKiB: 19 * MiB, passes: 2 })
+    expect(threadsWithin({ cores: 64, budgetKiB: 128 * MiB })).toBe(6)
+  } finally {
+    useHashCost(before)
+  }
+})
+
+test('the more a hash costs, the fewer may wait, and whoever comes then is told so', async () => {
+  const before = hashCost()
+  // Said to have cost as much as ours, and no digest that could be verified: these are answered at once.
+  const refused = async ({ memoryKiB, passes }: HashCost) => {
+    useHashCost({ memoryKiB, passes })
+    const stored = { hasher: 'argon2id', hash: `$argon2id$m=${memoryKiB},t=${passes},broken` }
+    const all = await Promise.allSettled(Array.from({ length: 300 }, () => verifyHash(stored, 'x')))
+    return all.filter((one) => one.status === 'rejected').map(({ reason }) => reason)
+  }
+  try {
+    expect(await refused({ memoryKiB: 65_536, passes: 3 })).toEqual([])
+    const late = await refused({ memoryKiB: 262_144, passes: 20 })
+    expect(late.length).toBeGreaterThan(300 - 20 * availableParallelism())
+    expect(late.length).toBeLessThan(300 - 10)
+    for (const error of late) expect(error).toMatchObject({ code: 'unavailable', details: { retryAfterSeconds: 15 } })
   } finally {
     useHashCost(before)
   }

@@ -1,14 +1,15 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { UsherError } from '../../kernel/errors.ts'
-import { hashCost, threadsWithin } from './hash-cost.ts'
+import { hashCost, lackingCost, shareOfRecommended } from './hash-cost.ts'
 import type { HashAnswer, HashTask } from './hash-worker.ts'
+import { memoryOfDigest } from './hashers.ts'
 
 const cores = availableParallelism()
-/** Of a container, where it has a limit. */
-const memoryKiB = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) / 1024
+/** What hashes under way may take together: a quarter of the machine's memory, or of what its container may have. */
+const budgetKiB = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) / 1024 / 4
 
-/** Beyond this for each thread the last one would wait for longer than people do, and than proxies do. */
+/** Beyond this for each thread, at the recommended cost, the last one would wait for longer than people do. */
 const maxWaiting = 400
 
 type Job = { task: HashTask; done: (result: string | boolean) => void; fail: (error: Error) => void }
@@ -18,40 +19,41 @@ type Job = { task: HashTask; done: (result: string | boolean) => void; fail: (er
  * them in a row, out of caches that the next hash, which goes through more than they hold, leaves to nobody.
  */
 const maxTogether = 8
-/** So many wait for each one more that is given at once: what the first of them loses by it, it hardly notices. */
+/** So many wait for each thread for one more that is given at once: what the first of them loses by it, it hardly notices. */
 const waitingForOneMore = 4
 
 const idle: Worker[] = []
 const waiting: Job[] = []
 const running = new Map<Worker, Job[]>()
 let started = 0
-let lastId = 0
 
 /** Argon2id in PHC string format, at the cost of today. @throws {UsherError} `unavailable` when too many wait already */
 export function argon2idHash(password: string): Promise<string> {
-  return run({ id: nextId(), verb: 'hash', password, ...hashCost() }) as Promise<string>
+  return run({ verb: 'hash', password, cost: hashCost() }) as Promise<string>
 }
 
-/** Whether a password fits a stored hash. @throws {UsherError} `unavailable` when too many wait already */
-export function verifyHash(stored: { hasher: string; hash: string }, password: string): Promise<boolean> {
-  const { hasher, hash } = stored
-  return run({ id: nextId(), verb: 'verify', hasher, hash, password }) as Promise<boolean>
+/**
+ * Whether a password fits a stored hash. Takes the work of one of our own hashes at least, whatever is stored and whether
+ * anything is: by the time that it takes, nobody is told from a stranger.
+ *
+ * @throws {UsherError} `unavailable` when too many wait already
+ */
+export function verifyHash(stored: { hasher: string; hash: string } | undefined, password: string): Promise<boolean> {
+  const known = stored && { hasher: stored.hasher, hash: stored.hash }
+  return run({ verb: 'verify', password, stored: known, besides: lackingCost(known) }) as Promise<boolean>
 }
 
-/** How many hashes may be under way. */
-const threads = () => threadsWithin({ cores, memoryKiB })
+/** How many hashes of ours may be under way. */
+export const threadsWithin = ({ cores, budgetKiB }: { cores: number; budgetKiB: number }): number =>
+  Math.max(1, Math.min(cores, Math.floor(budgetKiB / hashCost().memoryKiB)))
+const threads = () => threadsWithin({ cores, budgetKiB })
 
 /** Whether so many wait for a thread that whoever needs one now waits for some hundred milliseconds. */
 export const areHashesWaiting = (): boolean => waiting.length >= 8 * threads()
 
-const nextId = () => {
-  lastId += 1
-  return lastId
-}
-
 function run(task: HashTask): Promise<string | boolean> {
   return new Promise((done, fail) => {
-    if (waiting.length >= maxWaiting * threads()) return fail(tooMany())
+    if (waiting.length >= (maxWaiting * threads()) / shareOfRecommended()) return fail(tooMany())
     waiting.push({ task, done, fail })
     next()
   })
@@ -59,42 +61,50 @@ function run(task: HashTask): Promise<string | boolean> {
 
 const tooMany = () =>
   new UsherError('unavailable', 'Too many people are signing in at this moment. Please try again.', {
-    retryAfterSeconds: 5,
+    retryAfterSeconds: 15,
   })
 
-/** Gives a job to a thread that has nothing to do; they are made when needed. */
+/** Gives a job to a thread that has nothing to do; there are as many as cores, made when needed. */
 function next(): void {
-  if (waiting.length === 0) return
-  const worker = idle.pop() ?? (started < threads() ? start() : undefined)
-  const first = worker && takeWaiting()
-  if (!worker || !first) return
+  if (waiting.length === 0 || (idle.length === 0 && started >= cores)) return
+  const at = nextAt()
+  const first = waiting[at] as Job
+  if (running.size > 0 && memoryUnderWay() + memoryOf(first) > budgetKiB) return
+  waiting.splice(at, 1)
   const jobs = [first]
   if (!isForeign(first)) {
-    const more = Math.min(maxTogether - 1, Math.floor(waiting.length / waitingForOneMore))
-    for (let i = 0; i < more && waiting[0] && !isForeign(waiting[0]); i += 1) jobs.push(waiting.shift() as Job)
+    const more = Math.min(maxTogether - 1, Math.floor(waiting.length / (waitingForOneMore * threads())))
+    const fitsIn = (job: Job) => !isForeign(job) && memoryOf(job) <= memoryOf(first)
+    for (let i = 0; i < more && waiting[0] && fitsIn(waiting[0]); i += 1) jobs.push(waiting.shift() as Job)
   }
+  const worker = idle.pop() ?? start()
   running.set(worker, jobs)
   worker.ref()
   worker.postMessage(jobs.map(({ task }) => task))
 }
 
+/** KiB that a job holds while it is under way. */
+const memoryOf = ({ task }: Job) =>
+  task.verb === 'hash'
+    ? task.cost.memoryKiB
+    : Math.max(task.besides?.memoryKiB ?? 0, task.stored ? memoryOfDigest(task.stored.hasher, task.stored.hash) : 0)
+
+/** Of what a thread was given at once, the first takes the most. */
+const memoryUnderWay = () => running.values().reduce((sum, [first]) => sum + (first ? memoryOf(first) : 0), 0)
+
 /**
- * The job that waits longest. Hashes of other systems may take ten times as long as ours: while any of ours waits, they
- * leave one thread to them, so that those who just came from elsewhere do not hold up everybody.
+ * Place of the job that waits longest. Hashes of other systems may take ten times as long as ours: while any of ours waits,
+ * they leave one thread to them, so that those who just came from elsewhere do not hold up everybody.
  */
-function takeWaiting(): Job | undefined {
+function nextAt(): number {
   const foreign = [...running.values()].filter((jobs) => jobs.some(isForeign)).length
   const room = foreign < Math.max(1, threads() - 1)
-  const at = room
-    ? 0
-    : Math.max(
-        0,
-        waiting.findIndex((job) => !isForeign(job)),
-      )
-  return waiting.splice(at, 1)[0]
+  const ours = room ? 0 : waiting.findIndex((job) => !isForeign(job))
+  return Math.max(0, ours)
 }
 
-const isForeign = ({ task }: Job) => task.verb === 'verify' && task.hasher !== 'argon2id'
+const isForeign = ({ task }: Job) =>
+  task.verb === 'verify' && task.stored !== undefined && task.stored.hasher !== 'argon2id'
 
 function start(): Worker {
   started += 1

@@ -1,18 +1,26 @@
 /**
- * One of the threads that hash passwords. Hashing takes all that a core gives for some twenty to a hundred milliseconds; these
- * threads stand back for whatever else wants to run (Linux: niceness 10), so that whoever is signed in already does not
- * wait behind those who are signing in.
+ * One of the threads that hash passwords. Hashing takes all that a core gives for some twenty to a hundred milliseconds;
+ * these threads stand back for whatever else wants to run (Linux: niceness 10), so that whoever is signed in already does
+ * not wait behind those who are signing in.
  */
 import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
 import { type Algorithm, hashSync } from '@node-rs/argon2'
+import type { HashCost } from './hash-cost.ts'
 import { fitsDigest } from './hashers.ts'
 
 export type HashTask =
-  | { id: number; verb: 'hash'; password: string; memoryKiB: number; passes: number }
-  | { id: number; verb: 'verify'; password: string; hasher: string; hash: string }
-export type HashAnswer = { id: number; result: string | boolean } | { id: number; error: string }
+  | { verb: 'hash'; password: string; cost: HashCost }
+  | {
+      verb: 'verify'
+      password: string
+      /** Nothing: nobody is known, or they have no password. */
+      stored: { hasher: string; hash: string } | undefined
+      /** Work that is done besides, so that an answer takes as long for whoever is known as for a stranger. */
+      besides: HashCost | undefined
+    }
+export type HashAnswer = { result: string | boolean } | { error: string }
 
 try {
   // Of this thread alone, which Linux counts as a process with an id of its own.
@@ -24,12 +32,21 @@ try {
 parentPort?.on('message', (tasks: HashTask[]) => parentPort?.postMessage(tasks.map(answer)))
 
 function answer(task: HashTask): HashAnswer {
-  const { id, password } = task
   try {
-    if (task.verb === 'verify') return { id, result: fitsDigest(task.hasher, task.hash, password) }
-    const cost = { memoryCost: task.memoryKiB, timeCost: task.passes, parallelism: 1 }
-    return { id, result: hashSync(password, { algorithm: 2 as Algorithm.Argon2id, ...cost }) }
+    if (task.verb === 'hash') return { result: argon2id(task.password, task.cost) }
+    const { password, stored, besides } = task
+    const fits = stored !== undefined && fitsDigest(stored.hasher, stored.hash, password)
+    if (besides) argon2id(password, besides)
+    return { result: fits }
   } catch (error) {
-    return { id, error: error instanceof Error ? error.message : 'hashing failed' }
+    return { error: error instanceof Error ? error.message : 'hashing failed' }
   }
 }
+
+const argon2id = (password: string, { memoryKiB, passes }: HashCost) =>
+  hashSync(password, {
+    algorithm: 2 as Algorithm.Argon2id,
+    memoryCost: memoryKiB,
+    timeCost: passes,
+    parallelism: 1,
+  })

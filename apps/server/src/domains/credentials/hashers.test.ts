@@ -7,7 +7,14 @@ import { testInstance } from '../../testing/server.ts'
 import { createUser } from '../users/index.ts'
 import { hashCost, useHashCost } from './hash-cost.ts'
 import { checkDigest, fitsDigest, hasherNames } from './hashers.ts'
-import { findPassword, setImportedPassword, setPassword, verifyPassword } from './index.ts'
+import {
+  findPassword,
+  fitsPassword,
+  type StoredPassword,
+  setImportedPassword,
+  setPassword,
+  verifyPassword,
+} from './index.ts'
 import { passwords } from './tables.ts'
 
 /**
@@ -189,32 +196,48 @@ test('an imported hash becomes our own at the first right sign-in, and a passwor
   expect(await verifyPassword(ctx(), { userId, password: 'a new passphrase of hers' })).toBe(true)
 })
 
-test('where hashes cost more than they did, an older one is upgraded, and a wrong password takes no less than a stranger’s', async () => {
+test('where hashes cost more than they did, an older one is upgraded, and answers take as long as a stranger’s', async () => {
   const { ctx } = await testInstance()
   const { id: userId } = await createUser(ctx(), {})
-  const stored = async () => (await transaction(ctx(), (tx) => findPassword(tx, userId)))?.hash
-  await setPassword(ctx(), { userId, password: 'a passphrase of hers' })
+  const stored = async () => (await transaction(ctx(), (tx) => findPassword(tx, userId))) as StoredPassword
+  const own = 'a passphrase of hers'
+  await setPassword(ctx(), { userId, password: own })
   const before = hashCost()
-  expect(await stored()).toStartWith(`$argon2id$v=19$m=${before.memoryKiB},t=${before.passes},p=1$`)
-  useHashCost({ memoryKiB: 65_536, passes: 4 })
+  const older = await stored()
+  expect(older.hash).toStartWith(`$argon2id$v=19$m=${before.memoryKiB},t=${before.passes},p=1$`)
+  useHashCost({ memoryKiB: 65_536, passes: 3 })
   try {
-    const fastest = async (id: string | undefined) => {
-      const times: number[] = []
-      for (let i = 0; i < 4; i += 1) {
+    const md5 = { ...older, hasher: 'md5', hash: '5f4dcc3b5aa765d61d8327deb882cf99' }
+    const cases = {
+      stranger: [undefined, 'wrong'],
+      wrong: [older, 'wrong'],
+      right: [older, own],
+      md5: [md5, 'x'],
+    } as const
+    const times = { stranger: [], wrong: [], right: [], md5: [] } as Record<keyof typeof cases, number[]>
+    for (let round = 0; round < 8; round += 1) {
+      for (const [name, [known, typed]] of Object.entries(cases)) {
         const startedAt = performance.now()
-        expect(await verifyPassword(ctx(), { userId: id, password: 'wrong' })).toBe(false)
-        times.push(performance.now() - startedAt)
+        expect(await fitsPassword(known, typed)).toBe(name === 'right')
+        times[name as keyof typeof cases].push(performance.now() - startedAt)
       }
-      return Math.min(...times)
     }
-    const stranger = await fastest(undefined)
-    expect(await fastest(userId)).toBeGreaterThan(stranger * 0.8)
-    expect(await verifyPassword(ctx(), { userId, password: 'a passphrase of hers' })).toBe(true)
+    const stranger = Math.min(...times.stranger)
+    for (const each of [times.wrong, times.right, times.md5]) {
+      expect(Math.min(...each)).toBeGreaterThan(stranger * 0.75)
+      expect(Math.min(...each)).toBeLessThan(stranger * 1.25)
+    }
+    expect(await verifyPassword(ctx(), { userId, password: 'wrong' })).toBe(false)
+    expect(await stored()).toEqual(older)
+    expect(await verifyPassword(ctx(), { userId, password: own })).toBe(true)
     const upgraded = await stored()
-    expect(upgraded).toStartWith('$argon2id$v=19$m=65536,t=4,p=1$')
-    useHashCost(before)
-    expect(await verifyPassword(ctx(), { userId, password: 'a passphrase of hers' })).toBe(true)
-    expect(await stored()).toBe(upgraded)
+    expect(upgraded.hash).toStartWith('$argon2id$v=19$m=65536,t=3,p=1$')
+    // As much work or more is kept, however it is made up.
+    for (const cost of [before, { memoryKiB: 98_304, passes: 2 }, { memoryKiB: 19_456, passes: 10 }]) {
+      useHashCost(cost)
+      expect(await verifyPassword(ctx(), { userId, password: own })).toBe(true)
+      expect(await stored()).toEqual(upgraded)
+    }
   } finally {
     useHashCost(before)
   }

@@ -13,10 +13,12 @@ type Hasher = {
   /** The parts of a digest, or nothing when it is none. */
   parse: (digest: string) => string[] | undefined
   verify: (password: string, parts: string[]) => boolean
+  /** KiB that verifying takes, where it is much. */
+  memory?: (parts: string[]) => number
 }
 
 const maxIterations = 2_000_000
-const maxScryptBytes = 256 * 1024 * 1024
+const maxScryptKiB = 256 * 1024
 
 const pattern = (expression: RegExp) => (digest: string) => digest.match(expression)?.slice(1)
 const within = (value: string | undefined, max: number, min = 1) => Number(value) >= min && Number(value) <= max
@@ -43,6 +45,7 @@ const argon2 = (variant: string): Hasher => ({
     return parts && affordable && salt.length % 4 !== 1 && hash.length % 4 !== 1 ? [digest] : undefined
   },
   verify: (password, [digest = '']) => verifySync(digest, password),
+  memory: ([digest = '']) => Number(digest.match(/\$m=(\d+),/)?.[1]),
 })
 
 const bcryptPattern = '\\$2[abxy]?\\$(\\d\\d)\\$([./A-Za-z0-9]{53})'
@@ -132,8 +135,9 @@ const phpass = (prepare: (password: string) => string): Hasher => ({
     equalSecrets(phpassOf(prepare(password), rounds, salt), hash),
 })
 
+const scryptKiB = (cost: number, blockSize: number) => (128 * cost * blockSize) / 1024
 const scryptFits = (cost: number, blockSize: number, lanes: number) =>
-  Number.isInteger(Math.log2(cost)) && cost > 1 && 128 * cost * blockSize <= maxScryptBytes && lanes <= 16
+  Number.isInteger(Math.log2(cost)) && cost > 1 && scryptKiB(cost, blockSize) <= maxScryptKiB && lanes <= 16
 
 /** Firebase encrypts a key of the project with what scrypt makes of the password. */
 const firebase: Hasher = {
@@ -143,6 +147,7 @@ const firebase: Hasher = {
     const [, , , , rounds, memoryCost] = parts ?? []
     return parts && within(rounds, 16) && scryptFits(2 ** Number(memoryCost), Number(rounds), 1) ? parts : undefined
   },
+  memory: ([, , , , rounds, memoryCost]) => scryptKiB(2 ** Number(memoryCost), Number(rounds)),
   verify: (password, parts) => {
     const [hash, salt, signerKey, separator] = parts.slice(0, 4).map((part) => Buffer.from(part, 'base64'))
     const [rounds, memoryCost] = parts.slice(4).map(Number)
@@ -151,7 +156,7 @@ const firebase: Hasher = {
       N: 2 ** (memoryCost ?? 0),
       r: rounds ?? 0,
       p: 1,
-      maxmem: maxScryptBytes * 2,
+      maxmem: maxScryptKiB * 1024 * 2,
     })
     const cipher = createCipheriv('aes-256-ctr', key, Buffer.alloc(16))
     return sameBytes(Buffer.concat([cipher.update(signerKey), cipher.final()]), hash)
@@ -166,9 +171,10 @@ const werkzeug: Hasher = {
     const [cost, blockSize, lanes] = (parts ?? []).map(Number)
     return parts && scryptFits(cost ?? 0, blockSize ?? 0, lanes ?? 0) ? parts : undefined
   },
+  memory: ([cost, blockSize]) => scryptKiB(Number(cost), Number(blockSize)),
   verify: (password, [cost, blockSize, lanes, salt = '', hash = '']) => {
     const wanted = Buffer.from(hash, 'hex')
-    const options = { N: Number(cost), r: Number(blockSize), p: Number(lanes), maxmem: maxScryptBytes * 2 }
+    const options = { N: Number(cost), r: Number(blockSize), p: Number(lanes), maxmem: maxScryptKiB * 1024 * 2 }
     return sameBytes(scryptSync(password, Buffer.from(salt), wanted.length, options), wanted)
   },
 }
@@ -259,6 +265,13 @@ export function checkDigest(hasher: string, digest: string): void {
         param: 'password_digest',
       },
     )
+}
+
+/** KiB that verifying a digest takes. Most take next to nothing. */
+export function memoryOfDigest(hasher: string, digest: string): number {
+  const known = Object.hasOwn(hashers, hasher) ? hashers[hasher] : undefined
+  const parts = known?.memory && known.parse(digest)
+  return (parts && known?.memory?.(parts)) || 0
 }
 
 /** Whether a password fits a stored digest. What cannot be read fits nothing. Takes up to seconds, for the costly ones. */

@@ -29,6 +29,7 @@ export {
   setPassword,
   setPasswordCompromised,
   setPasswordHash,
+  upgradePassword,
   verifyPassword,
 } from './passwords.ts'
 export { changePhoneSecondFactor, removePhoneNumber } from './phone-second-factor.ts'

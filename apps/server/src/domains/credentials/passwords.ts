@@ -7,26 +7,11 @@ import { emit } from '../events/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { type Identifier, isProvenBy, provenNames } from '../users/index.ts'
 import { isBreached } from './breached.ts'
-import { type HashCost, hashCost } from './hash-cost.ts'
+import { lackingCost } from './hash-cost.ts'
 import { argon2idHash, verifyHash } from './hash-queue.ts'
 import { checkDigest } from './hashers.ts'
 import { estimateStrength } from './password-strength.ts'
 import { passwords } from './tables.ts'
-
-/** What an unknown user's password is compared with, so that an answer takes as long as for a known one. */
-let decoy: { cost: HashCost; hash: Promise<string> } | undefined
-
-async function findDecoy(): Promise<{ hasher: string; hash: string }> {
-  if (decoy?.cost !== hashCost())
-    decoy = { cost: hashCost(), hash: hashPassword('no password is compared with this one') }
-  try {
-    return { hasher: 'argon2id', hash: await decoy.hash }
-  } catch (error) {
-    // Not kept: a moment in which too many waited would become a failure for every unknown user from then on.
-    decoy = undefined
-    throw error
-  }
-}
 
 /**
  * Argon2id in PHC string format. Runs on a thread of its own, not on the event loop.
@@ -151,9 +136,11 @@ export async function verifyPassword(
   ctx: Ctx | Tx,
   input: { userId: string | undefined; password: string },
 ): Promise<boolean> {
-  const { userId } = input
+  const { userId, password } = input
   const known = userId ? await transaction(ctx, (tx) => findPassword(tx, userId)) : undefined
-  return (await fitsPassword(ctx, known, input.password)) !== undefined
+  const fits = await fitsPassword(known, password)
+  if (known && fits) await upgradePassword(ctx, known, password)
+  return fits
 }
 
 /** What is kept of a user's password. */
@@ -198,43 +185,42 @@ const findPasswordBy = {
 }
 
 /**
- * As {@link verifyPassword}, with what was read before. Undefined costs the same work, and fits nothing.
- *
- * @returns what is kept of the password from now on, if it was right
+ * Whether this is the password of which something is kept. Takes the same work where it is not, and where nothing is kept.
+ * For a right one, {@link upgradePassword} follows, once nothing else keeps its owner out.
  */
-export async function fitsPassword(
-  ctx: Ctx | Tx,
-  known: StoredPassword | undefined,
-  attempt: string,
-): Promise<StoredPassword | undefined> {
-  // Longer input can be nobody's password, and hashing is not to be had in bulk.
-  const typed = attempt.length > 400 ? '' : attempt
-  const password = typed.normalize('NFC')
+export async function fitsPassword(known: StoredPassword | undefined, attempt: string): Promise<boolean> {
+  const { typed, composed } = spellingsOf(attempt)
   // Elsewhere a password may have been hashed as it was typed, without composing its letters. A stranger's is compared as
-  // often as a user's, and a user's not faster than a stranger's.
-  const stored = known ?? (await findDecoy())
+  // often as a user's.
   let matches = false
-  for (const spelling of new Set([password, typed])) {
-    matches ||= await verifyHash(stored, spelling)
-    if (!matches && isWeaker(stored)) await verifyHash(await findDecoy(), spelling)
-  }
-  if (!known || !matches || typed === '') return undefined
-  return isWeaker(known) ? upgrade(ctx, known, password) : known
+  for (const spelling of new Set([composed, typed])) matches ||= await verifyHash(known, spelling)
+  return matches && typed !== ''
 }
 
-function isWeaker({ hasher, hash }: { hasher: string; hash: string }): boolean {
-  const [, memory, time] = hasher === 'argon2id' ? (hash.match(/\$m=(\d+),t=(\d+),/) ?? []) : []
-  const { memoryKiB, passes } = hashCost()
-  return !(Number(memory) >= memoryKiB && Number(time) >= passes)
+/** Longer input can be nobody's password, and hashing is not to be had in bulk. */
+function spellingsOf(attempt: string) {
+  const typed = attempt.length > 400 ? '' : attempt
+  return { typed, composed: typed.normalize('NFC') }
 }
 
-/** Only what was just verified is replaced: somebody may have chosen a new password meanwhile. */
-async function upgrade(ctx: Ctx | Tx, known: StoredPassword, password: string): Promise<StoredPassword> {
-  const ours = { hash: await hashPassword(password), hasher: 'argon2id' }
+/**
+ * Replaces a hash that came from elsewhere, or with less work than ours, now that its password is at hand. Only what was
+ * verified is replaced: somebody may have chosen a new password meanwhile.
+ *
+ * @returns what is kept of the password from now on
+ */
+export async function upgradePassword(ctx: Ctx | Tx, known: StoredPassword, attempt: string): Promise<StoredPassword> {
+  if (!lackingCost(known)) return known
+  const hash = await hashPassword(spellingsOf(attempt).typed).catch((error) => {
+    // Too many wait: another sign-in will do it. This one was right.
+    if (error instanceof UsherError && error.code === 'unavailable') return undefined
+    throw error
+  })
+  if (hash === undefined) return known
   return transaction(ctx, async (tx) => {
     await tx.db
       .update(passwords)
-      .set(ours)
+      .set({ hash, hasher: 'argon2id' })
       .where(and(eq(passwords.userId, known.userId), eq(passwords.hash, known.hash)))
     // Of several sign-ins at once one replaces it, and the others go on with what that one wrote.
     const now = await findPassword(tx, known.userId)

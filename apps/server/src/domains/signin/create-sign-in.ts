@@ -9,6 +9,7 @@ import {
   fitsPassword,
   isBreached,
   type StoredPassword,
+  upgradePassword,
 } from '../credentials/index.ts'
 import type { Instance } from '../instances/index.ts'
 import { checkMaySignIn } from '../restrictions/index.ts'
@@ -216,7 +217,7 @@ export async function checkPassword(
   const stored = isTheirs
     ? input.stored
     : user && (await transaction(ctx, (tx) => findPassword(tx, user.id), { byKeys: true }))
-  const matches = await fitsPassword(ctx, stored, input.password)
+  const matches = await fitsPassword(stored, input.password)
   // A locked account answers alike to right and wrong passwords: the lock would be no lock otherwise. Where it is not
   // told who has an account, it answers as an unknown one does; its owner was told of the lock by email.
   if (user && enumerationProtection && isLocked(user, ctx.now())) throw eitherIncorrect()
@@ -234,7 +235,7 @@ export async function checkPassword(
     throw new UsherError('form_password_pwned', 'This password was found in a leak. Use another method, or reset it.', {
       param: 'password',
     })
-  if (matches) return matches
+  if (stored && matches) return upgradePassword(ctx, stored, input.password)
   if (user) await noteFailure(ctx, user.id, input.from)
   if (enumerationProtection) throw eitherIncorrect()
   if (!user) throw identifierNotFound()

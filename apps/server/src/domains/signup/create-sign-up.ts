@@ -51,31 +51,32 @@ const signUpTtlMs = 24 * 3600_000
  * Begins a sign-up on a client; it takes the place of one that was under way. Completes at once when nothing is
  * missing or unproven.
  *
+ * @param findProven asked in the transaction that begins it
  * @throws {UsherError} `session_exists`, `sign_up_mode_restricted`, `sign_up_restricted_waitlist`,
  *   `form_identifier_exists`, the errors of tickets, of restrictions, of identifiers and of password rules
  */
 export async function createSignUp(
-  ctx: Ctx | Tx,
+  ctx: Ctx,
   browser: Browser,
   fields: SignUpFields,
-  proven: ProvenIdentity = {},
+  findProven: (tx: Tx) => ProvenIdentity | Promise<ProvenIdentity> = () => ({}),
 ): Promise<SignUpOutcome> {
   const values = await parseFields(ctx, fields)
   return transaction(ctx, async (tx) => {
-    const signUp = await insert(tx, browser, fields, { ...values, ...provenValues(tx, proven) })
-    return completeIfReady(tx, browser, signUp)
+    const proven = provenValues(tx, await findProven(tx))
+    return completeIfReady(tx, browser, await insert(tx, browser, fields, { ...values, ...proven }))
   })
 }
 
 /** As {@link createSignUp}, and leaves the sign-up open for a provider to say more. */
 export async function insertSignUp(
-  tx: Tx,
+  ctx: Ctx,
   browser: Browser,
   fields: SignUpFields,
   more: { externalStrategy: string },
 ): Promise<SignUp> {
-  const values = await parseFields(tx, fields)
-  return insert(tx, browser, fields, { ...values, ...more }, { byProvider: true })
+  const values = await parseFields(ctx, fields)
+  return transaction(ctx, (tx) => insert(tx, browser, fields, { ...values, ...more }, { byProvider: true }))
 }
 
 async function insert(
@@ -150,8 +151,11 @@ export async function updateSignUp(
   })
 }
 
-/** Only attributes that are switched on are looked at; each is checked by the rules of its own domain. */
-async function parseFields(ctx: Ctx | Tx, fields: SignUpFields) {
+/**
+ * Only attributes that are switched on are looked at; each is checked by the rules of its own domain. Outside of any
+ * transaction: a password waits for a thread that hashes it, and a connection must not wait with it.
+ */
+async function parseFields(ctx: Ctx, fields: SignUpFields) {
   const { emailAddress, phoneNumber, username, password, signUp } = ctx.instance.settings
   const named = typeof fields.username === 'string' ? fields.username.trim() : ''
   const email = emailAddress.use !== 'off' && fields.emailAddress ? parseEmailAddress(fields.emailAddress) : undefined

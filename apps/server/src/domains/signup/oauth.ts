@@ -40,11 +40,10 @@ export async function beginSocialSignUp(
   const { strategy, redirectUrl, actionCompleteRedirectUrl, isNative } = request
   if (!connectionFor(ctx.instance, strategy).authenticatable)
     throw new UsherError('strategy_for_user_invalid', 'This provider can only be connected to an account that exists.')
-  const signUp = await transaction(ctx, (tx) =>
+  const signUp =
     id === undefined
-      ? insertSignUp(tx, browser, fields, { externalStrategy: strategy })
-      : getOpenSignUp(tx, { clientId: browser.clientId, id }),
-  )
+      ? await insertSignUp(ctx, browser, fields, { externalStrategy: strategy })
+      : await transaction(ctx, (tx) => getOpenSignUp(tx, { clientId: browser.clientId, id }))
   const externalRedirectUrl = await beginRoundTrip(ctx, {
     ...request,
     attempt: {

@@ -163,8 +163,16 @@ async function beginImport(ctx: Ctx, fileHash: string, again: boolean): Promise<
   })
 }
 
-function prepareBatch(run: Run, records: readonly SourceRecord[]): Promise<Prepared[]> {
-  return Promise.all(records.map((record) => prepareRecord(run, record)))
+const preparedAtOnce = 100
+
+/** Some at a time: those with a password in plain text wait for a thread to hash it, and only so many may. */
+async function prepareBatch(run: Run, records: readonly SourceRecord[]): Promise<Prepared[]> {
+  const prepared: Prepared[] = []
+  for (let i = 0; i < records.length; i += preparedAtOnce)
+    prepared.push(
+      ...(await Promise.all(records.slice(i, i + preparedAtOnce).map((record) => prepareRecord(run, record)))),
+    )
+  return prepared
 }
 
 async function prepareRecord({ ctx, options }: Run, { line, value, problem }: SourceRecord): Promise<Prepared> {
@@ -178,7 +186,9 @@ async function prepareRecord({ ctx, options }: Run, { line, value, problem }: So
     const user = await prepareUser(parsed.record, { instance: ctx.instance, now: ctx.now(), keepIds: options.keepIds })
     return { kind: 'user', entry: { line, id, user } }
   } catch (error) {
-    if (error instanceof UsherError) return { kind: 'reject', reject: { line, id, reason: reasonOf(error) } }
+    // What cannot be done at the moment is no fault of the record.
+    if (error instanceof UsherError && error.code !== 'unavailable')
+      return { kind: 'reject', reject: { line, id, reason: reasonOf(error) } }
     throw error
   }
 }

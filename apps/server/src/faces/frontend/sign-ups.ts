@@ -1,6 +1,5 @@
 import { type Context, Hono } from 'hono'
 import { z } from 'zod'
-import { transaction } from '../../database/index.ts'
 import { connectionFor } from '../../domains/connections/index.ts'
 import { getClient } from '../../domains/sessions/index.ts'
 import { takeTransfer } from '../../domains/signin/index.ts'
@@ -116,11 +115,11 @@ async function socialRequest(c: Context<FrontendEnv>, form: z.infer<typeof Field
 }
 
 /** Goes on with what this browser's sign-in has proven; handed over and taken in one transaction. */
-async function transferToSignUp(c: Context<FrontendEnv>, fields: SignUpFields): Promise<SignUpOutcome> {
+function transferToSignUp(c: Context<FrontendEnv>, fields: SignUpFields): Promise<SignUpOutcome> {
   const browser = requireBrowser(c)
-  return transaction(c.var.ctx, async (tx) => {
+  return createSignUp(c.var.ctx, browser, fields, async (tx) => {
     const { signInId } = await getClient(tx, browser.clientId)
-    return createSignUp(tx, browser, fields, await takeTransfer(tx, browser, signInId))
+    return takeTransfer(tx, browser, signInId)
   })
 }
 

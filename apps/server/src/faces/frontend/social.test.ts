@@ -2,6 +2,7 @@ import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { transaction } from '../../database/index.ts'
 import { knownProviders } from '../../domains/connections/index.ts'
+import { argon2idHash } from '../../domains/credentials/hash-queue.ts'
 import { importTotp } from '../../domains/credentials/index.ts'
 import { findUserByEmail, getUser } from '../../domains/users/index.ts'
 import { createEgress } from '../../kernel/egress.ts'
@@ -575,4 +576,21 @@ test('B10 a round trip that was begun to link is no sign-in of whoever comes bac
   const { externalAccounts } = await getUser(t.ctx(), userId)
   expect(externalAccounts.filter((a) => a.verifiedAt !== null)).toEqual([])
   expect((await browser.get('/client')).body.response.sessions).toEqual([])
+})
+
+test('a sign-up with a password holds no connection to the database while that waits to be hashed', async () => {
+  const { t } = await withGoogle()
+  const order: string[] = []
+  const form = { password, redirect_url: page, action_complete_redirect_url: home }
+  const others = Array.from({ length: 200 }, () => argon2idHash('somebody else’s'))
+  const begun = Array.from({ length: 16 }, async (_, i) => {
+    const fields = { ...form, email_address: `p${i}@example.com`, strategy: 'oauth_google' }
+    expect((await new TestBrowser(t).post('/client/sign_ups', fields)).status).toBe(200)
+    order.push('signed up')
+  })
+  await Bun.sleep(100)
+  for (let i = 0; i < 20; i += 1) await transaction(t.ctx(), (tx) => tx.db.execute('select 1'))
+  order.push('read')
+  await Promise.all([...begun, ...others])
+  expect(order).toEqual(['read', ...Array(16).fill('signed up')])
 })

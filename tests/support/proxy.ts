@@ -7,6 +7,8 @@ export type TcpProxy = AsyncDisposable & {
   /** Only what is said in one direction arrives: to the port (`there`) or back from it. */
   hold: (direction: 'there' | 'back') => void
   thaw: () => void
+  /** Both ends of what is connected now never hear of each other again, and are not told: their host is gone. Others connect. */
+  forsake: () => void
   /** Ends every connection at once, on both sides, without a goodbye. */
   cut: () => void
   /** From now on connections lead to another port. Those that exist are cut. */
@@ -16,6 +18,7 @@ export type TcpProxy = AsyncDisposable & {
 /** A TCP proxy on loopback in front of a port, for the faults of a network. */
 export async function startProxy(target: number, host = '127.0.0.1'): Promise<TcpProxy> {
   const pairs = new Set<[Socket, Socket]>()
+  const forsaken = new Set<Socket>()
   const held = { there: false, back: false }
   let port = target
   const server = createServer({ noDelay: true }, (near) => {
@@ -52,6 +55,14 @@ export async function startProxy(target: number, host = '127.0.0.1'): Promise<Tc
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
     port: (server.address() as { port: number }).port,
+    forsake: () => {
+      for (const socket of [...pairs].flat()) {
+        socket.removeAllListeners()
+        socket.on('error', () => {}).on('data', () => {})
+        forsaken.add(socket)
+      }
+      pairs.clear()
+    },
     freeze: () => set(true, true),
     hold: (direction) => set(direction === 'there', direction === 'back'),
     thaw: () => set(false, false),
@@ -61,7 +72,7 @@ export async function startProxy(target: number, host = '127.0.0.1'): Promise<Tc
       cut()
     },
     [Symbol.asyncDispose]: async () => {
-      for (const pair of pairs) for (const socket of pair) socket.destroy()
+      for (const socket of [...[...pairs].flat(), ...forsaken]) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
     },
   }

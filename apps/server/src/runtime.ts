@@ -49,6 +49,7 @@ export async function openRuntime(config: Config, options: { visitor?: boolean }
   const log = createLog(config.logLevel)
   const database = await openDatabase(config, {
     visitor: options.visitor,
+    log,
     ...(options.visitor && { tenantConnections: 1, systemConnections: 1 }),
   })
   const node = options.visitor

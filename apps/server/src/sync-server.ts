@@ -41,7 +41,7 @@ export async function startSyncPlane(config: Config, credentials: SyncCredential
   const isLoopback = loopback.has(config.listen)
   const warnings = warningsOf(config, credentials, isLoopback)
   // Two writers are plenty here, and each database connection is a process with memory of its own.
-  const database = await openDatabase(config, { tenantConnections: 1, systemConnections: 1 })
+  const database = await openDatabase(config, { tenantConnections: 1, systemConnections: 1, log })
   const node = await joinNodes(database, { kind: 'sync', redis: config.redisUrl !== undefined, log })
   const cluster = openCluster(clusterOptions(config, node, log))
   const engine = new SyncEngine({

@@ -3,9 +3,12 @@ import type { BunSQLDatabase } from 'drizzle-orm/bun-sql'
 import { drizzle } from 'drizzle-orm/bun-sql'
 import type { Config } from '../config.ts'
 import { ConfigError } from '../kernel/config-error.ts'
+import { randomBase62 } from '../kernel/ids.ts'
+import type { Log } from '../kernel/log.ts'
 import type { Keyring } from '../kernel/secrets.ts'
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded.ts'
 import { migrate } from './migrate.ts'
+import { watchedPool } from './watched-pool.ts'
 
 /** What queries run on: a transaction that has its instance set, or the system's own connection. */
 export type Db = Pick<
@@ -36,11 +39,13 @@ type Options = {
   tenantConnections?: number
   systemConnections?: number
   /** A command beside a running server leaves the server's embedded database running. */
-  visitor?: boolean
+  visitor?: boolean | undefined
+  log?: Log
 }
 
 /** Opens the database that the configuration names, brings its schema up to date and checks its isolation. */
 export async function openDatabase(config: Config, options: Options = {}): Promise<Database> {
+  const { log } = options
   const embedded = config.databaseUrl ? undefined : await startEmbeddedCluster(config.dataDir)
   const connect = connector(config.databaseUrl, embedded)
   const owner = connect({ max: 1 })
@@ -51,9 +56,21 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
   } finally {
     await owner.close()
   }
+  const pool = (wanted: Connect) => {
+    const name = () => `usher ${randomBase62(8)}`
+    const replaced = () => log?.warn('the database no longer heard what was said on connections: they were replaced')
+    // A socket of this machine ends with whoever listens to it.
+    if (embedded || options.visitor) return connect(wanted)
+    return watchedPool({
+      open: (name) => connect({ ...wanted, name }),
+      name,
+      lookIn: () => connect({ max: 1 }),
+      replaced,
+    })
+  }
   const connectSystem = (max: number, settings?: Record<string, string>) =>
-    connect({ max, role: 'usher_system', ...(settings && { settings }) })
-  const tenantSql = connect({ max: options.tenantConnections ?? 10, role: 'usher_app' })
+    pool({ max, role: 'usher_system', ...(settings && { settings }) })
+  const tenantSql = pool({ max: options.tenantConnections ?? 10, role: 'usher_app' })
   const systemSql = connectSystem(options.systemConnections ?? 4)
   await refuseBypass(tenantSql)
   return {
@@ -89,15 +106,18 @@ function explained(error: unknown, databaseUrl: string): unknown {
   )
 }
 
+/** @param name of the application */
+type Connect = { max: number; role?: string; settings?: Record<string, string>; name?: string }
+
 function connector(databaseUrl: string | undefined, embedded: EmbeddedCluster | undefined) {
-  return ({ max, role, settings }: { max: number; role?: string; settings?: Record<string, string> }): SQL => {
+  return ({ max, role, settings, name = 'usher' }: Connect): SQL => {
     const common = {
       adapter: 'postgres' as const,
       max,
       idleTimeout: 0,
       connectionTimeout: 10,
       connection: {
-        application_name: 'usher',
+        application_name: name,
         // A transaction that a stalled node holds must not hold up the others for longer than this.
         ...(role && { role, statement_timeout: '15000', idle_in_transaction_session_timeout: '5000' }),
         ...settings,

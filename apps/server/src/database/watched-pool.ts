@@ -1,0 +1,114 @@
+import type { SQL } from 'bun'
+import { inTime } from '../kernel/in-time.ts'
+
+/** How long it may take to look at a pool from outside. */
+const lookMs = 10_000
+
+type Pool = {
+  /** Connects. @param name of the application, by which the database tells this pool's connections from others */
+  open: (name: string) => SQL
+  /** Names that no two pools share. */
+  name: () => string
+  /** A connection that no pool has, for one question. */
+  lookIn: () => SQL
+  replaced: () => void
+  /** How often the pool is asked whether it is still connected, and how long it may take to say so, in milliseconds. */
+  paceMs?: number
+}
+
+/**
+ * A pool that is replaced when its connections lead nowhere. A host that loses its power, or a firewall that forgets
+ * connections, ends none of them: what waits for an answer there waits until the kernel gives up, which takes a quarter of
+ * an hour. Whoever was waiting fails then as if the connection had been cut, and whoever comes is answered by another one.
+ *
+ * A database that is slow, or that nobody reaches, replaces nothing: it has to answer elsewhere that nothing of this pool
+ * has reached it for a while.
+ */
+export function watchedPool({ open, name, lookIn, replaced, paceMs = 5000 }: Pool): SQL {
+  let current = { name: '', sql: undefined as unknown as SQL }
+  const connect = () => {
+    const given = name()
+    current = { name: given, sql: open(given) }
+  }
+  connect()
+  let closed = false
+
+  const ask = async () => {
+    const asked = current
+    let answered = false
+    // A refusal is an answer as well.
+    const answer = asked.sql.unsafe('select 1').then(
+      () => (answered = true),
+      () => (answered = true),
+    )
+    if (await isInTime(answer, paceMs)) return
+    while (!closed && !answered) {
+      const reached = await look(lookIn, (sql) => hasReached(sql, asked.name, paceMs))
+      // Undefined says nothing: the database is not there, and the pool will tell when it is.
+      if (reached === false && !answered && !closed) {
+        connect()
+        replaced()
+        await look(lookIn, (sql) => end(sql, asked.name))
+        await asked.sql.close({ timeout: 0 }).catch(() => {})
+        return
+      }
+      await isInTime(answer, paceMs / 5)
+    }
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const schedule = () => {
+    if (closed) return
+    timer = setTimeout(() => void ask().finally(schedule), paceMs)
+    timer.unref()
+  }
+  schedule()
+
+  const close: SQL['close'] = (options) => {
+    closed = true
+    clearTimeout(timer)
+    return current.sql.close(options)
+  }
+  return new Proxy((() => {}) as unknown as SQL, {
+    apply: (_, __, args) => Reflect.apply(current.sql, undefined, args),
+    get: (_, key) => {
+      if (key === 'close') return close
+      const value = Reflect.get(current.sql, key)
+      return typeof value === 'function' ? value.bind(current.sql) : value
+    },
+  })
+}
+
+const isInTime = (answer: Promise<unknown>, ms: number) =>
+  inTime(answer, ms).then(
+    () => true,
+    () => false,
+  )
+
+/** Asks the database past the pool. Undefined: it is not there. */
+async function look<Answer>(open: () => SQL, question: (sql: SQL) => Promise<Answer>): Promise<Answer | undefined> {
+  const sql = open()
+  try {
+    return await inTime(question(sql), lookMs)
+  } catch {
+    return undefined
+  } finally {
+    void sql.close({ timeout: 0 }).catch(() => {})
+  }
+}
+
+/** Whether something of a pool is under way at the database, or came there a short while ago. */
+async function hasReached(sql: SQL, name: string, withinMs: number): Promise<boolean> {
+  // One that only waits for its answer to be taken is heard by nobody. What may not be seen (null) counts as under way.
+  const [row] = await sql`
+    select exists (
+      select from pg_stat_activity
+      where application_name = ${name}
+        and ((state is distinct from 'idle' and wait_event is distinct from 'ClientWrite')
+          or state_change > clock_timestamp() - make_interval(secs => ${withinMs / 1000}))) as reached`
+  return row?.reached !== false
+}
+
+/** Ends what the database still holds of a pool: nothing that was sent may be done later, nor a lock be held. */
+async function end(sql: SQL, name: string): Promise<void> {
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${name}`
+}

@@ -113,6 +113,20 @@ test('where the instance does not tell, an unknown address looks like a known on
   expect(await idOf(unknown)).toMatch(/^idn_\w{27}$/)
 })
 
+test('where the instance does not tell, answers leave at steps of time that hide what was read and counted', async () => {
+  const { t } = await withAda({ enumerationProtection: true })
+  const times: number[] = []
+  for (const identifier of [ada, 'nobody@example.com'])
+    for (const form of [{}, { password: 'a wrong password' }, { strategy: 'email_code' }] as Record<string, string>[])
+      for (let i = 0; i < 3; i += 1) {
+        const startedAt = performance.now()
+        await new TestBrowser(t).post('/client/sign_ins', { identifier, ...form })
+        times.push(performance.now() - startedAt)
+      }
+  // None comes before the first step. A question without a password takes a fifth of that.
+  expect(Math.min(...times)).toBeGreaterThan(49)
+})
+
 test('an unknown address that is to be signed up is proven first, and is then transferable', async () => {
   const { t, browser } = await withAda()
   const unknown = 'newcomer@example.com'

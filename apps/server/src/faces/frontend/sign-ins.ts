@@ -17,6 +17,7 @@ import {
 import { presentSignIn } from '../presenters/sign-in.ts'
 import { challengeFields, requireHuman } from './bot-check.ts'
 import {
+  blurTime,
   ensureBrowser,
   type FrontendEnv,
   limitByAddress,
@@ -66,7 +67,7 @@ const ResetForm = z.object({ password: text, sign_out_of_other_sessions: text.or
 /** Signing in, step by step. */
 export function signInRoutes(): Hono<FrontendEnv> {
   const routes = new Hono<FrontendEnv>()
-  routes.use('/client/sign_ins/*', limitByAddress) // the path without a rest too
+  routes.use('/client/sign_ins/*', blurTime, limitByAddress) // the path without a rest too
 
   routes.post('/client/sign_ins', async (c) => {
     const form = await parseForm(c, CreateForm)

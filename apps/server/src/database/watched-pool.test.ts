@@ -7,7 +7,7 @@ import { watchedPool } from './watched-pool.ts'
 const open: SQL[] = []
 afterAll(() => Promise.all(open.map((sql) => sql.close({ timeout: 0 }).catch(() => {}))))
 
-async function watched(isThere = (): boolean => true) {
+async function watched({ isThere = (): boolean => true, nameOf = (name: string) => name } = {}) {
   const { runtime } = await testServer()
   const { database } = runtime
   const { path, username } = database.systemSql.options as { path: string; username: string }
@@ -19,7 +19,7 @@ async function watched(isThere = (): boolean => true) {
   }
   let times = 0
   const pool = watchedPool({
-    open: connect,
+    open: (name) => connect(nameOf(name)),
     name: () => `pool ${randomBase62(8)}`,
     lookIn: () => connect('look', isThere() ? path : `${path}.none`),
     replaced: () => {
@@ -40,12 +40,36 @@ test('a pool whose statements take long is left alone, and so is one that nobody
   expect(replaced()).toBe(0)
 })
 
+test('a pool whose name does not arrive is left alone: nobody could tell what it is doing', async () => {
+  const { pool, replaced } = await watched({ nameOf: (name) => `${name} - 192.0.2.1:5` })
+  await Bun.sleep(300)
+  expect((await pool`select 1 as n, pg_sleep(1)`)[0].n).toBe(1)
+  expect(replaced()).toBe(0)
+})
+
+test('a pool is closed although nothing comes back from it', async () => {
+  const { pool } = await watched({ isThere: () => false })
+  const [{ pid }] = await pool`select pg_backend_pid() as pid`
+  process.kill(pid, 'SIGSTOP')
+  try {
+    const told = pool`select 1`.catch(({ code }) => code)
+    const startedAt = performance.now()
+    await pool.close()
+    expect(performance.now() - startedAt).toBeLessThan(8000)
+    expect(await told).toBe('ERR_POSTGRES_CONNECTION_CLOSED')
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+})
+
 test('what a connection that leads nowhere was told is refused, not done later, and who comes next is answered', async () => {
   let there = false
-  const { pool, replaced, owner } = await watched(() => there)
+  const { pool, replaced, owner } = await watched({ isThere: () => there })
   const table = `told_${randomBase62(8).toLowerCase()}`
   await owner.unsafe(`create table ${table} (n int)`)
   const [{ pid }] = await pool`select pg_backend_pid() as pid`
+  // It has been asked once at least, and is known by its name.
+  await Bun.sleep(300)
   process.kill(pid, 'SIGSTOP')
   try {
     const told = pool.unsafe(`insert into ${table} values (1)`).then(

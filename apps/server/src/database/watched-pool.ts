@@ -88,6 +88,7 @@ export function watchedPool({ open, name, lookIn, replaced, paceMs = 5000 }: Poo
       const value = Reflect.get(current.sql, key)
       return typeof value === 'function' ? value.bind(current.sql) : value
     },
+    set: (_, key, value) => Reflect.set(current.sql, key, value),
   })
 }
 

@@ -75,10 +75,10 @@ test('I4 roles and permissions of another instance are not there', async () => {
   ]
   for (const call of calls) expect(await outcome(call())).toBe('resource_not_found')
   for (const change of [
-    createRole(t.ctx(), { key: 'org:x', name: 'X', permissionIds: [permission.id] }),
-    updateRole(t.ctx(), { id: own.id, permissionIds: [permission.id] }),
+    () => createRole(t.ctx(), { key: 'org:x', name: 'X', permissionIds: [permission.id] }),
+    () => updateRole(t.ctx(), { id: own.id, permissionIds: [permission.id] }),
   ])
-    expect(await outcome(change)).toBe('form_param_value_invalid')
+    expect(await outcome(change())).toBe('form_param_value_invalid')
   const { ada, bob, organization } = await frontiers(t)
   const input = { organizationId: organization.id, userId: bob.id, role: 'org:theirs' }
   expect(await outcome(changeMemberRole(ada.ctx(), input))).toBe('form_param_value_invalid')

@@ -47,7 +47,7 @@ export function backendFace(): Hono<Env> {
       throw new UsherError('clerk_key_invalid', 'A secret key is needed here.')
     refusePages(c)
     const request = { ip: c.env.ip, userAgent: c.req.header('user-agent') }
-    c.set('ctx', createCtx(c.var.runtime, c.var.instance, { type: 'backend' }, c.var.log, request))
+    c.set('ctx', createCtx(c.get('runtime'), c.get('instance'), { type: 'backend' }, c.get('log'), request))
     await next()
   })
   const resources = [

@@ -75,12 +75,13 @@ export function sessionRoutes(): Hono<Env> {
   )
   // Who is signed in, and still is: answered from the session plane's memory, which revocations reach at once.
   routes.post('/sessions/:id/verify', async (c) => {
+    const ctx = c.get('ctx')
     const { token } = await parseBody(c, VerifyInput)
-    const { sid } = await verifySessionToken(c.var.ctx, token)
-    const session = sid === c.req.param('id') ? await findSessionState(c.var.ctx, sid) : undefined
-    if (!session || !isSignedIn(session, c.var.ctx.now()))
+    const { sid } = await verifySessionToken(ctx, token)
+    const session = sid === c.req.param('id') ? await findSessionState(ctx, sid) : undefined
+    if (!session || !isSignedIn(session, ctx.now()))
       throw new UsherError('authentication_invalid', 'This session has ended, or the token is not its.')
-    return jsonResponse(presentSession(c.var.ctx, session))
+    return jsonResponse(presentSession(ctx, session))
   })
   routes.post('/sessions/:id/tokens', async (c) => {
     const session = await openSession(c.var.ctx, c.req.param('id'))

@@ -6,6 +6,7 @@ import {
   launchBrowser,
   newPerson,
   type Person,
+  press,
   screenshot,
   submit,
 } from '../support/browser.ts'
@@ -53,7 +54,7 @@ test.skipIf(!chromiumPath)(
     await page.getByRole('button', { name: 'Update profile' }).click()
     await page.fill('input[name=firstName]', 'Cleo')
     await page.fill('input[name=lastName]', 'Stone')
-    await page.getByRole('button', { name: 'Save' }).click()
+    await press(page.getByRole('button', { name: 'Save' }))
     await page.getByText('Cleo Stone').first().waitFor()
     await page.getByRole('button', { name: 'Security' }).click()
     await page.getByText('Active devices').waitFor()
@@ -66,7 +67,7 @@ test.skipIf(!chromiumPath)(
     await page.getByText('Create organization').click()
     await page.fill('input[name=name]', 'Quarry')
     await screenshot(cleo, 'tour-04-create-organization')
-    await page.getByRole('button', { name: 'Create organization' }).click()
+    await press(page.getByRole('button', { name: 'Create organization' }))
     await page.getByRole('button', { name: 'Skip' }).click()
     await page.getByRole('heading', { name: 'Quarry' }).waitFor()
 
@@ -77,7 +78,7 @@ test.skipIf(!chromiumPath)(
     await screenshot(cleo, 'tour-05-organization-general')
     await page.getByRole('button', { name: 'Update profile' }).click()
     await page.fill('input[name=name]', 'Quarry and Sons')
-    await page.getByRole('button', { name: 'Save' }).click()
+    await press(page.getByRole('button', { name: 'Save' }))
     await page.getByText('Quarry and Sons').first().waitFor()
     await page.getByRole('button', { name: 'Members' }).click()
     await page.getByText(address).last().waitFor()
@@ -158,7 +159,7 @@ test.skipIf(!chromiumPath)(
     await page.click('.cl-organizationSwitcherTrigger')
     await page.getByText('Create organization').click()
     await page.fill('input[name=name]', 'Locksmiths')
-    await page.getByRole('button', { name: 'Create organization' }).click()
+    await press(page.getByRole('button', { name: 'Create organization' }))
     await page.getByRole('button', { name: 'Skip' }).click()
     await page.getByRole('heading', { name: 'Locksmiths' }).waitFor()
     await page.click('.cl-organizationSwitcherTrigger')

@@ -2,7 +2,16 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot, submit } from '../support/browser.ts'
+import {
+  chromiumPath,
+  launchBrowser,
+  mailTo,
+  newPerson,
+  type Person,
+  press,
+  screenshot,
+  submit,
+} from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { postgresBin, startPostgres } from '../support/postgres.ts'
 import { runUsher, startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
@@ -90,7 +99,7 @@ test.skipIf(!available)(
     await ada.page.click('.cl-organizationSwitcherTrigger')
     await ada.page.getByText('Create organization').click()
     await ada.page.fill('input[name=name]', 'Frontiers')
-    await ada.page.getByRole('button', { name: 'Create organization' }).click()
+    await press(ada.page.getByRole('button', { name: 'Create organization' }))
     await ada.page.getByRole('button', { name: 'Skip' }).click()
     await workspaceIs(ada.page, 'Frontiers')
     await connected(ada.page)
@@ -112,7 +121,7 @@ test.skipIf(!available)(
       .click()
     await ada.page.getByText('Reader', { exact: true }).last().click()
     await screenshot(ada, '03-invite')
-    await ada.page.getByRole('button', { name: 'Send invitations' }).click()
+    await press(ada.page.getByRole('button', { name: 'Send invitations' }))
     const invitation = await mailTo(url, 'bob@example.com', 'organization_invitation')
     await screenshot(ada, '04-invited')
     await ada.page.keyboard.press('Escape')

@@ -7,6 +7,7 @@ import {
   launchBrowser,
   newPerson,
   type Person,
+  press,
   screenshot,
   submit,
 } from '../support/browser.ts'
@@ -150,7 +151,7 @@ test.skipIf(!chromiumPath)(
       .click()
     await page.getByRole('menuitem', { name: 'Rename' }).click()
     await page.fill('input[name=passkeyName]', 'Laptop')
-    await page.getByRole('button', { name: 'Save' }).click()
+    await press(page.getByRole('button', { name: 'Save' }))
     await page.getByText('Laptop').waitFor()
     await screenshot(dora, 'factors-06-renamed')
     expect(dora.problems).toEqual([])
@@ -183,7 +184,7 @@ test.skipIf(!chromiumPath)(
     await screenshot(emil, 'factors-11-menu')
     await page.getByRole('menuitem', { name: 'Authenticator application' }).click()
     const secret = await readSecret(emil)
-    await page.getByRole('button', { name: 'Continue' }).click()
+    await press(page.getByRole('button', { name: 'Continue' }))
     await page.locator('input[autocomplete=one-time-code]').pressSequentially(codeOf(secret))
     await page.getByText('Two-step verification is now enabled').waitFor()
     const codes = [...new Set(await page.getByText(/^[0-9a-z]{4}(-[0-9a-z]{4}){3}$/).allTextContents())]
@@ -259,14 +260,14 @@ test.skipIf(!chromiumPath)(
     await screenshot(fay, 'factors-31-task')
     await page.getByText('Authenticator application').click()
     const secret = await readSecret(fay)
-    await page.getByRole('button', { name: 'Continue' }).click()
+    await press(page.getByRole('button', { name: 'Continue' }))
     await page.locator('input[autocomplete=one-time-code]').pressSequentially(codeOf(secret))
     await page
       .getByText(/^[0-9a-z]{4}(-[0-9a-z]{4}){3}$/)
       .first()
       .waitFor()
     await screenshot(fay, 'factors-32-task')
-    await page.getByRole('button', { name: 'Continue' }).click()
+    await press(page.getByRole('button', { name: 'Continue' }))
     await page.getByRole('heading', { name: 'Personal account' }).waitFor()
     await screenshot(fay, 'factors-33-done')
     expect(fay.problems).toEqual([])

@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser, Page } from 'playwright-core'
-import { chromiumPath, launchBrowser, mailTo, newPerson, type Person, screenshot, submit } from '../support/browser.ts'
+import {
+  chromiumPath,
+  launchBrowser,
+  mailTo,
+  newPerson,
+  type Person,
+  press,
+  screenshot,
+  submit,
+} from '../support/browser.ts'
 import { serverSdk } from '../support/clerk.ts'
 import { exampleInstalled, sharedPort, startExample } from '../support/next.ts'
 import { startUsher, temporaryDirectory, type UsherProcess } from '../support/usher.ts'
@@ -56,7 +65,7 @@ async function create({ page }: Person, name: string, slug: string) {
   await page.getByText('Create organization').click()
   await page.fill('input[name=name]', name)
   await page.fill('input[name=slug]', slug)
-  await page.getByRole('button', { name: 'Create organization' }).click()
+  await press(page.getByRole('button', { name: 'Create organization' }))
   await page.getByRole('button', { name: 'Skip' }).click()
   await page.waitForURL(`**/orgs/${slug}`)
   await tenantIs(page, name)
@@ -69,7 +78,7 @@ async function openProfile({ page }: Person, tab: string) {
 
 async function chooseMode({ page }: Person, mode: string) {
   await page.getByText(mode, { exact: true }).click()
-  await page.getByRole('button', { name: 'Save' }).click()
+  await press(page.getByRole('button', { name: 'Save' }))
   await page.getByRole('button', { name: 'Add domain' }).waitFor()
 }
 
@@ -105,7 +114,7 @@ test.skipIf(!available)(
     await openProfile(ada, 'General')
     await ada.page.getByRole('button', { name: 'Add domain' }).click()
     await ada.page.fill('input[name=name]', 'acme.example')
-    await ada.page.getByRole('button', { name: 'Save' }).click()
+    await press(ada.page.getByRole('button', { name: 'Save' }))
     await ada.page.getByText('is now verified').waitFor()
     await look(ada, '02-domain')
     await chooseMode(ada, 'Automatic suggestions')
@@ -114,10 +123,10 @@ test.skipIf(!available)(
     await openProfile(ada, 'General')
     await ada.page.getByRole('button', { name: 'Add domain' }).click()
     await ada.page.fill('input[name=name]', 'beta.example')
-    await ada.page.getByRole('button', { name: 'Save' }).click()
+    await press(ada.page.getByRole('button', { name: 'Save' }))
     await ada.page.waitForSelector('input[name=affiliationEmailAddress]')
     await ada.page.fill('input[name=affiliationEmailAddress]', 'postmaster')
-    await ada.page.getByRole('button', { name: 'Save' }).click()
+    await press(ada.page.getByRole('button', { name: 'Save' }))
     await ada.page.waitForSelector('input[autocomplete=one-time-code]')
     const { code } = await mailTo(usher.ready.url, 'postmaster@beta.example', 'verification_code')
     await ada.page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')

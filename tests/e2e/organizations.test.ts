@@ -8,6 +8,7 @@ import {
   mailTo,
   newPerson,
   type Person,
+  press,
   screenshot as shot,
   submit,
 } from '../support/browser.ts'
@@ -68,7 +69,7 @@ async function addDomain(who: Person, name: string) {
   await openProfile(who, 'General')
   await page.getByRole('button', { name: 'Add domain' }).click()
   await page.fill('input[name=name]', name)
-  await page.getByRole('button', { name: 'Save' }).click()
+  await press(page.getByRole('button', { name: 'Save' }))
 }
 
 /** Proves a domain by the code to a mailbox at it. */
@@ -77,7 +78,7 @@ async function verifyDomain(who: Person, name: string) {
   await page.waitForSelector('input[name=affiliationEmailAddress]')
   await page.fill('input[name=affiliationEmailAddress]', 'postmaster')
   await screenshot(who, `domain-prepare-${name}`)
-  await page.getByRole('button', { name: 'Save' }).click()
+  await press(page.getByRole('button', { name: 'Save' }))
   await page.waitForSelector('input[autocomplete=one-time-code]')
   const { code } = await mailTo(usher.ready.url, `postmaster@${name}`, 'verification_code')
   await page.locator('input[autocomplete=one-time-code]').pressSequentially(code ?? '')
@@ -87,7 +88,7 @@ async function verifyDomain(who: Person, name: string) {
 
 async function chooseMode({ page }: Person, mode: string) {
   await page.getByText(mode, { exact: true }).click()
-  await page.getByRole('button', { name: 'Save' }).click()
+  await press(page.getByRole('button', { name: 'Save' }))
   await page.getByRole('button', { name: 'Add domain' }).waitFor()
 }
 
@@ -99,7 +100,7 @@ test.skipIf(!chromiumPath)(
     await openSwitcher(ada)
     await ada.page.getByText('Create organization').click()
     await ada.page.fill('input[name=name]', 'Frontiers')
-    await ada.page.getByRole('button', { name: 'Create organization' }).click()
+    await press(ada.page.getByRole('button', { name: 'Create organization' }))
     await ada.page.getByRole('button', { name: 'Skip' }).click()
     await ada.page.getByRole('heading', { name: 'Frontiers' }).waitFor()
 
@@ -194,7 +195,7 @@ test.skipIf(!chromiumPath)(
     await openSwitcher(dora)
     await dora.page.getByText('Create organization').click()
     await dora.page.fill('input[name=name]', 'Records')
-    await dora.page.getByRole('button', { name: 'Create organization' }).click()
+    await press(dora.page.getByRole('button', { name: 'Create organization' }))
     await dora.page.getByRole('button', { name: 'Skip' }).click()
     await dora.page.getByRole('heading', { name: 'Records' }).waitFor()
     const prepared = await dora.page.evaluate(async () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chromiumPath, launchBrowser, newPerson, screenshot, submit } from '../support/browser.ts'
+import { chromiumPath, launchBrowser, newPerson, press, screenshot, submit } from '../support/browser.ts'
 import { codeMailedTo, startMailServer } from '../support/mail.ts'
 import { exampleDirectory, exampleInstalled, startExample } from '../support/next.ts'
 import { nginxPath, startNginx } from '../support/nginx.ts'
@@ -75,7 +75,7 @@ export default defineConfig({
       await page.click('.cl-organizationSwitcherTrigger')
       await page.getByText('Create organization').click()
       await page.fill('input[name=name]', 'Frontiers')
-      await page.getByRole('button', { name: 'Create organization' }).click()
+      await press(page.getByRole('button', { name: 'Create organization' }))
       await page.getByRole('button', { name: 'Skip' }).click()
       await page.locator('[data-testid=tenant-name]', { hasText: 'Frontiers' }).waitFor()
       await page.waitForSelector('[data-testid=note-status][data-state=live]')

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
 
 export const chromiumPath = process.env.USHER_TEST_CHROMIUM ?? ''
 
@@ -48,14 +48,16 @@ export async function screenshot({ name, page }: Person, what: string): Promise<
 }
 
 /**
- * Sends the form of a component. By a key: what is said of a password appears a moment after it was typed and moves the
- * button, and a click whose two halves meet different places is none.
+ * Presses a button of a component once it can be. By a key: what is said of a password appears a moment after it was typed,
+ * and a choice that is made makes a page longer. Both move the button, and a click whose halves meet different places is none.
  */
-export async function submit(page: Page): Promise<void> {
-  const button = page.locator('.cl-formButtonPrimary')
+export async function press(button: Locator): Promise<void> {
   await button.click({ trial: true })
   await button.press('Enter')
 }
+
+/** Sends the form of a component. */
+export const submit = (page: Page): Promise<void> => press(page.locator('.cl-formButtonPrimary'))
 
 /**
  * Does what makes the server send a code, and types the code of test addresses when it has been sent: the fields are there

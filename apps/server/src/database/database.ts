@@ -3,7 +3,6 @@ import type { BunSQLDatabase } from 'drizzle-orm/bun-sql'
 import { drizzle } from 'drizzle-orm/bun-sql'
 import type { Config } from '../config.ts'
 import { ConfigError } from '../kernel/config-error.ts'
-import { randomBase62 } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Keyring } from '../kernel/secrets.ts'
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded.ts'
@@ -57,13 +56,11 @@ export async function openDatabase(config: Config, options: Options = {}): Promi
     await owner.close()
   }
   const pool = (wanted: Connect) => {
-    const name = () => `usher ${randomBase62(8)}`
     const replaced = () => log?.warn('the database no longer heard what was said on connections: they were replaced')
     // A socket of this machine ends with whoever listens to it.
     if (embedded || options.visitor) return connect(wanted)
     return watchedPool({
       open: (name) => connect({ ...wanted, name }),
-      name,
       lookIn: () => connect({ max: 1 }),
       replaced,
     })

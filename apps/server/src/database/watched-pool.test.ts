@@ -20,7 +20,6 @@ async function watched({ isThere = (): boolean => true, nameOf = (name: string) 
   let times = 0
   const pool = watchedPool({
     open: (name) => connect(nameOf(name)),
-    name: () => `pool ${randomBase62(8)}`,
     lookIn: () => connect('look', isThere() ? path : `${path}.none`),
     replaced: () => {
       times += 1

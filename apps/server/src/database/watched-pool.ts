@@ -1,4 +1,5 @@
 import type { SQL } from 'bun'
+import { randomBase62 } from '../kernel/ids.ts'
 import { inTime } from '../kernel/in-time.ts'
 
 /** How long it may take to look at a pool from outside. */
@@ -7,8 +8,6 @@ const lookMs = 10_000
 type Pool = {
   /** Connects. @param name of the application, by which the database tells this pool's connections from others */
   open: (name: string) => SQL
-  /** Names that no two pools share. */
-  name: () => string
   /** A connection that no pool has, for one question. */
   lookIn: () => SQL
   replaced: () => void
@@ -24,11 +23,11 @@ type Pool = {
  * A database that is slow, or that nobody reaches, replaces nothing: it has to answer elsewhere that nothing of this pool
  * has reached it for a while.
  */
-export function watchedPool({ open, name, lookIn, replaced, paceMs = 5000 }: Pool): SQL {
+export function watchedPool({ open, lookIn, replaced, paceMs = 5000 }: Pool): SQL {
   let current = { name: '', sql: undefined as unknown as SQL }
   const connect = () => {
-    const given = name()
-    current = { name: given, sql: open(given) }
+    const name = `usher ${randomBase62(8)}`
+    current = { name, sql: open(name) }
   }
   connect()
   let closed = false

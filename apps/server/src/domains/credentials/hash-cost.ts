@@ -27,7 +27,7 @@ const workOf = ({ memoryKiB, passes }: HashCost) => memoryKiB * passes
 export const shareOfRecommended = (): number => workOf(current) / workOf(recommended)
 
 /** What a stored hash costs; undefined if Argon2id did not make it. */
-export function costOf({ hasher, hash }: { hasher: string; hash: string }): HashCost | undefined {
+function costOf({ hasher, hash }: { hasher: string; hash: string }): HashCost | undefined {
   const [, memory, time] = (hasher === 'argon2id' && hash.match(/\$m=(\d+),t=(\d+),/)) || []
   return memory === undefined ? undefined : { memoryKiB: Number(memory), passes: Number(time) }
 }

@@ -12,7 +12,7 @@ const budgetKiB = Math.min(totalmem(), process.constrainedMemory() || Number.POS
 /** Beyond this for each thread, at the recommended cost, the last one would wait for longer than people do. */
 const maxWaiting = 400
 
-type Job = { task: HashTask; done: (result: string | boolean) => void; fail: (error: Error) => void }
+type Job = { task: HashTask; memoryKiB: number; done: (result: string | boolean) => void; fail: (error: Error) => void }
 
 /**
  * While many wait, a thread is given several at once and answers them together. What follows a hash then runs for some of
@@ -54,7 +54,7 @@ export const areHashesWaiting = (): boolean => waiting.length >= 8 * threads()
 function run(task: HashTask): Promise<string | boolean> {
   return new Promise((done, fail) => {
     if (waiting.length >= (maxWaiting * threads()) / shareOfRecommended()) return fail(tooMany())
-    waiting.push({ task, done, fail })
+    waiting.push({ task, memoryKiB: memoryOf(task), done, fail })
     next()
   })
 }
@@ -64,33 +64,43 @@ const tooMany = () =>
     retryAfterSeconds: 15,
   })
 
-/** Gives a job to a thread that has nothing to do; there are as many as cores, made when needed. */
+/** Gives jobs to threads that have nothing to do. One that ends may leave memory for several. */
 function next(): void {
-  if (waiting.length === 0 || (idle.length === 0 && started >= cores)) return
+  while (begin());
+}
+
+/**
+ * Gives a thread the job that is next; there are as many as cores, made when needed.
+ *
+ * @returns false when nothing waits, or has to wait on
+ */
+function begin(): boolean {
+  if (waiting.length === 0 || (idle.length === 0 && started >= cores)) return false
   const at = nextAt()
   const first = waiting[at] as Job
-  if (running.size > 0 && memoryUnderWay() + memoryOf(first) > budgetKiB) return
+  if (running.size > 0 && memoryUnderWay() + first.memoryKiB > budgetKiB) return false
   waiting.splice(at, 1)
   const jobs = [first]
   if (!isForeign(first)) {
     const more = Math.min(maxTogether - 1, Math.floor(waiting.length / (waitingForOneMore * threads())))
-    const fitsIn = (job: Job) => !isForeign(job) && memoryOf(job) <= memoryOf(first)
+    const fitsIn = (job: Job) => !isForeign(job) && job.memoryKiB <= first.memoryKiB
     for (let i = 0; i < more && waiting[0] && fitsIn(waiting[0]); i += 1) jobs.push(waiting.shift() as Job)
   }
   const worker = idle.pop() ?? start()
   running.set(worker, jobs)
   worker.ref()
   worker.postMessage(jobs.map(({ task }) => task))
+  return true
 }
 
-/** KiB that a job holds while it is under way. */
-const memoryOf = ({ task }: Job) =>
+/** KiB that a task holds while it is under way. */
+const memoryOf = (task: HashTask) =>
   task.verb === 'hash'
     ? task.cost.memoryKiB
     : Math.max(task.besides?.memoryKiB ?? 0, task.stored ? memoryOfDigest(task.stored.hasher, task.stored.hash) : 0)
 
 /** Of what a thread was given at once, the first takes the most. */
-const memoryUnderWay = () => running.values().reduce((sum, [first]) => sum + (first ? memoryOf(first) : 0), 0)
+const memoryUnderWay = () => running.values().reduce((sum, [first]) => sum + (first?.memoryKiB ?? 0), 0)
 
 /**
  * Place of the job that waits longest. Hashes of other systems may take ten times as long as ours: while any of ours waits,

@@ -31,22 +31,25 @@ const digestOf = (algorithm: string, ...parts: (string | Buffer)[]) => {
 }
 const isHex = (text: string) => text.length % 2 === 0 && /^[0-9a-f]+$/i.test(text)
 
-const argon2 = (variant: string): Hasher => ({
-  parse: (digest) => {
-    const parts = digest.match(
-      new RegExp(
-        `^\\$${variant}\\$v=(?:16|19)\\$m=(\\d+),t=(\\d+),p=(\\d+)\\$([A-Za-z0-9+/]{11,})\\$([A-Za-z0-9+/]{16,})$`,
-      ),
-    )
-    const [, memory, time, lanes, salt = '', hash = ''] = parts ?? []
-    // RFC 9106 section 3.1: eight blocks a lane at least.
-    const affordable =
-      within(lanes, 16) && within(memory, ceiling.memoryKiB, 8 * Number(lanes)) && within(time, ceiling.passes)
-    return parts && affordable && salt.length % 4 !== 1 && hash.length % 4 !== 1 ? [digest] : undefined
-  },
-  verify: (password, [digest = '']) => verifySync(digest, password),
-  memory: ([digest = '']) => Number(digest.match(/\$m=(\d+),/)?.[1]),
-})
+function argon2(variant: string): Hasher {
+  const read = pattern(
+    new RegExp(
+      `^\\$${variant}\\$v=(?:16|19)\\$m=(\\d+),t=(\\d+),p=(\\d+)\\$([A-Za-z0-9+/]{11,})\\$([A-Za-z0-9+/]{16,})$`,
+    ),
+  )
+  return {
+    parse: (digest) => {
+      const parts = read(digest)
+      const [memory, time, lanes, salt = '', hash = ''] = parts ?? []
+      // RFC 9106 section 3.1: eight blocks a lane at least.
+      const affordable =
+        within(lanes, 16) && within(memory, ceiling.memoryKiB, 8 * Number(lanes)) && within(time, ceiling.passes)
+      return parts && affordable && salt.length % 4 !== 1 && hash.length % 4 !== 1 ? [digest] : undefined
+    },
+    verify: (password, [digest = '']) => verifySync(digest, password),
+    memory: ([digest = '']) => Number(read(digest)?.[0]),
+  }
+}
 
 const bcryptPattern = '\\$2[abxy]?\\$(\\d\\d)\\$([./A-Za-z0-9]{53})'
 

@@ -250,6 +250,20 @@ test('where accounts are not told, nothing that somebody set up or that befell t
   expect((await mailsTo(t, 'bob@example.com')).some((m) => m.template === 'reset_password_code')).toBe(false)
 }, 60_000)
 
+test('a right guess at a locked account leaves the hash as it is: the next answer would come sooner', async () => {
+  const { t, userId } = await withAda({ enumerationProtection: true })
+  const digest = new Bun.CryptoHasher('md5').update(password).digest('hex')
+  await setImportedPassword(t.ctx(), { userId, hasher: 'md5', digest })
+  await lockUser(t.ctx(), userId)
+  const guess = async () => (await new TestBrowser(t).post('/client/sign_ins', { identifier: ada, password })).body
+  expect((await guess()).errors[0].code).toBe('form_password_or_identifier_incorrect')
+  const stored = () => transaction(t.ctx(), (tx) => findPassword(tx, userId))
+  expect(await stored()).toMatchObject({ hasher: 'md5', hash: digest })
+  await unlockUser(t.ctx(), userId)
+  expect((await guess()).response.status).toBe('complete')
+  expect((await stored())?.hasher).toBe('argon2id')
+})
+
 test('A8 whoever took over a session guesses at the password no faster than at a sign-in, and is not kept out of it', async () => {
   const { t } = await withAda({ lockout: { enabled: true, maxAttempts: 5, minutes: 30 } })
   const browser = new TestBrowser(t)
